@@ -1,0 +1,82 @@
+"""pytest-echoserver: real network peers as pytest fixtures.
+
+This module is the plugin: its hooks and fixtures are here. The types of what the fixtures give are here as well,
+for annotations and for `CaptureFuture()`; they are loaded when they are asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._fixtures import (
+    _echoserver_engine,
+    _echoserver_peers,
+    _echoserver_scope,
+    _echoserver_settings,
+    peers,
+    stream_harness,
+    subprocess_runner,
+    udp_echo_server,
+)
+from ._plugin import (
+    pytest_addoption,
+    pytest_configure,
+    pytest_runtest_call,
+    pytest_runtest_makereport,
+)
+
+if TYPE_CHECKING:
+    from ._futures import CaptureFuture, CaptureTimeout
+    from ._harness.stream import HarnessedStream, StreamHarness
+    from ._peers.connection import Connection
+    from ._peers.datagram import DatagramPeer
+    from ._peers.peers import Peers
+    from ._process.process import Process
+    from ._process.runner import SubprocessRunner
+    from ._record import Datagram, Event, SentDatagram
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CaptureFuture",
+    "CaptureTimeout",
+    "Connection",
+    "Datagram",
+    "DatagramPeer",
+    "Event",
+    "HarnessedStream",
+    "Peers",
+    "Process",
+    "SentDatagram",
+    "StreamHarness",
+    "SubprocessRunner",
+    "peers",
+    "stream_harness",
+    "subprocess_runner",
+    "udp_echo_server",
+]
+
+_TYPES = {
+    "CaptureFuture": "_futures",
+    "CaptureTimeout": "_futures",
+    "Connection": "_peers.connection",
+    "Datagram": "_record",
+    "DatagramPeer": "_peers.datagram",
+    "Event": "_record",
+    "HarnessedStream": "_harness.stream",
+    "Peers": "_peers.peers",
+    "Process": "_process.process",
+    "SentDatagram": "_record",
+    "StreamHarness": "_harness.stream",
+    "SubprocessRunner": "_process.runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _TYPES:
+        return getattr(import_module(f"{__name__}.{_TYPES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    # Without the types: pytest looks at all that is listed here in its search for fixtures, and would load them.
+    return [name for name in globals() if name not in _TYPES]

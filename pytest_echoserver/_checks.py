@@ -1,0 +1,26 @@
+"""What callers may pass: checked at the call, with an error that names the value and what is allowed."""
+
+from typing import Any
+
+
+def bytes_like(value: object, name: str = "data") -> bytes:
+    """Give the bytes of ``value``; raise TypeError if it has none."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise TypeError(f"{name} must be bytes, not {value!r}")
+
+
+def whole_number(value: object, name: str, *, least: int) -> int:
+    """Give ``value`` back as an int of at least ``least``; raise TypeError or ValueError if it isn't."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be {least} or more, not {value}")
+    return value
+
+
+def factory(value: object, what: str) -> Any:
+    """Give ``value`` back if it can be called to make a ``what``; raise TypeError if not."""
+    if callable(value):
+        return value
+    raise TypeError(f"a factory of {what} is called to make one, as in `lambda: MyProtocol()`; got {value!r}")

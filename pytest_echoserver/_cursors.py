@@ -1,0 +1,164 @@
+"""Waiting for what comes next in a record: the cursor, and the bytes of a stream that are read through one."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ._futures import CaptureFuture
+from ._outcomes import fail, fulfil
+from ._patterns import Pattern, Search
+
+T = TypeVar("T")
+
+Take = Callable[[int], tuple[T, int] | None]
+"""From a position: what is to be had there and the position behind it, or None while there is too little."""
+
+
+class Cursor:
+    """A place in a record, and the line of those who wait for what comes after it.
+
+    They are served in the order in which they asked. One that timed out or was cancelled leaves the line and
+    takes nothing. ``serve`` is called whenever the record has grown.
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self.position = 0
+        self._lock = lock
+        self._line: deque[tuple[CaptureFuture[Any], Take[Any]]] = deque()
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._line)
+
+    def ask(self, future: CaptureFuture[T], take: Take[T]) -> CaptureFuture[T]:
+        """Put ``future`` in line, to get what ``take`` finds; an error that ``take`` raises is the future's."""
+        with self._lock:
+            self._line.append((future, take))
+            self.serve()
+        if not future.done():
+            future.add_done_callback(lambda _: self.serve())
+        return future
+
+    def serve(self) -> None:
+        __tracebackhide__ = True
+        with self._lock:
+            while self._line:
+                future, take = self._line[0]
+                try:
+                    found = (None, self.position) if future.done() else take(self.position)
+                except Exception as error:  # noqa: BLE001  it is handed on to who waits
+                    self._line.popleft()
+                    fail(future, error)
+                    continue
+                if found is None:
+                    return
+                self._line.popleft()
+                start = self.position
+                # Moved first, for a callback of the future may ask for the next at once.
+                value, self.position = found
+                if not fulfil(future, value):
+                    self.position = start
+
+    def fail(self, error: BaseException) -> None:
+        """Give ``error`` to all who wait."""
+        with self._lock:
+            waiting = [future for future, _ in self._line]
+            self._line.clear()
+        for future in waiting:
+            fail(future, error)
+
+
+class ByteStream:
+    """The bytes of one direction of a stream, kept whole, and reads that wait for more of them.
+
+    Reads name what they want by a `Take`; those here share one cursor.
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._ended = False
+        self._error: BaseException | None = None
+        self._lock = lock
+        self._buffer = bytearray()
+        self._cursor = Cursor(lock)
+
+    def __bytes__(self) -> bytes:
+        with self._lock:
+            return bytes(self._buffer)
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    def tell_unread(self, most: int = 200) -> str:
+        """Tell what a read that ran out of time had before it."""
+        with self._lock:
+            start = self._cursor.position
+            unread = len(self._buffer) - start
+            shown = bytes(self._buffer[start : start + most])
+        if unread:
+            cut = "" if unread <= most else f"… ({unread} bytes)"
+            return f"what came, and wasn't read before, was {shown!r}{cut}"
+        return f"nothing came after the {start} bytes read before" if start else "nothing came"
+
+    def feed(self, data: bytes) -> None:
+        with self._lock:
+            self._buffer += data
+        if self._cursor.waiting:
+            self._cursor.serve()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Nothing more will come. Reads that want more than there is end here, with ``error`` if there is one."""
+        if not self._ended:
+            self._ended = True
+            self._error = error
+            self._cursor.serve()
+
+    def read(self, future: CaptureFuture[bytes], n: int) -> CaptureFuture[bytes]:
+        """What is there, at most ``n`` bytes, as soon as there is any; with -1 all up to the end."""
+
+        def take(start: int) -> tuple[bytes, int] | None:
+            __tracebackhide__ = True
+            here = len(self._buffer) - start
+            if not self._ended and (n < 0 or here == 0):
+                return None
+            if self._error is not None and (n < 0 or here == 0):
+                raise self._error
+            return self._cut(start, len(self._buffer) if n < 0 else min(start + n, len(self._buffer)))
+
+        return self._cursor.ask(future, take)
+
+    def read_exactly(self, future: CaptureFuture[bytes], n: int) -> CaptureFuture[bytes]:
+        def take(start: int) -> tuple[bytes, int] | None:
+            __tracebackhide__ = True
+            if len(self._buffer) - start >= n:
+                return self._cut(start, start + n)
+            self._check_end(start, n)
+            return None
+
+        return self._cursor.ask(future, take)
+
+    def read_until(self, future: CaptureFuture[T], pattern: Pattern[T]) -> CaptureFuture[T]:
+        search: Search[T] | None = None
+
+        def take(start: int) -> tuple[T, int] | None:
+            __tracebackhide__ = True
+            nonlocal search
+            if search is None or search.start != start:
+                search = pattern.search_from(start)
+            found = search.find(self._buffer)
+            if found is None:
+                self._check_end(start, None)
+            return found
+
+        return self._cursor.ask(future, take)
+
+    def _cut(self, start: int, end: int) -> tuple[bytes, int]:
+        return bytes(self._buffer[start:end]), end
+
+    def _check_end(self, start: int, expected: int | None) -> None:
+        __tracebackhide__ = True
+        if self._error is not None:
+            raise self._error
+        if self._ended:
+            raise asyncio.IncompleteReadError(bytes(self._buffer[start:]), expected)

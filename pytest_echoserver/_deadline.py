@@ -1,0 +1,20 @@
+"""How long a wait may take: checked here, and the default of the test that runs."""
+
+import math
+
+default: float = 5.0
+"""Seconds that a wait without a timeout of its own may take. The plugin sets it from the settings."""
+
+
+def seconds(value: object, name: str = "timeout") -> float:
+    """Give ``value`` back as seconds, or say what is wrong with it.
+
+    Raises:
+        TypeError: it isn't a number.
+        ValueError: it is negative, infinite or not a number; every wait has a deadline.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} must be a finite number of seconds, 0 or more, not {value!r}")
+    return float(value)

@@ -1,0 +1,261 @@
+"""The engine: the one thread and event loop of this process in which all peers live."""
+
+import asyncio
+import logging
+import os
+import sys
+import sysconfig
+import threading
+import traceback
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Future
+from contextvars import Context, ContextVar
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol, TypeVar
+
+from ._outcomes import copy_outcome
+
+T = TypeVar("T")
+
+THREAD_NAME = "pytest-echoserver"
+ANSWER = 5.0
+"""Seconds that the engine has for what is asked of it, unless the caller knows of more to wait for."""
+
+log = logging.getLogger("pytest_echoserver")
+_running: "set[Engine]" = set()
+
+
+class Owner(Protocol):
+    """Whose work the engine is doing: whoever is to blame for what goes wrong in it."""
+
+    def blame(self, error: BaseException) -> None: ...
+
+    def watch(self, task: "asyncio.Task[Any]") -> None: ...
+
+
+OWNER: ContextVar[Owner] = ContextVar("pytest_echoserver_owner")
+
+
+class Engine:
+    """A daemon thread that runs one event loop. Started by being made; `stop` ends it.
+
+    Work comes in by `call`, `run` and `post`, from any thread, each in a `contextvars.Context` that says whose
+    it is; callbacks and tasks that come of it inherit that, so an error finds its owner.
+    """
+
+    def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self.loop = new_loop()
+        self.loop.set_exception_handler(self._on_error)
+        self.loop.set_task_factory(_watched_task)
+        self.owners: list[Owner] = []
+        self._unowned: list[BaseException] = []
+        self.stuck = False
+        self._pid = os.getpid()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._serve, name=THREAD_NAME, daemon=True)
+        self._thread.start()
+        _running.add(self)
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child of the process that the thread runs in."""
+        return self._pid != os.getpid()
+
+    @property
+    def here(self) -> bool:
+        """Whether the code that asks runs on the engine's thread."""
+        return threading.current_thread() is self._thread
+
+    def post(self, context: Context, function: Callable[..., object], *args: Any) -> None:
+        """Have ``function`` called on the loop, in order, without waiting for it."""
+        if self.forked:
+            raise RuntimeError(
+                f"this was opened in process {self._pid}; process {os.getpid()} is its forked child, "
+                "and has to open peers of its own"
+            )
+        self.loop.call_soon_threadsafe(function, *args, context=context)
+
+    def call(self, context: Context, function: Callable[..., T], *args: Any) -> T:
+        """Call ``function`` on the loop and give what it gives."""
+        if self.here:
+            return function(*args)
+
+        async def called() -> T:
+            return function(*args)
+
+        return self.run(context, called)
+
+    def run(
+        self,
+        context: Context,
+        function: Callable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        patience: float = ANSWER,
+    ) -> T:
+        """Run a coroutine function on the loop and give what it gives.
+
+        Raises:
+            TimeoutError: it did not end within ``patience`` seconds; it is then cancelled.
+        """
+        if self.here:
+            raise RuntimeError("this waits for the engine, so it can't be called on the engine's own thread")
+        outcome: Future[T] = Future()
+        tasks: list[asyncio.Task[T]] = []
+
+        def start() -> None:
+            task = self.loop.create_task(function(*args))
+            tasks.append(task)
+            task.add_done_callback(lambda _: copy_outcome(task, outcome))
+
+        self.post(context, start)
+        try:
+            return outcome.result(patience)
+        except TimeoutError:
+            if outcome.done():
+                raise
+            self.post(context, lambda: [task.cancel() for task in tasks])
+            busy = self.where_busy()
+            self.stuck = bool(busy)
+            raise TimeoutError(f"the engine did not finish its work within {patience:g} s{busy}") from None
+
+    def stop(self) -> None:
+        """End the loop, after all that is left in it was cancelled and has ended; then the thread.
+
+        Raises:
+            RuntimeError: the thread is held up in somebody's code.
+            BaseExceptionGroup: errors of the loop that belong to no test.
+        """
+        _running.discard(self)
+        if self.forked:
+            return
+        self._stopping = True
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(ANSWER)
+        if self._thread.is_alive():
+            raise RuntimeError(f"the engine's thread did not end within {ANSWER:g} s{self.where_busy()}")
+        if self._unowned:
+            raise BaseExceptionGroup("errors on the engine's loop that belong to no test", self._unowned)
+
+    def where_busy(self) -> str:
+        """The line of somebody's code that holds the thread up, told as a clause; empty if nothing does."""
+        if self.here or self.forked or not self._thread.is_alive() or self._answers():
+            return ""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        place = frame and _innermost_foreign(frame)
+        return f"; meanwhile the engine's thread is held up {place}" if place else ""
+
+    def _answers(self, within: float = 0.05) -> bool:
+        answered = threading.Event()
+        self.loop.call_soon_threadsafe(answered.set)
+        return answered.wait(within)
+
+    def _serve(self) -> None:
+        while not self._stopping:
+            try:
+                self.loop.run_forever()
+            except BaseException as error:  # noqa: BLE001  a callback's SystemExit must not end every peer
+                self._blame(None, error)
+        self.loop.run_until_complete(_wind_up())
+        self.loop.close()
+
+    def _on_error(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if error is None:
+            log.debug("%s", context.get("message"))
+            return
+        self._blame(_owner_of(context), error)
+
+    def _blame(self, owner: Owner | None, error: BaseException) -> None:
+        if owner is None and self.owners:
+            owner = self.owners[-1]
+        if owner is None:
+            self._unowned.append(error)
+        else:
+            owner.blame(error)
+
+
+class EngineHost:
+    """The session's engine: started when first asked for, afresh in a forked child or if it got stuck."""
+
+    def __init__(self, loop_name: str) -> None:
+        self._new_loop = LOOPS[loop_name]
+        self._engine: Engine | None = None
+
+    def get(self) -> Engine:
+        if self._engine is None or self._engine.forked or self._engine.stuck:
+            self._engine = Engine(self._new_loop)
+        return self._engine
+
+    def stop(self) -> None:
+        if self._engine is not None:
+            self._engine.stop()
+
+
+def _new_uvloop() -> asyncio.AbstractEventLoop:
+    import uvloop  # pyright: ignore[reportMissingImports]  # an extra, and not for Windows
+
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    # Made explicitly: the user's policy isn't ours to read, and Windows' proactor loop serves UDP badly.
+    "asyncio": asyncio.SelectorEventLoop,
+    "uvloop": _new_uvloop,
+}
+
+
+def on_engine_thread() -> bool:
+    return any(engine.here for engine in _running)
+
+
+def where_engines_are_busy() -> str:
+    return "".join(engine.where_busy() for engine in _running)
+
+
+def _watched_task(
+    loop: asyncio.AbstractEventLoop, coro: Generator[Any, None, T] | Coroutine[Any, Any, T], **options: Any
+) -> "asyncio.Task[T]":
+    task = asyncio.Task(coro, loop=loop, **options)
+    owner = OWNER.get(None)
+    if owner is not None:
+        owner.watch(task)
+    return task
+
+
+async def _wind_up() -> None:
+    loop = asyncio.get_running_loop()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=1)
+    for _ in range(2):  # closed transports call connection_lost on the next turn
+        await asyncio.sleep(0)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
+def _owner_of(context: dict[str, Any]) -> Owner | None:
+    for thing in (context.get("task"), context.get("future"), context.get("handle")):
+        # Python 3.12 made the context of tasks and handles public.
+        get_context = getattr(thing, "get_context", None)
+        found = get_context() if get_context else getattr(thing, "_context", None)
+        if isinstance(found, Context):
+            return found.get(OWNER)
+    return OWNER.get(None)
+
+
+_OURS = str(Path(__file__).parent)
+_STDLIB = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+_INSTALLED = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+
+
+def _innermost_foreign(frame: FrameType) -> str:
+    """Where ``frame`` stands in code that is neither ours nor the standard library's, as "in f, a.py:3: code"."""
+    for entry in reversed(traceback.extract_stack(frame)):
+        stdlib = entry.filename.startswith(_STDLIB) and not entry.filename.startswith(_INSTALLED)
+        if not (stdlib or entry.filename.startswith((_OURS, "<"))):
+            return f"in {entry.name}, {entry.filename}:{entry.lineno}: {entry.line}"
+    return ""

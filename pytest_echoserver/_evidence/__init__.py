@@ -1,0 +1,1 @@
+"""Evidence: what a failed test's peers saw, for whoever reads the report."""

@@ -1,0 +1,190 @@
+"""`CaptureFuture`: the promise of captured data, for sync and async tests alike."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from . import _deadline, _engine
+
+T = TypeVar("T")
+
+
+class CaptureTimeout(TimeoutError):
+    """What a test waited for did not come in time.
+
+    The text says what was awaited and where, for how long, what came instead, and, if the engine's thread is
+    held up in somebody's code, the line where it stands.
+    """
+
+    __module__ = "pytest_echoserver"  # where users find it
+
+
+class CaptureFuture(Future[T]):
+    """The promise of something that a peer will see: ask for it before or after it happens.
+
+    A `concurrent.futures.Future` that can be awaited as well, on any asyncio loop and under trio. Both ways of
+    waiting are bounded, and a wait that has run out stays so: the future is then done, with `CaptureTimeout`.
+    Cancelling a task that awaits it cancels the future, as with `asyncio.wrap_future`.
+
+    Without arguments it is a future of your own, to stand where a protocol wants one to fulfil::
+
+        on_con_lost = CaptureFuture()
+        stream_harness.connect(lambda: EchoClient("ping", on_con_lost))
+        assert on_con_lost.result() is True
+
+    Args:
+        what: what is awaited, for the text of `CaptureTimeout`.
+        where: on which peer, likewise.
+        timeout: seconds for a wait that names none; by default the configured ``echoserver_timeout``.
+        instead: called when the time is up, to tell what came instead.
+    """
+
+    def __init__(
+        self,
+        what: str = "a result",
+        *,
+        where: str = "",
+        timeout: float | None = None,
+        instead: Callable[[], str] | None = None,
+    ) -> None:
+        super().__init__()
+        self._what = f"{what} on {where}" if where else what
+        self._timeout = timeout
+        self._instead = instead
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the value, in a sync test.
+
+        Args:
+            timeout: seconds; by default the peer's or the configured one.
+
+        Raises:
+            CaptureTimeout: it did not come in time; the future stays so.
+            RuntimeError: it would have to wait, on the thread of a running event loop: use ``await``.
+        """
+        __tracebackhide__ = True
+        self._wait(timeout, "result()")
+        return self._outcome()
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait like `result`, and give the exception that it would raise, or None."""
+        self._wait(timeout, "exception()")
+        return super().exception(0)
+
+    def cancel(self) -> bool:
+        """Give the place in line back, if the value hasn't come; true if the future is now cancelled."""
+        if self.done():
+            return self.cancelled()
+        if cancelled := super().cancel():
+            # concurrent.futures.wait() counts a cancelled future as done only after this.
+            self.set_running_or_notify_cancel()
+        return cancelled
+
+    def __await__(self) -> Generator[Any, None, T]:
+        __tracebackhide__ = True
+        if not self.done():
+            yield from self._until_done().__await__()
+        return self._outcome()
+
+    def _outcome(self) -> T:
+        """What the base class's result() does, with no frame of the standard library in the traceback."""
+        __tracebackhide__ = True
+        error = super().exception(0)
+        if error is None:
+            return super().result(0)
+        try:
+            raise error
+        finally:
+            del error, self  # they would be a cycle, through the traceback
+
+    def _limit(self, timeout: float | None = None) -> float:
+        if timeout is not None:
+            return _deadline.seconds(timeout)
+        return _deadline.default if self._timeout is None else self._timeout
+
+    def _wait(self, timeout: float | None, asked: str) -> None:
+        limit = self._limit(timeout)
+        if self.done():
+            return
+        refuse_to_block(asked)
+        try:
+            super().exception(limit)
+        except TimeoutError:
+            self._expire(limit)
+        except CancelledError:
+            pass
+
+    def _expire(self, limit: float) -> None:
+        instead = f": {self._instead()}" if self._instead else ""
+        text = f"waited {limit:g} s for {self._what}{instead}{_engine.where_engines_are_busy()}"
+        # The value may have come while the text was made: then it counts.
+        with suppress(InvalidStateError):
+            self.set_exception(CaptureTimeout(text))
+
+    async def _until_done(self) -> None:
+        trio = _trio_here()
+        wait = self._until_done_on_asyncio() if trio is None else self._until_done_on_trio(trio)
+        try:
+            await wait
+        except BaseException:
+            self.cancel()
+            raise
+
+    async def _until_done_on_asyncio(self) -> None:
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+
+        def wake(_: Future[T]) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(done.set)
+
+        self.add_done_callback(wake)
+        limit = self._limit()
+        timer = loop.call_later(limit, self._expire, limit)
+        try:
+            await done.wait()
+        finally:
+            timer.cancel()
+
+    async def _until_done_on_trio(self, trio: Any) -> None:
+        token = trio.lowlevel.current_trio_token()
+        done = trio.Event()
+
+        def wake(_: Future[T]) -> None:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(done.set)
+
+        self.add_done_callback(wake)
+        limit = self._limit()
+        with trio.move_on_after(limit):
+            await done.wait()
+        if not self.done():
+            self._expire(limit)
+
+
+def refuse_to_block(asked: str) -> None:
+    """Raise if a blocking wait on this thread would stop an event loop, and so what it waits for."""
+    if _engine.on_engine_thread():
+        where = "the engine's own thread"
+    elif _asyncio_here() or _trio_here():
+        where = "the thread of a running event loop"
+    else:
+        return
+    raise RuntimeError(f"{asked} would block {where}, and with it what it waits for: use `await` here")
+
+
+def _asyncio_here() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _trio_here() -> Any:
+    """The trio module, if this code runs in a trio task."""
+    trio = sys.modules.get("trio")
+    return trio if trio is not None and trio.lowlevel.in_trio_run() else None

@@ -1,0 +1,45 @@
+"""Giving a future its outcome, where it may have timed out or been cancelled before."""
+
+import asyncio
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def fulfil(future: Future[T], value: T) -> bool:
+    """Give ``future`` its value; false if it was done before."""
+    try:
+        future.set_result(value)
+    except InvalidStateError:
+        return False
+    return True
+
+
+def fail(future: Future[Any], error: BaseException) -> None:
+    """Give ``future`` its exception, unless it was done before."""
+    with suppress(InvalidStateError):
+        future.set_exception(error)
+
+
+def copy_outcome(task: "asyncio.Task[T]", future: Future[T]) -> None:
+    """Give ``future`` the outcome of ``task``, which is done."""
+    if task.cancelled():
+        future.cancel()
+    elif (error := task.exception()) is not None:
+        fail(future, error)
+    else:
+        fulfil(future, task.result())
+
+
+def as_exception(error: BaseException) -> Exception:
+    """Give ``error``, or an exception to stand in for a SystemExit or its like.
+
+    Raised in the test or on the loop as it is, that would end the whole run.
+    """
+    if isinstance(error, Exception):
+        return error
+    stand_in = RuntimeError(f"{type(error).__name__} was raised in a callback: {error!r}")
+    stand_in.__cause__ = error
+    return stand_in

@@ -1,0 +1,157 @@
+"""What a read may wait for in a stream of bytes: a literal or a regular expression.
+
+A stream has no messages, and the kernel may cut it anywhere. So a pattern must mean the same however the bytes
+were cut: it is met at the first place where it can be said to be complete.
+"""
+
+import importlib
+import re
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Search(Protocol[T_co]):
+    """One search through a growing buffer. It remembers what it needn't look at again."""
+
+    start: int
+
+    def find(self, buffer: bytearray) -> tuple[T_co, int] | None:
+        """What was found and where it ends, or None as yet."""
+
+
+class Pattern(Protocol[T_co]):
+    def search_from(self, start: int) -> Search[T_co]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Met by all up to and with the literal."""
+
+    literal: bytes
+
+    def search_from(self, start: int) -> Search[bytes]:
+        return _LiteralSearch(self.literal, start)
+
+    def __str__(self) -> str:
+        return repr(self.literal)
+
+
+@dataclass(frozen=True, slots=True)
+class Regex:
+    """Met by the shortest piece, from the start, that it fully matches; or, not ``anchored``, that holds a match.
+
+    Every match of it ends in a literal byte. So only places behind such a byte (``ends`` finds them) have to be
+    tried, and no byte to come can make a match longer.
+    """
+
+    regex: re.Pattern[bytes]
+    ends: re.Pattern[bytes]
+    anchored: bool
+
+    def search_from(self, start: int) -> Search[re.Match[bytes]]:
+        return _RegexSearch(self, start)
+
+    def __str__(self) -> str:
+        return repr(self.regex.pattern)
+
+
+def compile_pattern(value: Any, *, anchored: bool) -> Literal | Regex:
+    """Make a pattern of what a user gave.
+
+    Raises:
+        TypeError: it is neither bytes nor a compiled regular expression of bytes.
+        ValueError: it is empty, or a regular expression that doesn't end in a literal.
+    """
+    if isinstance(value, bytes):
+        if not value:
+            raise ValueError("an empty pattern is met by nothing at all: name the bytes to wait for")
+        return Literal(value)
+    if isinstance(value, re.Pattern):
+        if not isinstance(value.pattern, bytes):
+            raise TypeError(f"a pattern must be of bytes, as in re.compile(rb'...'), not {value!r}")
+        last = _last_bytes(value)
+        if not last:
+            raise ValueError(
+                f"{value!r} doesn't end in a literal byte, so where its match ends would depend on how the "
+                "stream was cut: end it in what ends the message, as in rb'(\\d+)\\n'"
+            )
+        return Regex(value, re.compile(b"[%b]" % re.escape(last)), anchored)
+    raise TypeError(f"a pattern must be bytes or a compiled regular expression of bytes, not {value!r}")
+
+
+class _LiteralSearch:
+    def __init__(self, literal: bytes, start: int) -> None:
+        self.start = start
+        self._literal = literal
+        self._from = start
+
+    def find(self, buffer: bytearray) -> tuple[bytes, int] | None:
+        at = buffer.find(self._literal, self._from)
+        if at < 0:
+            self._from = max(self.start, len(buffer) - len(self._literal) + 1)
+            return None
+        end = at + len(self._literal)
+        return bytes(buffer[self.start : end]), end
+
+
+class _RegexSearch:
+    def __init__(self, pattern: Regex, start: int) -> None:
+        self.start = start
+        self._pattern = pattern
+        self._tried = 0
+
+    def find(self, buffer: bytearray) -> tuple[re.Match[bytes], int] | None:
+        with memoryview(buffer) as whole, whole[self.start :] as unread:
+            regex = self._pattern.regex
+            from_ = 0
+            if not self._pattern.anchored:
+                rough = regex.search(unread)
+                if rough is None:
+                    self._tried = len(unread)
+                    return None
+                from_ = rough.start()
+                self._tried = max(self._tried, from_)
+            match = regex.fullmatch if self._pattern.anchored else regex.search
+            for end_byte in self._pattern.ends.finditer(unread, self._tried):
+                self._tried = end_byte.end()
+                if match(unread, from_, self._tried):
+                    # Once more on a copy: what the user gets must not hold on to the buffer.
+                    found = match(bytes(unread[: self._tried]))
+                    if found:
+                        return found, self.start + found.end()
+        return None
+
+
+def _last_bytes(regex: re.Pattern[bytes]) -> bytes:
+    """The literal bytes in one of which every match of ``regex`` ends; empty if not every match does."""
+    last = _last_of(_parser.parse(regex.pattern, regex.flags))
+    return last.lower() + last.upper() if regex.flags & re.IGNORECASE else last
+
+
+def _last_of(parsed: Any) -> bytes:
+    items = list(parsed)
+    if not items:
+        return b""
+    operation, argument = items[-1]
+    match str(operation):
+        case "LITERAL":
+            return bytes([argument])
+        case "SUBPATTERN":
+            return _last_of(argument[-1])
+        case "ATOMIC_GROUP":
+            return _last_of(argument)
+        case "BRANCH":
+            ends = [_last_of(branch) for branch in argument[1]]
+            return b"".join(ends) if all(ends) else b""
+        case "IN":  # what the parser makes of (?:a|b) too
+            literals = [bytes([byte]) for kind, byte in argument if str(kind) == "LITERAL"]
+            return b"".join(literals) if len(literals) == len(argument) else b""
+        case _:
+            return b""
+
+
+# Python has no public way to ask what a regular expression ends in. The parser's form is as old as the module;
+# 3.11 gave it this name.
+_parser: Any = importlib.import_module("re._parser")

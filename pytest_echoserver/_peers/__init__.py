@@ -1,0 +1,1 @@
+"""Peers: what a test has the code under test talk to."""

@@ -1,0 +1,69 @@
+"""pytest's side: options, the marker, the judgement of a test, the evidence in its report."""
+
+from collections.abc import Generator, Sequence
+
+import pytest
+
+from . import _deadline, _settings
+from ._fixtures import SCOPE, SETTINGS
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    _settings.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings = config.stash[SETTINGS] = _settings.of_run(config)
+    config.addinivalue_line("markers", _settings.MARKER_LINE)
+    before, _deadline.default = _deadline.default, settings.timeout
+    # A run within a run, as pytester makes them, must not change the outer one's.
+    config.add_cleanup(lambda: setattr(_deadline, "default", before))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail the test, in its call phase, with the errors of its peers."""
+    __tracebackhide__ = True
+    try:
+        result = yield
+    except (pytest.skip.Exception, pytest.exit.Exception, KeyboardInterrupt):
+        raise
+    except BaseException:
+        _errors_of_peers(item)  # shown beside the test's own
+        raise
+    errors = _errors_of_peers(item)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ExceptionGroup(f"{len(errors)} errors of this test's peers", errors)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to a failed test's report what its peers saw."""
+    report = yield
+    scope = item.stash.get(SCOPE, None)
+    if scope is None:
+        return report
+    if report.failed:
+        from ._evidence import text
+
+        raised = call.excinfo.value if call.excinfo else None
+        report.sections += text.sections(scope.traffic(), _beside(raised, scope.errors))
+    if call.when == "teardown":
+        del item.stash[SCOPE]
+    return report
+
+
+def _errors_of_peers(item: pytest.Item) -> Sequence[Exception]:
+    scope = item.stash.get(SCOPE, None)
+    return scope.judge() if scope is not None else []
+
+
+def _beside(raised: BaseException | None, errors: Sequence[Exception]) -> list[Exception]:
+    """The errors that the report's own exception doesn't show."""
+    shown = raised.exceptions if isinstance(raised, BaseExceptionGroup) else (raised,)
+    return [error for error in errors if not any(error is one for one in shown)]

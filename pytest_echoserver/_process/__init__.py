@@ -1,0 +1,1 @@
+"""Processes: real programs under a `SubprocessProtocol`, everything captured."""

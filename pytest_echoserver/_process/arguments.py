@@ -1,0 +1,69 @@
+"""What `subprocess_runner` may be given: checked before anything is started."""
+
+import asyncio
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+Redirect = int | IO[Any] | None
+
+
+def checked_argv(argv: tuple[object, ...]) -> list[str]:
+    if not argv:
+        raise ValueError("no program was given: pass it and its arguments, as in ('ls', '-l')")
+    for argument in argv:
+        if not isinstance(argument, (str, os.PathLike)):
+            raise TypeError(f"program and arguments must be str or paths, not {argument!r}")
+    arguments = [os.fspath(argument) for argument in argv]  # type: ignore[call-overload]
+    for argument in arguments:
+        if not isinstance(argument, str):
+            raise TypeError(f"program and arguments must be str or paths of str, not {argument!r}")
+    if not arguments[0]:
+        raise ValueError("the program's name is empty")
+    words = arguments[0].split()
+    if len(arguments) == 1 and len(words) > 1 and not Path(arguments[0]).exists():
+        raise ValueError(
+            f"{arguments[0]!r} reads like a shell's command line, and there is no shell here: pass each argument "
+            f"apart, as in subprocess_runner({', '.join(map(repr, words))})"
+        )
+    return arguments
+
+
+def check_program(program: str, environment: Mapping[str, str], cwd: str | os.PathLike[str] | None) -> None:
+    if cwd is not None and not Path(cwd).is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "cwd is no directory that is there", os.fspath(cwd))
+    path = environment.get("PATH", os.defpath)
+    if os.path.dirname(program):  # noqa: PTH120  a path; one relative to cwd is left to the system
+        return
+    if shutil.which(program, path=path) is None:
+        raise FileNotFoundError(
+            errno.ENOENT, f"there is no such program in PATH ({path}); the name or a path is needed", program
+        )
+
+
+def complete_environment(env: Mapping[str, str] | None, extra_env: Mapping[str, str] | None) -> dict[str, str]:
+    environment = {"PYTHONUNBUFFERED": "1", **os.environ} if env is None else dict(env)
+    environment |= extra_env or {}
+    entries: Mapping[Any, Any] = environment  # what the annotations say needn't be so
+    for name, value in entries.items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise TypeError(f"the environment must be of str, not {name!r}: {value!r}")
+    return environment
+
+
+def stdin_of(stdin: bytes | Redirect) -> Redirect:
+    if stdin is None:
+        return subprocess.DEVNULL
+    return subprocess.PIPE if isinstance(stdin, (bytes, bytearray, memoryview)) else stdin
+
+
+def protocol_made_by(factory: Callable[[], asyncio.SubprocessProtocol]) -> asyncio.SubprocessProtocol:
+    protocol = factory()
+    if isinstance(protocol, asyncio.SubprocessProtocol):
+        return protocol
+    hint = "the class itself, or a lambda that makes one" if isinstance(protocol, type) else "one"
+    raise TypeError(f"the factory has to give an asyncio.SubprocessProtocol, not {protocol!r}: return {hint}")

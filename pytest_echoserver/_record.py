@@ -1,0 +1,115 @@
+"""What a peer saw and said, in order, with times: written by peers, read by tests and by the evidence."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, overload
+
+T = TypeVar("T")
+
+Address = tuple[str, int]
+"""Host and port, for IPv4 and IPv6 alike."""
+
+Row = tuple[Any, ...]
+"""One entry as it is kept: (time, name, *args). What users see is made from it when they look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """A datagram that came in: its payload, the (host, port) that sent it, and when, in monotonic seconds."""
+
+    data: bytes
+    source: Address
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class SentDatagram:
+    """A datagram that went out: its payload, the (host, port) it went to, and when, in monotonic seconds."""
+
+    data: bytes
+    to: Address
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened: when (monotonic seconds), its name, and what it carried."""
+
+    time: float
+    name: str
+    args: tuple[Any, ...]
+
+
+class View(Sequence[T], Generic[T]):
+    """A live, read-only sequence over kept rows; its ``len`` and indexing cost the same however long it is."""
+
+    __slots__ = ("_make", "_rows")
+
+    def __init__(self, rows: list[Row], make: Callable[[Row], T]) -> None:
+        self._rows = rows
+        self._make = make
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        if isinstance(index, slice):
+            return [self._make(row) for row in self._rows[index]]
+        return self._make(self._rows[index])
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._make, self._rows)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (list, tuple, View)):
+            return NotImplemented
+        return list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, like a list
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+
+class Record:
+    """Everything one peer saw and did. One lock for it and for all who wait on it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.rows: list[Row] = []
+
+    def note(self, name: str, *args: Any) -> Row:
+        """Add an entry, stamped now. To be called *before* the peer acts on what it notes."""
+        row = (time.monotonic(), name, *args)
+        self.rows.append(row)
+        return row
+
+    @property
+    def events(self) -> View[Event]:
+        return View(self.rows, _event)
+
+
+def _event(row: Row) -> Event:
+    return Event(row[0], row[1], row[2:])
+
+
+@dataclass(frozen=True, slots=True)
+class PeerTraffic:
+    """What one peer saw: the name it goes by, and its events."""
+
+    name: str
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What all peers of one test saw. ``started`` is the moment, in monotonic seconds, that times count from."""
+
+    started: float
+    peers: tuple[PeerTraffic, ...]

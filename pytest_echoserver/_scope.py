@@ -1,0 +1,158 @@
+"""The scope: what one test opened, closed with it, and what went wrong there."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any
+
+from ._engine import ANSWER, OWNER, Engine
+from ._outcomes import as_exception
+from ._record import PeerTraffic, Record, Traffic
+
+log = logging.getLogger("pytest_echoserver")
+
+QUIET_TURNS = 3
+"""So many turns of the loop without a new entry in any record: what had arrived by then was read."""
+SETTLING = 1.0
+"""Seconds after which a scope is judged even if its traffic doesn't cease."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """Something open in a scope: its name, what it recorded, and how it is closed.
+
+    ``close`` runs on the engine's loop and may be called again; ``patience`` is how many seconds it may take.
+    """
+
+    name: str
+    record: Record
+    close: Callable[[], Awaitable[None]]
+    patience: float = 0.0
+
+
+class Scope:
+    """What one test opened. The plugin judges it when the test's call phase ends, and closes it afterwards.
+
+    Errors are blamed on it from wherever they happen. It keeps them for the judgement; what comes after that
+    is the doing of the tear-down, and nobody's fault.
+    """
+
+    def __init__(self, engine: Engine, timeout: float) -> None:
+        self.engine = engine
+        self.timeout = timeout
+        self.context = Context()
+        self.context.run(OWNER.set, self)
+        self.errors: list[Exception] = []
+        self._blamed: list[BaseException] = []
+        self._lock = threading.Lock()
+        self._judged = False
+        self._started = time.monotonic()
+        self._ordinals: Counter[str] = Counter()
+        self._members: list[Member] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        engine.owners.append(self)
+
+    def name_for(self, kind: str) -> str:
+        """The default name of the next thing of this kind: the kind and its ordinal in the test."""
+        self._ordinals[kind] += 1
+        return f"{kind}-{self._ordinals[kind]}"
+
+    def adopt(self, member: Member) -> None:
+        """Close ``member`` with this scope, newest first, and show what it recorded."""
+        self._members.append(member)
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        return self.engine.call(self.context, function, *args)
+
+    def blame(self, error: BaseException) -> None:
+        """Keep ``error``, once, for the judgement."""
+        with self._lock:
+            if self._judged:
+                log.debug("after the judgement: %r", error)
+            elif not any(error is known for known in self._blamed):
+                self._blamed.append(error)
+                self.errors.append(as_exception(error))
+
+    def watch(self, task: "asyncio.Task[Any]") -> None:
+        """Notice a task that a protocol started: if it fails unseen, and if it is still there at the end."""
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def judge(self) -> list[Exception]:
+        """Read what has already arrived, then give all errors. To be called once."""
+        if self._members:
+            try:
+                self.engine.run(self.context, self._settle)
+            except TimeoutError as error:
+                self.blame(error)
+        with self._lock:
+            self._judged = True
+            return list(self.errors)
+
+    def traffic(self) -> Traffic:
+        return Traffic(
+            self._started,
+            tuple(PeerTraffic(member.name, member.record.events) for member in self._members),
+        )
+
+    def close(self) -> None:
+        """Close everything, newest first, even if one close fails.
+
+        Raises:
+            ExceptionGroup: what could not be closed.
+        """
+        with self._lock:
+            self._judged = True
+        try:
+            if self._members or self._tasks:
+                patience = ANSWER + sum(member.patience for member in self._members)
+                failures = self.engine.run(self.context, self._close_all, patience=patience)
+                if failures:
+                    raise ExceptionGroup("not everything that the test opened could be closed", failures)
+        finally:
+            self.engine.owners.remove(self)
+
+    async def _settle(self) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SETTLING
+        quiet, seen = 0, -1
+        while quiet < QUIET_TURNS and loop.time() < deadline:
+            await asyncio.sleep(0)
+            now = sum(len(member.record.rows) for member in self._members)
+            quiet, seen = (quiet + 1 if now == seen else 0), now
+        for task in list(self._tasks):
+            if _failed_unseen(task) and (error := task.exception()) is not None:
+                self.blame(error)
+
+    async def _close_all(self) -> list[Exception]:
+        failures: list[Exception] = []
+        for member in reversed(self._members):
+            try:
+                await member.close()
+            except Exception as error:  # noqa: BLE001  the others must be closed all the same
+                failures.append(error)
+        left = {task for task in self._tasks if not task.done()} - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            _, stuck = await asyncio.wait(left, timeout=1)
+            failures += [RuntimeError(f"{task!r} was cancelled, but did not end") for task in stuck]
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.exception()  # seen: it has had its judgement
+        return failures
+
+    def _task_done(self, task: "asyncio.Task[Any]") -> None:
+        if not _failed_unseen(task):
+            self._tasks.discard(task)
+
+
+def _failed_unseen(task: "asyncio.Task[Any]") -> bool:
+    # What asyncio itself goes by to say "exception was never retrieved". To call exception() would count as
+    # having looked, and whoever awaits the task may still do so.
+    return bool(getattr(task, "_log_traceback", False))

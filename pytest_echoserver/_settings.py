@@ -1,0 +1,107 @@
+"""The settings: marker over command line over ini over default, read in this one place."""
+
+import importlib.util
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from . import _deadline
+
+MARKER = "echoserver"
+LOOP_NAMES = ("asyncio", "uvloop")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How peers are made and waited for, unless a keyword says otherwise."""
+
+    timeout: float = 5.0
+    host: str = "127.0.0.1"
+    loop: str = "asyncio"
+
+
+_HELP = {
+    "timeout": f"Seconds that a wait for captured data may take (default: {Settings().timeout:g}).",
+    "host": f"Loopback address to bind peers to (default: {Settings().host}).",
+    "loop": f"Event loop of the engine: {' or '.join(LOOP_NAMES)} (default: {Settings().loop}).",
+}
+MARKER_LINE = (
+    f"{MARKER}(*, host=..., timeout=...): settings of pytest-echoserver for this test; "
+    "they come before command line and ini."
+)
+_MARKER_KEYWORDS = ("host", "timeout")
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup("echoserver", "network peers (pytest-echoserver)")
+    for name, text in _HELP.items():
+        group.addoption(f"--echoserver-{name}", metavar=name.upper(), help=text)
+        parser.addini(f"echoserver_{name}", text)
+
+
+def of_run(config: pytest.Config) -> Settings:
+    """The settings of command line, ini and default.
+
+    Raises:
+        pytest.UsageError: one of them isn't what is allowed.
+    """
+    given: dict[str, Any] = {}
+    for name in _HELP:
+        value = config.getoption(f"--echoserver-{name}")
+        if value is None:
+            value = config.getini(f"echoserver_{name}")
+        if value:
+            given[name] = value
+    try:
+        return _with(Settings(), given, "echoserver_")
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def of_test(run: Settings, node: pytest.Item) -> Settings:
+    """The settings of a test: those of the run, under those of its markers, the nearest first.
+
+    Raises:
+        TypeError, ValueError: a marker says what isn't allowed.
+    """
+    given: dict[str, Any] = {}
+    for marker in node.iter_markers(MARKER):
+        unknown = sorted(set(marker.kwargs) - set(_MARKER_KEYWORDS))
+        if marker.args or unknown:
+            what = repr(marker.args[0]) if marker.args else unknown[0]
+            raise TypeError(f"the marker {MARKER} takes {' and '.join(_MARKER_KEYWORDS)} by keyword, not {what}")
+        given = {**marker.kwargs, **given}
+    return _with(run, given, "")
+
+
+def _with(settings: Settings, given: dict[str, Any], prefix: str) -> Settings:
+    checked: dict[str, Any] = {name: _CHECKS[name](value, prefix + name) for name, value in given.items()}
+    return replace(settings, **checked)
+
+
+def _timeout(value: Any, name: str) -> float:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise ValueError(f"{name} must be a number of seconds, not {value!r}") from None
+    return _deadline.seconds(value, name)
+
+
+def _host(value: Any, name: str) -> str:
+    # Whether it is a loopback address is checked where it is bound.
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string like '127.0.0.1' or '::1', not {value!r}")
+    return value
+
+
+def _loop(value: Any, name: str) -> str:
+    if value not in LOOP_NAMES:
+        raise ValueError(f"{name} must be {' or '.join(LOOP_NAMES)}, not {value!r}")
+    if value == "uvloop" and importlib.util.find_spec("uvloop") is None:
+        raise ValueError(f"{name} is uvloop, which isn't installed: pip install 'pytest-echoserver[uvloop]'")
+    return str(value)
+
+
+_CHECKS = {"timeout": _timeout, "host": _host, "loop": _loop}

@@ -1,0 +1,1 @@
+"""What asyncio's own transports do slowly or wrongly, and the differences between platforms."""

@@ -1,0 +1,93 @@
+"""What many tests share."""
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+Client = Callable[..., socket.socket]
+
+
+@pytest.fixture
+def udp_client() -> Iterator[Client]:
+    """Makes blocking UDP sockets, with a deadline."""
+    clients: list[socket.socket] = []
+
+    def make(family: int = socket.AF_INET) -> socket.socket:
+        client = socket.socket(family, socket.SOCK_DGRAM)
+        clients.append(client)
+        client.settimeout(5)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@dataclass
+class Downstream:
+    """A suite as a user of the plugin has it, run by a pytest of its own with warnings as errors."""
+
+    pytester: pytest.Pytester
+
+    def run(self, test_file: str, *args: str, plugins: tuple[str, ...] = ()) -> pytest.RunResult:
+        """Run one test file in this process, with our plugin and ``plugins`` alone."""
+        self.pytester.makepyfile(test_file)
+        return self.pytester.runpytest_inprocess(*self._args(plugins), *args)
+
+    def run_apart(self, test_file: str, *args: str, plugins: tuple[str, ...] = ()) -> pytest.RunResult:
+        """Run it in a process of its own: for what would disturb this one, or is disturbed by it."""
+        self.pytester.makepyfile(test_file)
+        return self.pytester.runpytest_subprocess(*self._args(plugins), *args, timeout=120)
+
+    def _args(self, plugins: tuple[str, ...]) -> list[str]:
+        args = ["-W", "error", "-p", "no:cacheprovider"]
+        for plugin in ("pytest_echoserver", *plugins):
+            args += ["-p", plugin]
+        return args
+
+
+@pytest.fixture
+def downstream(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Downstream:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return Downstream(pytester)
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a process has open and running."""
+
+    descriptors: frozenset[str]
+    threads: frozenset[str]
+    children: frozenset[int]
+
+    @classmethod
+    def now(cls) -> "Left":
+        for thread in threading.enumerate():
+            if thread.name.startswith("waitpid-"):  # Python 3.11's child watcher, about to end
+                thread.join(5)
+        return cls(
+            frozenset(_descriptors()),
+            frozenset(thread.name for thread in threading.enumerate()),
+            frozenset(_children()),
+        )
+
+
+def _descriptors() -> Iterator[str]:
+    folder = Path("/proc/self/fd") if sys.platform == "linux" else Path("/dev/fd")
+    for entry in os.listdir(folder):
+        try:
+            yield f"{entry} {os.readlink(folder / entry)}"
+        except OSError:  # the one that lists
+            continue
+
+
+def _children() -> Iterator[int]:
+    if sys.platform == "linux":
+        for children in Path("/proc/self/task").glob("*/children"):
+            yield from map(int, children.read_text().split())

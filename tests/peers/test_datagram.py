@@ -1,0 +1,359 @@
+"""`DatagramPeer`, as it comes from ``udp_echo_server`` and ``peers.udp_echo()``."""
+
+import asyncio
+import concurrent.futures
+import socket
+import sys
+import time
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_echoserver import CaptureTimeout, Datagram, DatagramPeer, Peers
+
+from ..conftest import Client
+
+FAMILIES = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
+LARGEST = {"127.0.0.1": 65_507, "::1": 65_527}
+
+
+def test_it_echoes(udp_echo_server: DatagramPeer, udp_client: Client) -> None:
+    client = udp_client()
+    client.sendto(b"ping", udp_echo_server.address)
+    assert client.recvfrom(100) == (b"ping", udp_echo_server.address)
+
+
+def test_whoever_has_the_reply_finds_request_and_reply_in_the_record(
+    udp_echo_server: DatagramPeer, udp_client: Client
+) -> None:
+    client = udp_client()
+    before = time.monotonic()
+    client.sendto(b"ping", udp_echo_server.address)
+    client.recv(100)
+    (received,), (sent,) = udp_echo_server.received, udp_echo_server.sent
+    assert (received.data, received.source) == (b"ping", ("127.0.0.1", client.getsockname()[1]))
+    assert (sent.data, sent.to) == (b"ping", received.source)
+    assert before <= received.time <= sent.time <= time.monotonic()
+    assert [event.name for event in udp_echo_server.events] == ["datagram_received", "datagram_sent"]
+    assert udp_echo_server.events[0].args == (b"ping", received.source)
+
+
+@pytest.mark.parametrize("host", FAMILIES)
+@pytest.mark.parametrize("size", [0, 1, 1472, 9000, 65_507])
+def test_every_size_is_echoed(peers: Peers, udp_client: Client, host: str, size: int) -> None:
+    peer = peers.udp_echo(host=host)
+    client = udp_client(peer.family)
+    data = bytes(i % 251 for i in range(size))
+    client.sendto(data, peer.address)
+    assert client.recv(65_536) == data
+    assert peer.received[0].data == data
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@given(st.lists(st.binary(max_size=2000), max_size=20))
+def test_whatever_is_sent_comes_back_in_order(
+    udp_echo_server: DatagramPeer, udp_client: Client, payloads: list[bytes]
+) -> None:
+    client = udp_client()
+    for payload in payloads:
+        client.sendto(payload, udp_echo_server.address)
+    assert [client.recv(4096) for _ in payloads] == payloads
+
+
+@pytest.mark.parametrize(("host", "netloc"), [("127.0.0.1", "127.0.0.1:{}"), ("::1", "[::1]:{}")])
+def test_its_address_in_every_form(peers: Peers, host: str, netloc: str) -> None:
+    peer = peers.udp_echo(host=host)
+    assert peer.address == (peer.host, peer.port) == (host, peer.port)
+    assert peer.netloc == netloc.format(peer.port)
+    assert peer.family == FAMILIES[host]
+
+
+def test_localhost_is_127_0_0_1(peers: Peers) -> None:
+    assert peers.udp_echo(host="localhost").host == "127.0.0.1"
+
+
+def test_next_datagram_takes_each_one_once_in_order(udp_echo_server: DatagramPeer, udp_client: Client) -> None:
+    early = udp_echo_server.next_datagram()
+    client = udp_client()
+    for data in (b"1", b"2", b"3"):
+        client.sendto(data, udp_echo_server.address)
+        client.recv(10)
+    late = [udp_echo_server.next_datagram() for _ in range(2)]
+    assert [future.result().data for future in (early, *late)] == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("how", ["timeout", "cancel"])
+def test_one_that_gave_up_gives_its_place_back(udp_echo_server: DatagramPeer, udp_client: Client, how: str) -> None:
+    first, second = udp_echo_server.next_datagram(), udp_echo_server.next_datagram()
+    if how == "cancel":
+        first.cancel()
+    else:
+        assert isinstance(first.exception(timeout=0), CaptureTimeout)
+    udp_client().sendto(b"1", udp_echo_server.address)
+    assert second.result().data == b"1"
+
+
+def test_a_callback_of_one_may_ask_for_the_next(udp_echo_server: DatagramPeer, udp_client: Client) -> None:
+    asked: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    udp_echo_server.next_datagram().add_done_callback(lambda _: asked.set_result(udp_echo_server.next_datagram()))
+    client = udp_client()
+    client.sendto(b"1", udp_echo_server.address)
+    client.sendto(b"2", udp_echo_server.address)
+    assert asked.result(5).result().data == b"2"
+
+
+def test_wait_for_gives_received_itself_once_it_holds_so_many(
+    udp_echo_server: DatagramPeer, udp_client: Client
+) -> None:
+    three, two = udp_echo_server.wait_for(3), udp_echo_server.wait_for(2)
+    client = udp_client()
+    for data in (b"1", b"2"):
+        client.sendto(data, udp_echo_server.address)
+    assert two.result() is udp_echo_server.received
+    assert not three.done()
+    client.sendto(b"3", udp_echo_server.address)
+    assert [datagram.data for datagram in three.result()] == [b"1", b"2", b"3"]
+
+
+def test_a_timeout_tells_what_came_instead(udp_echo_server: DatagramPeer, udp_client: Client) -> None:
+    client = udp_client()
+    client.sendto(b"only", udp_echo_server.address)
+    client.recv(10)
+    port = client.getsockname()[1]
+    with pytest.raises(
+        CaptureTimeout,
+        match=rf"^waited 0 s for 2 datagrams on udp_echo-1 \(udp 127\.0\.0\.1:\d+\): 1 datagram had come by then, "
+        rf"the last 4 bytes b'only' from 127\.0\.0\.1 port {port}, \S+ s ago$",
+    ):
+        udp_echo_server.wait_for(2).result(timeout=0)
+
+
+def test_send_reaches_a_client_that_asked_for_nothing(udp_echo_server: DatagramPeer, udp_client: Client) -> None:
+    client = udp_client()
+    client.bind(("127.0.0.1", 0))
+    assert udp_echo_server.send(b"news", client.getsockname()).result() is None
+    assert client.recv(10) == b"news"
+    assert udp_echo_server.sent[0].data == b"news"
+
+
+def test_sends_that_nobody_waits_for_happen_in_order(udp_echo_server: DatagramPeer, udp_client: Client) -> None:
+    client = udp_client()
+    client.bind(("127.0.0.1", 0))
+    for number in range(100):
+        udp_echo_server.send(b"%d" % number, client.getsockname())
+    assert [client.recv(10) for _ in range(100)] == [b"%d" % number for number in range(100)]
+
+
+def test_an_error_of_the_system_reaches_who_sent(udp_echo_server: DatagramPeer) -> None:
+    sending = udp_echo_server.send(b"x", ("255.255.255.255", 9))
+    assert isinstance(sending.exception(), PermissionError)
+    assert [event.name for event in udp_echo_server.events] == ["datagram_sent", "error_received"]
+
+
+@pytest.mark.asyncio
+async def test_in_an_async_test(udp_echo_server: DatagramPeer, udp_client: Client) -> None:
+    seen = udp_echo_server.next_datagram()
+    udp_client().sendto(b"ping", udp_echo_server.address)
+    assert (await seen).data == b"ping"
+
+
+def test_after_close_the_port_is_free_and_the_record_stays(peers: Peers, udp_client: Client) -> None:
+    client = udp_client()
+    with peers.udp_echo() as peer:
+        client.sendto(b"ping", peer.address)
+        client.recv(10)
+    peers.udp_echo(port=peer.port)
+    client.sendto(b"to the other", peer.address)
+    client.recv(100)
+    peer.close()
+    assert [datagram.data for datagram in peer.received] == [b"ping"]
+    assert peer.dropped_by_kernel in (0, None)
+    assert "closed" in repr(peer)
+
+
+def test_closing_ends_the_waits_for_it(udp_echo_server: DatagramPeer) -> None:
+    waiting = [udp_echo_server.next_datagram(), udp_echo_server.wait_for(1)]
+    udp_echo_server.close()
+    for future in waiting:
+        with pytest.raises(RuntimeError, match=r"udp_echo-1 .* was closed while this was awaited"):
+            future.result()
+
+
+def test_what_is_asked_of_a_closed_peer_is_an_error_at_the_call(
+    udp_echo_server: DatagramPeer, udp_client: Client
+) -> None:
+    client = udp_client()
+    client.sendto(b"ping", udp_echo_server.address)
+    client.recv(10)
+    udp_echo_server.close()
+    for ask in (
+        udp_echo_server.next_datagram,
+        lambda: udp_echo_server.wait_for(1),
+        lambda: udp_echo_server.send(b"x", client.getsockname()),
+    ):
+        with pytest.raises(RuntimeError, match="is closed; what it captured is in its `received`"):
+            ask()
+    assert udp_echo_server.received[0].data == b"ping"
+
+
+def test_received_is_a_live_sequence(udp_echo_server: DatagramPeer, udp_client: Client) -> None:
+    received = udp_echo_server.received
+    assert received == []
+    client = udp_client()
+    for data in (b"1", b"2", b"3"):
+        client.sendto(data, udp_echo_server.address)
+        client.recv(10)
+    assert len(received) == 3
+    assert received[-1].data == b"3"
+    assert [datagram.data for datagram in received[1:]] == [b"2", b"3"]
+    assert received == list(received)
+    assert received != [Datagram(b"1", ("127.0.0.1", 1), 0.0)]
+    assert received != 3
+    assert repr(received).startswith("[Datagram(data=b'1'")
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_wait_for_less_than_one_is_refused(udp_echo_server: DatagramPeer, count: int) -> None:
+    with pytest.raises(ValueError, match=f"count must be 1 or more, not {count}"):
+        udp_echo_server.wait_for(count)
+
+
+@pytest.mark.parametrize("count", ["1", 1.0, True])
+def test_wait_for_what_is_no_number_is_refused(udp_echo_server: DatagramPeer, count: Any) -> None:
+    with pytest.raises(TypeError, match="count must be an int, not"):
+        udp_echo_server.wait_for(count)
+
+
+@pytest.mark.parametrize("data", ["text", None, 3])
+def test_sending_what_is_no_bytes_is_refused(udp_echo_server: DatagramPeer, data: Any) -> None:
+    with pytest.raises(TypeError, match=r"data must be bytes, not"):
+        udp_echo_server.send(data, ("127.0.0.1", 9))
+
+
+@pytest.mark.parametrize("host", LARGEST)
+def test_sending_more_than_a_datagram_holds_is_refused(peers: Peers, host: str) -> None:
+    peer = peers.udp_echo(host=host)
+    with pytest.raises(ValueError, match=f"the largest datagram here has {LARGEST[host]}"):
+        peer.send(bytes(LARGEST[host] + 1), (host, 9))
+
+
+@pytest.mark.parametrize("to", ["127.0.0.1:9", ("127.0.0.1",), (9, "127.0.0.1"), None])
+def test_sending_to_what_is_no_address_is_refused(udp_echo_server: DatagramPeer, to: Any) -> None:
+    with pytest.raises(TypeError, match=r"to must be a \(host, port\) tuple"):
+        udp_echo_server.send(b"x", to)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65_536])
+def test_sending_to_no_port_is_refused(udp_echo_server: DatagramPeer, port: int) -> None:
+    with pytest.raises(ValueError, match="port from 1 to 65535"):
+        udp_echo_server.send(b"x", ("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
+def test_a_host_that_is_not_loopback_is_refused(peers: Peers, host: str) -> None:
+    with pytest.raises(ValueError, match=rf"host '{host}' isn't a loopback address.*allow_remote=True"):
+        peers.udp_echo(host=host)
+
+
+def test_a_host_that_is_not_loopback_is_warned_of(peers: Peers) -> None:
+    with pytest.warns(UserWarning, match=r"listens on 0\.0\.0\.0, where others can reach it"):
+        peers.udp_echo(host="0.0.0.0", allow_remote=True)
+
+
+@pytest.mark.parametrize("host", ["example.org", "", "127.0.0.1:80"])
+def test_a_host_that_is_no_address_is_refused(peers: Peers, host: str) -> None:
+    with pytest.raises(ValueError, match="host must be an IP address"):
+        peers.udp_echo(host=host)
+
+
+def test_a_host_that_is_no_string_is_refused(peers: Peers) -> None:
+    bad: Any = 127
+    with pytest.raises(TypeError, match="host must be a string like"):
+        peers.udp_echo(host=bad)
+
+
+def test_a_port_in_use_names_the_address(peers: Peers) -> None:
+    port = peers.udp_echo().port
+    with pytest.raises(OSError, match=rf"can't bind a UDP socket to 127\.0\.0\.1 port {port}: "):
+        peers.udp_echo(port=port)
+
+
+@pytest.mark.parametrize(("port", "error"), [(-1, ValueError), (65_536, ValueError), ("80", TypeError)])
+def test_a_port_that_is_none_is_refused(peers: Peers, port: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="port must be"):
+        peers.udp_echo(port=port)
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "5"])
+def test_a_bad_timeout_is_refused(peers: Peers, timeout: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="timeout must be"):
+        peers.udp_echo(timeout=timeout)
+
+
+def test_a_peer_has_the_timeout_and_the_name_it_was_given(peers: Peers) -> None:
+    peer = peers.udp_echo(timeout=0.01, name="time server")
+    with pytest.raises(CaptureTimeout, match=r"^waited 0\.01 s for the next datagram on time server \(udp"):
+        peer.next_datagram().result()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SO_MEMINFO is Linux's")
+def test_of_a_burst_all_is_received_or_told_as_dropped(udp_echo_server: DatagramPeer, udp_client: Client) -> None:
+    client = udp_client()
+    count = 10_000
+    for number in range(count):
+        client.sendto(b"%d" % number, udp_echo_server.address)
+    wait_until_read(udp_echo_server, count)
+    dropped = udp_echo_server.dropped_by_kernel
+    numbers = [int(datagram.data) for datagram in udp_echo_server.received]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) + (dropped or 0) == count
+    assert len(udp_echo_server.sent) == len(numbers)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SO_MEMINFO is Linux's")
+def test_what_the_kernel_dropped_is_told(peers: Peers, udp_client: Client) -> None:
+    peer = peers.udp_echo()
+    client = udp_client()
+    count = 0
+
+    def flood() -> None:
+        nonlocal count
+        while not peer.dropped_by_kernel:  # the engine can't read: it is here
+            client.sendto(bytes(1000), peer.address)
+            count += 1
+
+    peer._scope.call(flood)
+    assert peer.dropped_by_kernel
+    wait_until_read(peer, count)
+    peer.close()
+    assert len(peer.received) + peer.dropped_by_kernel == count
+
+
+def wait_until_read(peer: DatagramPeer, sent: int) -> None:
+    """Wait until the peer has read what was sent to it. On loopback it has arrived, or been dropped, by then."""
+    assert peer.dropped_by_kernel is not None
+    peer.wait_for(sent - peer.dropped_by_kernel).result()
+
+
+def test_a_peer_can_be_made_on_the_engine_thread(peers: Peers, udp_client: Client) -> None:
+    scope: Any = peers._scope
+    peer = scope.call(peers.udp_echo)
+    client = udp_client()
+    client.sendto(b"x", peer.address)
+    assert client.recv(10) == b"x"
+
+
+def test_many_clients_at_once(udp_echo_server: DatagramPeer) -> None:
+    async def client(number: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            await loop.sock_sendto(sock, b"%d" % number, udp_echo_server.address)
+            return await loop.sock_recv(sock, 10)
+
+    async def main() -> list[bytes]:
+        return await asyncio.wait_for(asyncio.gather(*map(client, range(200))), 10)
+
+    assert asyncio.run(main()) == [b"%d" % number for number in range(200)]

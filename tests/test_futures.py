@@ -1,0 +1,239 @@
+import asyncio
+import concurrent.futures
+import pickle
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from pytest_echoserver import CaptureFuture, CaptureTimeout, StreamHarness
+
+from .conftest import Downstream
+
+
+def fulfilled_by_a_thread(value: object) -> tuple[CaptureFuture[Any], Callable[[], None]]:
+    """A future, and the function that has another thread fulfil it."""
+    future: CaptureFuture[Any] = CaptureFuture()
+    thread = threading.Thread(target=future.set_result, args=(value,))
+    return future, thread.start
+
+
+def run_on_asyncio(function: Callable[[], Any]) -> Any:
+    return asyncio.run(function())
+
+
+def run_on_trio(function: Callable[[], Any]) -> Any:
+    return trio.run(function)
+
+
+on_both_libraries = pytest.mark.parametrize("run", [run_on_asyncio, run_on_trio])
+
+
+def test_a_result_set_by_another_thread_ends_the_wait() -> None:
+    future, start = fulfilled_by_a_thread("value")
+    start()
+    assert future.result() == "value"
+
+
+@on_both_libraries
+def test_it_can_be_awaited(run: Callable[..., Any]) -> None:
+    async def main() -> object:
+        future, start = fulfilled_by_a_thread("value")
+        start()
+        return await future
+
+    assert run(main) == "value"
+
+
+@on_both_libraries
+def test_awaiting_one_that_is_done_gives_its_value(run: Callable[..., Any]) -> None:
+    async def main() -> object:
+        future: CaptureFuture[int] = CaptureFuture()
+        future.set_result(3)
+        return await future
+
+    assert run(main) == 3
+
+
+@on_both_libraries
+def test_an_exception_is_raised_where_it_is_awaited(run: Callable[..., Any]) -> None:
+    async def main() -> None:
+        future: CaptureFuture[int] = CaptureFuture()
+        threading.Thread(target=future.set_exception, args=(ZeroDivisionError("mine"),)).start()
+        await future
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        run(main)
+
+
+def test_a_wait_that_runs_out_says_what_it_waited_for() -> None:
+    future: CaptureFuture[int] = CaptureFuture("the answer", where="deep thought", instead=lambda: "42 came")
+    with pytest.raises(CaptureTimeout, match=r"^waited 0 s for the answer on deep thought: 42 came$"):
+        future.result(timeout=0)
+
+
+@on_both_libraries
+def test_an_await_that_runs_out_raises_the_same(run: Callable[..., Any]) -> None:
+    async def main() -> None:
+        await CaptureFuture("the answer", timeout=0.01)
+
+    with pytest.raises(CaptureTimeout, match=r"^waited 0\.01 s for the answer$"):
+        run(main)
+
+
+def test_a_timeout_is_final() -> None:
+    future: CaptureFuture[int] = CaptureFuture()
+    assert isinstance(future.exception(timeout=0), CaptureTimeout)
+    with pytest.raises(concurrent.futures.InvalidStateError):
+        future.set_result(1)
+    with pytest.raises(CaptureTimeout):
+        future.result(timeout=5)
+
+
+def test_the_default_timeout_is_the_configured_one(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import pytest
+        from pytest_echoserver import CaptureFuture
+
+        def test_of_the_run():
+            with pytest.raises(TimeoutError, match="waited 0.02 s"):
+                CaptureFuture().result()
+
+        @pytest.mark.echoserver(timeout=0.01)
+        def test_of_the_marker(peers):
+            with pytest.raises(TimeoutError, match="waited 0.01 s"):
+                CaptureFuture().result()
+        """,
+        "--echoserver-timeout=0.02",
+    )
+    result.assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("timeout", [-1, "1", float("nan")])
+def test_a_bad_timeout_is_refused_even_if_the_value_is_there(timeout: Any) -> None:
+    future: CaptureFuture[int] = CaptureFuture()
+    future.set_result(1)
+    with pytest.raises((TypeError, ValueError), match="timeout must be"):
+        future.result(timeout=timeout)
+    assert future.result() == 1
+
+
+@on_both_libraries
+def test_result_on_a_running_loop_says_to_await(run: Callable[..., Any]) -> None:
+    async def main() -> None:
+        CaptureFuture[int]().result()
+
+    with pytest.raises(RuntimeError, match="would block the thread of a running event loop.*use `await`"):
+        run(main)
+
+
+@on_both_libraries
+def test_result_of_one_that_is_done_needs_no_await(run: Callable[..., Any]) -> None:
+    async def main() -> int:
+        future: CaptureFuture[int] = CaptureFuture()
+        future.set_result(1)
+        return future.result()
+
+    assert run(main) == 1
+
+
+def test_result_on_the_engine_thread_says_to_await(stream_harness: StreamHarness) -> None:
+    stream = stream_harness.connect(asyncio.Protocol)
+    with pytest.raises(RuntimeError, match="would block the engine's own thread"):
+        stream.call(lambda: CaptureFuture[int]().result()).result()
+
+
+def test_wait_and_as_completed_take_it() -> None:
+    done, cancelled = CaptureFuture[int](), CaptureFuture[int]()
+    done.set_result(1)
+    cancelled.cancel()
+    finished, pending = concurrent.futures.wait([done, cancelled], timeout=0)
+    assert finished == {done, cancelled}
+    assert not pending
+    assert set(concurrent.futures.as_completed([done, cancelled], timeout=0)) == {done, cancelled}
+
+
+def test_asyncio_wrap_future_takes_it() -> None:
+    async def main() -> object:
+        future, start = fulfilled_by_a_thread("value")
+        start()
+        return await asyncio.wrap_future(future)
+
+    assert asyncio.run(main()) == "value"
+
+
+def test_cancelling_twice_is_the_same_as_once() -> None:
+    future: CaptureFuture[int] = CaptureFuture()
+    assert future.cancel()
+    assert future.cancel()
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result()
+
+
+def test_one_that_is_done_cannot_be_cancelled() -> None:
+    future: CaptureFuture[int] = CaptureFuture()
+    future.set_result(1)
+    assert not future.cancel()
+
+
+def test_cancelling_the_task_that_awaits_cancels_it() -> None:
+    async def main() -> CaptureFuture[int]:
+        future: CaptureFuture[int] = CaptureFuture()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(future, timeout=0.01)
+        return future
+
+    assert asyncio.run(main()).cancelled()
+
+
+def test_cancelling_the_trio_scope_that_awaits_cancels_it() -> None:
+    async def main() -> CaptureFuture[int]:
+        future: CaptureFuture[int] = CaptureFuture()
+        with trio.move_on_after(0.01):
+            await future
+        return future
+
+    assert trio.run(main).cancelled()
+
+
+def test_fulfilling_it_after_the_loop_that_awaited_has_closed_harms_nobody() -> None:
+    future: CaptureFuture[int] = CaptureFuture()
+    loop = asyncio.new_event_loop()
+    step = future.__await__()
+
+    async def abandoned() -> None:
+        step.send(None)
+
+    loop.run_until_complete(abandoned())
+    loop.close()
+    future.set_result(1)
+    step.close()
+    assert future.result() == 1
+
+
+def test_its_timeout_can_be_pickled() -> None:
+    copy = pickle.loads(pickle.dumps(CaptureTimeout("waited")))
+    assert type(copy) is CaptureTimeout
+    assert str(copy) == "waited"
+
+
+def test_a_timeout_tells_where_the_engine_is_held_up(stream_harness: StreamHarness) -> None:
+    release = threading.Event()
+
+    def blocks_the_engine() -> None:
+        release.wait(5)
+
+    stream = stream_harness.connect(asyncio.Protocol)
+    blocked = stream.call(blocks_the_engine)
+    try:
+        with pytest.raises(
+            CaptureTimeout,
+            match=r"the engine's thread is held up in blocks_the_engine, .*test_futures\.py:\d+: release\.wait\(5\)",
+        ):
+            stream.call(int).result(timeout=0.01)
+    finally:
+        release.set()
+    blocked.result()
