@@ -85,7 +85,7 @@ class Scope:
 
     def judge(self) -> list[Exception]:
         """Read what has already arrived, then give all errors. To be called once."""
-        if self._members:
+        if self._members and not self.engine.forked:
             try:
                 self.engine.run(self.context, self._settle)
             except TimeoutError as error:
@@ -109,7 +109,7 @@ class Scope:
         with self._lock:
             self._judged = True
         try:
-            if self._members or self._tasks:
+            if (self._members or self._tasks) and not self.engine.forked:
                 patience = ANSWER + sum(member.patience for member in self._members)
                 failures = self.engine.run(self.context, self._close_all, patience=patience)
                 if failures:

@@ -1,6 +1,5 @@
 """What many tests share."""
 
-import os
 import socket
 import sys
 import threading
@@ -58,36 +57,25 @@ def downstream(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Do
     return Downstream(pytester)
 
 
-@dataclass(frozen=True)
-class Left:
-    """What a process has open and running."""
-
-    descriptors: frozenset[str]
-    threads: frozenset[str]
-    children: frozenset[int]
-
-    @classmethod
-    def now(cls) -> "Left":
-        for thread in threading.enumerate():
-            if thread.name.startswith("waitpid-"):  # Python 3.11's child watcher, about to end
-                thread.join(5)
-        return cls(
-            frozenset(_descriptors()),
-            frozenset(thread.name for thread in threading.enumerate()),
-            frozenset(_children()),
-        )
+def open_and_running() -> set[str]:
+    """The descriptors, threads and child processes of this process, each by a name."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("waitpid-"):  # Python 3.11's child watcher, about to end
+            thread.join(5)
+    threads = {f"thread {thread.name}" for thread in threading.enumerate()}
+    return {*_descriptors(), *threads, *_children()}
 
 
 def _descriptors() -> Iterator[str]:
     folder = Path("/proc/self/fd") if sys.platform == "linux" else Path("/dev/fd")
-    for entry in os.listdir(folder):
+    for entry in folder.iterdir():
         try:
-            yield f"{entry} {os.readlink(folder / entry)}"
+            yield f"descriptor {entry.name} {entry.readlink()}"
         except OSError:  # the one that lists
             continue
 
 
-def _children() -> Iterator[int]:
+def _children() -> Iterator[str]:
     if sys.platform == "linux":
         for children in Path("/proc/self/task").glob("*/children"):
-            yield from map(int, children.read_text().split())
+            yield from (f"child process {pid}" for pid in children.read_text().split())

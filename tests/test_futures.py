@@ -126,7 +126,7 @@ def test_result_on_a_running_loop_says_to_await(run: Callable[..., Any]) -> None
     async def main() -> None:
         CaptureFuture[int]().result()
 
-    with pytest.raises(RuntimeError, match="would block the thread of a running event loop.*use `await`"):
+    with pytest.raises(RuntimeError, match=r"would block the thread of a running event loop.*use `await`"):
         run(main)
 
 
@@ -231,7 +231,7 @@ def test_a_timeout_tells_where_the_engine_is_held_up(stream_harness: StreamHarne
     try:
         with pytest.raises(
             CaptureTimeout,
-            match=r"the engine's thread is held up in blocks_the_engine, .*test_futures\.py:\d+: release\.wait\(5\)",
+            match=r"engine's thread is held up in blocks_the_engine, .*test_futures\.py:\d+: release\.wait\(5\)",
         ):
             stream.call(int).result(timeout=0.01)
     finally:

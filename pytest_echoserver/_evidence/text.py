@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from .._record import Event, PeerTraffic, Traffic
 
@@ -10,17 +11,28 @@ LONGEST_PAYLOAD = 100
 MOST_EVENTS = 60
 """Events of a peer that are shown: half from the beginning, half from the end."""
 
+_PACKAGE = str(Path(__file__).parents[1])
+
 
 def sections(traffic: Traffic, errors: Sequence[Exception]) -> list[tuple[str, str]]:
     """The sections of a report, as (title, text): the errors that it doesn't show otherwise, and the traffic."""
     found = []
     if errors:
-        text = "\n".join("".join(traceback.format_exception(error)) for error in errors)
+        text = "\n".join(map(_with_traceback, errors))
         found.append(("errors of this test's peers (pytest-echoserver)", text))
     if traffic.peers:
         text = "\n".join(line for peer in traffic.peers for line in _lines(peer, traffic.started))
         found.append(("what this test's peers saw (pytest-echoserver)", text))
     return found
+
+
+def _with_traceback(error: Exception) -> str:
+    """The error with the frames of whoever raised it: those behind the last one of this package."""
+    told = traceback.TracebackException.from_exception(error)
+    ours = [at for at, frame in enumerate(told.stack) if frame.filename.startswith(_PACKAGE)]
+    if ours and ours[-1] + 1 < len(told.stack):
+        told.stack = traceback.StackSummary.from_list(told.stack[ours[-1] + 1 :])
+    return "".join(told.format())
 
 
 def _lines(peer: PeerTraffic, started: float) -> list[str]:

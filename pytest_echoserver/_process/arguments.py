@@ -37,12 +37,14 @@ def check_program(program: str, environment: Mapping[str, str], cwd: str | os.Pa
     if cwd is not None and not Path(cwd).is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "cwd is no directory that is there", os.fspath(cwd))
     path = environment.get("PATH", os.defpath)
-    if os.path.dirname(program):  # noqa: PTH120  a path; one relative to cwd is left to the system
+    by_path = os.path.dirname(program)  # noqa: PTH120  as execvp(3) tells a path from a name
+    if shutil.which(os.path.join(cwd or "", program) if by_path else program, path=path):  # noqa: PTH118
         return
-    if shutil.which(program, path=path) is None:
-        raise FileNotFoundError(
-            errno.ENOENT, f"there is no such program in PATH ({path}); the name or a path is needed", program
-        )
+    if not by_path:
+        raise FileNotFoundError(errno.ENOENT, f"there is no such program in PATH ({path})", program)
+    if Path(cwd or "", program).exists():
+        raise PermissionError(errno.EACCES, "this file is no program that can be run", program)
+    raise FileNotFoundError(errno.ENOENT, "there is no such program", program)
 
 
 def complete_environment(env: Mapping[str, str] | None, extra_env: Mapping[str, str] | None) -> dict[str, str]:

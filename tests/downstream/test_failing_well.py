@@ -1,0 +1,265 @@
+"""What a failing test looks like: in which phase, with which error, and with what beside it."""
+
+import pytest
+
+from ..conftest import Downstream
+
+PROTOCOL = """
+    import asyncio, pytest
+
+    class Fails(asyncio.Protocol):
+        def data_received(self, data):
+            raise LookupError("of the peer")
+"""
+
+
+def test_an_error_of_a_peer_fails_the_call(downstream: Downstream) -> None:
+    result = downstream.run(
+        PROTOCOL
+        + """
+    def test_it(stream_harness):
+        stream_harness.connect(Fails).send(b"x")
+    """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            '*raise LookupError("of the peer")',
+            "E*LookupError: of the peer",
+            "*what this test's peers saw (pytest-echoserver)*",
+            "stream-1 (its protocol)",
+            "*data_received*1 bytes b'x'",
+            "stream-1 (the far end)",
+            "*data_sent*1 bytes b'x'",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*_plugin.py*")
+    result.stdout.no_fnmatch_line("*selector_events.py*")
+
+
+def test_errors_of_several_peers_are_one_group(downstream: Downstream) -> None:
+    result = downstream.run(
+        PROTOCOL
+        + """
+    def test_it(stream_harness):
+        stream_harness.connect(Fails).send(b"x")
+        stream_harness.connect(Fails).send(b"y")
+    """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*ExceptionGroup: 2 errors of this test's peers (2 sub-exceptions)"])
+    result.stdout.no_fnmatch_line("*errors of this test's peers (pytest-echoserver)*")
+
+
+def test_the_tests_own_failure_stays_and_the_peers_are_beside_it(downstream: Downstream) -> None:
+    result = downstream.run(
+        PROTOCOL
+        + """
+    def test_it(stream_harness):
+        stream = stream_harness.connect(Fails)
+        stream.send(b"x")
+        stream.lost.result()
+        assert 1 == 2, "of the test"
+    """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E*AssertionError: of the test",
+            "*errors of this test's peers (pytest-echoserver)*",
+            "LookupError: of the peer",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*recording.py*")
+
+
+@pytest.mark.parametrize(
+    ("ending", "outcome"),
+    [
+        ('pytest.skip("why")', {"skipped": 1}),
+        ('pytest.xfail("why")', {"xfailed": 1}),
+        ('pytest.fail("why")', {"failed": 1}),
+    ],
+)
+def test_an_outcome_that_the_test_declares_stays(
+    downstream: Downstream, ending: str, outcome: dict[str, int]
+) -> None:
+    result = downstream.run(
+        PROTOCOL
+        + f"""
+    def test_it(stream_harness):
+        stream = stream_harness.connect(Fails)
+        stream.send(b"x")
+        stream.lost.result()
+        {ending}
+    """
+    )
+    result.assert_outcomes(**outcome)
+
+
+def test_an_expected_failure_may_be_a_peers(downstream: Downstream) -> None:
+    result = downstream.run(
+        PROTOCOL
+        + """
+    @pytest.mark.xfail(raises=LookupError)
+    def test_it(stream_harness):
+        stream_harness.connect(Fails).send(b"x")
+    """
+    )
+    result.assert_outcomes(xfailed=1)
+
+
+def test_in_a_unittest_case(downstream: Downstream) -> None:
+    result = downstream.run(
+        PROTOCOL
+        + """
+    import unittest
+
+    class Test(unittest.TestCase):
+        @pytest.fixture(autouse=True)
+        def harness(self, stream_harness):
+            self.stream = stream_harness.connect(Fails)
+
+        def test_passes_by_itself(self):
+            self.stream.send(b"x")
+
+        def test_fails_by_itself(self):
+            self.stream.send(b"x")
+            self.stream.lost.result()
+            self.assertEqual(1, 2)
+
+        def test_skips(self):
+            self.stream.send(b"x")
+            self.skipTest("why")
+    """
+    )
+    result.assert_outcomes(failed=2, skipped=1)
+    result.stdout.fnmatch_lines_random(
+        [
+            "E*LookupError: of the peer",
+            "E*AssertionError: 1 != 2",
+            "*errors of this test's peers (pytest-echoserver)*",
+            "LookupError: of the peer",
+        ]
+    )
+
+
+def test_what_has_already_arrived_is_read_before_the_judgement(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import asyncio, pytest
+
+        class FailsAtTheLast(asyncio.Protocol):
+            def data_received(self, data):
+                assert not data.endswith(b"last")
+
+        @pytest.mark.parametrize("number", range(50))
+        def test_it(stream_harness, number):
+            sock, connection = stream_harness.pair()
+            stream = stream_harness.connect(FailsAtTheLast)
+            for _ in range(number):
+                stream.send(b"x" * 1000)
+            stream.send(b"last")
+        """
+    )
+    result.assert_outcomes(failed=50)
+
+
+def test_what_tear_down_causes_is_nobodys_fault(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import asyncio
+
+        class DislikesToBeClosed(asyncio.Protocol):
+            def connection_lost(self, exc):
+                raise LookupError("closed")
+
+        def test_it(stream_harness):
+            stream_harness.connect(DislikesToBeClosed)
+        """
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_a_test_that_passes_shows_no_traffic(downstream: Downstream) -> None:
+    result = downstream.run("def test_it(udp_echo_server): pass", "-rA")
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*what this test's peers saw*")
+
+
+def test_a_failing_test_without_peers_has_no_section(downstream: Downstream) -> None:
+    result = downstream.run("def test_it(peers): assert False")
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*pytest-echoserver)*")
+
+
+def test_a_test_that_is_run_again_starts_afresh(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+        from _pytest.runner import runtestprotocol
+
+        def pytest_runtest_protocol(item, nextitem):
+            runtestprotocol(item, nextitem=nextitem, log=False)
+            item._initrequest()
+            runtestprotocol(item, nextitem=nextitem)
+            return True
+        """
+    )
+    result = downstream.run(
+        """
+        import asyncio
+
+        class Fails(asyncio.Protocol):
+            def data_received(self, data):
+                raise LookupError("of the peer")
+
+        runs = []
+
+        def test_it(stream_harness):
+            runs.append(1)
+            if len(runs) == 1:
+                stream_harness.connect(Fails).send(b"x")
+            assert stream_harness.connect(Fails).read_until(b"x").exception(timeout=0)
+        """
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_the_traffic_of_a_udp_peer_is_shown(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+
+        def test_it(udp_echo_server, peers):
+            peers.udp_echo(name="unused")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(5)
+                client.sendto(b"\\x1b[31m" + b"x" * 5000, udp_echo_server.address)
+                client.recv(6000)
+            assert False
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "udp_echo-1 (udp 127.0.0.1:*)",
+            r"  +0.* s  datagram_received    5005 bytes b'\x1b[[]31mxxxx*xxxx…  127.0.0.1 port *",
+            "  +0.* s  datagram_sent        5005 bytes*",
+            "unused (udp 127.0.0.1:*)",
+            "  nothing",
+        ]
+    )
+
+
+def test_a_long_record_is_cut_in_its_middle(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        def test_it(udp_echo_server):
+            for number in range(100):
+                udp_echo_server.send(b"%d" % number, ("127.0.0.1", 9)).result()
+            assert False
+        """
+    )
+    result.stdout.fnmatch_lines(
+        ["*datagram_sent*b'0'*", "*datagram_sent*b'29'*", "  ... 40 more ...", "*b'70'*", "*b'99'*"]
+    )

@@ -1,0 +1,159 @@
+"""Every way in which a suite can come by the plugin."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+THREE_LINES = """\
+def test_it(udp_echo_server, client=__import__("socket").socket(type=2)):
+    with client: client.sendto(b"x", udp_echo_server.address)
+    assert udp_echo_server.next_datagram().result().data == b"x"
+"""
+# As if it were not installed: the metadata of the checkout, and so its entry point, are out of sight.
+NOT_INSTALLED = """
+import importlib.metadata
+
+found = importlib.metadata.distributions
+importlib.metadata.distributions = lambda **options: (
+    one for one in found(**options) if one.name != "pytest-echoserver"
+)
+"""
+
+
+@pytest.fixture
+def folder(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    pytester.makepyfile(test_it=THREE_LINES)
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", raising=False)
+    return pytester
+
+
+def run(folder: pytest.Pytester, *args: str) -> pytest.RunResult:
+    return folder.runpytest_subprocess("-W", "error", "-p", "no:asyncio", *args, timeout=60)
+
+
+def not_installed(folder: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir("site").joinpath("sitecustomize.py").write_text(NOT_INSTALLED)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder.path / "site"), str(ROOT)]))
+
+
+def test_installed(folder: pytest.Pytester) -> None:
+    run(folder).assert_outcomes(passed=1)
+
+
+def test_installed_and_named(folder: pytest.Pytester) -> None:
+    run(folder, "-p", "pytest_echoserver").assert_outcomes(passed=1)
+
+
+def test_named_without_autoload(folder: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    run(folder, "-p", "pytest_echoserver").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("autoload", [True, False])
+def test_from_pytest_plugins(folder: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, autoload: bool) -> None:
+    if not autoload:
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    folder.makeconftest('pytest_plugins = ["pytest_echoserver"]')
+    run(folder).assert_outcomes(passed=1)
+
+
+def test_in_all_ways_at_once(folder: pytest.Pytester) -> None:
+    folder.makeconftest('pytest_plugins = ["pytest_echoserver"]')
+    run(folder, "-p", "pytest_echoserver").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("how", ["-p", "pytest_plugins"])
+def test_not_installed_but_on_the_path(folder: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    not_installed(folder, monkeypatch)
+    run(folder).assert_outcomes(errors=1)
+    if how == "-p":
+        run(folder, "-p", "pytest_echoserver").assert_outcomes(passed=1)
+    else:
+        folder.makeconftest('pytest_plugins = ["pytest_echoserver"]')
+        run(folder).assert_outcomes(passed=1)
+
+
+def test_blocked(folder: pytest.Pytester) -> None:
+    result = run(folder, "-p", "no:pytest_echoserver")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*fixture 'udp_echo_server' not found*"])
+
+
+def test_assertions_in_a_callback_are_rewritten(folder: pytest.Pytester) -> None:
+    folder.makepyfile(
+        test_it="""
+        import asyncio
+
+        class Picky(asyncio.Protocol):
+            def data_received(self, data):
+                assert data == b"expected"
+
+        def test_it(stream_harness):
+            stream_harness.connect(Picky).send(b"sent")
+        """
+    )
+    result = run(folder)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*assert b'sent' == b'expected'", "E*At index 0 diff: b's' != b'e'"])
+
+
+def test_a_conftest_may_have_fixtures_of_the_same_names(folder: pytest.Pytester) -> None:
+    folder.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture
+        def peers():
+            return "mine"
+        """
+    )
+    folder.makepyfile(
+        test_it="def test_it(peers, udp_echo_server): assert peers == 'mine' and udp_echo_server.port"
+    )
+    run(folder).assert_outcomes(passed=1)
+
+
+COLLECT = """
+import sys
+
+def pytest_unconfigure():
+    print("loaded:", *sorted(sys.modules))
+"""
+STARTS_NOTHING = """
+import threading
+
+def test_unused():
+    assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
+"""
+
+
+def test_a_suite_that_does_not_use_it_pays_no_import(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makeconftest(COLLECT)
+    pytester.makepyfile(STARTS_NOTHING)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+    def loaded(*args: str) -> set[str]:
+        # Not by `python -m pytest`, nor by pytester in this process: both have loaded things of their own.
+        result = pytester.run(
+            sys.executable, "-c", "import pytest, sys; sys.exit(pytest.main(sys.argv[1:]))", "--collect-only", *args
+        )
+        assert result.ret == 0
+        (line,) = (line for line in result.outlines if line.startswith("loaded:"))
+        return set(line.split()[1:])
+
+    added = loaded("-p", "pytest_echoserver") - loaded("-p", "no:pytest_echoserver")
+    assert {name for name in added if not name.startswith("pytest_echoserver")} == set()
+    assert added == {
+        "pytest_echoserver",
+        *(f"pytest_echoserver.{name}" for name in ("_deadline", "_fixtures", "_plugin", "_settings")),
+    }
+
+
+def test_a_suite_that_does_not_use_it_starts_no_thread(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(STARTS_NOTHING)
+    run(pytester).assert_outcomes(passed=1)

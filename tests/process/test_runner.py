@@ -1,0 +1,354 @@
+"""`subprocess_runner`: real programs, everything captured."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_echoserver import CaptureTimeout, Process, SubprocessRunner
+
+from ..conftest import Downstream
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="the engine's selector loop runs no subprocesses on Windows"
+)
+
+PYTHON = sys.executable
+
+
+def python(runner: SubprocessRunner, code: str, **options: Any) -> Process:
+    return runner(PYTHON, "-c", code, **options)
+
+
+def test_what_a_program_prints_is_captured(subprocess_runner: SubprocessRunner) -> None:
+    process = python(subprocess_runner, "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
+    completed = process.wait().result()
+    assert (completed.returncode, completed.stdout, completed.stderr) == (3, b"out\n", b"err\n")
+    assert completed.args == [PYTHON, "-c", process.args[2]]
+    assert (process.returncode, process.stdout, process.stderr) == (3, b"out\n", b"err\n")
+
+
+def test_bytes_for_stdin_are_fed_and_then_eof(subprocess_runner: SubprocessRunner) -> None:
+    assert subprocess_runner("cat", stdin=b"hello").wait().result().stdout == b"hello"
+
+
+def test_without_stdin_it_reads_eof_at_once(subprocess_runner: SubprocessRunner) -> None:
+    assert subprocess_runner("cat").wait().result().stdout == b""
+
+
+def test_a_conversation_by_stdin_and_stdout(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("cat", stdin=subprocess.PIPE)
+    for line in (b"one\n", b"two\n"):
+        process.write(line)
+        assert process.read_until(b"\n").result() == line
+    process.write_eof()
+    assert process.exited.result() == 0
+    assert process.output_complete.result() is None
+
+
+def test_a_large_stdin_is_written_whole(subprocess_runner: SubprocessRunner) -> None:
+    payload = os.urandom(1000) * 5000
+    process = subprocess_runner("cat", stdin=subprocess.PIPE)
+    written = process.write(payload)
+    process.write_eof().result()
+    assert written.done()
+    assert process.wait().result().stdout == payload
+
+
+def test_read_until_a_regex_searches_for_it(subprocess_runner: SubprocessRunner) -> None:
+    process = python(subprocess_runner, "print('starting'); print('port 123'); print('port 456'); input()")
+    port = re.compile(rb"port (\d+)\n")
+    assert process.read_until(port).result()[1] == b"123"
+    assert process.read_until(port).result()[1] == b"456"
+
+
+def test_each_stream_has_a_cursor_of_its_own(subprocess_runner: SubprocessRunner) -> None:
+    process = python(subprocess_runner, "import sys; print('ab'); print('ab', file=sys.stderr)")
+    assert process.read_until(b"b", "stderr").result() == b"ab"
+    assert process.read_until(b"b").result() == b"ab"
+
+
+def test_the_end_of_the_output_ends_a_read(subprocess_runner: SubprocessRunner) -> None:
+    process = python(subprocess_runner, "print('all there is')")
+    with pytest.raises(asyncio.IncompleteReadError) as caught:
+        process.read_until(b"more").result()
+    assert caught.value.partial == b"all there is\n"
+
+
+def test_a_timeout_tells_state_and_output(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("cat", stdin=subprocess.PIPE, timeout=0.3)
+    process.write(b"this\n")
+    with pytest.raises(
+        CaptureTimeout,
+        match=r"for b'that' on stdout on process-1 \(cat\): it still runs; what came, .* was b'this\\n'$",
+    ):
+        process.read_until(b"that").result()
+    with pytest.raises(CaptureTimeout, match=r"^waited 0.3 s for the exit on process-1 \(cat\): it still runs"):
+        process.exited.result()
+
+
+def test_a_wait_that_timed_out_spoils_no_other(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("cat", stdin=subprocess.PIPE)
+    with pytest.raises(CaptureTimeout):
+        process.exited.result(timeout=0)
+    process.write_eof()
+    assert process.exited.result() == 0
+
+
+@pytest.mark.asyncio
+async def test_in_an_async_test(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("cat", stdin=subprocess.PIPE)
+    await process.write(b"one\n")
+    assert await process.read_until(b"\n") == b"one\n"
+    process.write_eof()
+    assert (await process.wait()).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (Process.terminate, -signal.SIGTERM),
+        (Process.kill, -9),
+        (lambda process: process.send_signal(signal.SIGINT), -signal.SIGINT),
+    ],
+)
+def test_it_can_be_ended_by_a_signal(subprocess_runner: SubprocessRunner, end: Any, status: int) -> None:
+    process = subprocess_runner("sleep", "60")
+    end(process)
+    assert process.exited.result() == status
+    end(process)
+    assert "exited with" in repr(process)
+
+
+def test_exited_does_not_wait_for_a_grandchild_that_holds_the_pipe(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("sh", "-c", "sleep 60 & echo started")
+    assert process.exited.result() == 0
+    assert process.read_until(b"started\n").result() == b"started\n"
+    assert not process.output_complete.done()
+
+
+def test_its_environment_is_ours_and_what_is_added(
+    subprocess_runner: SubprocessRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OURS", "inherited")
+    process = subprocess_runner("env", extra_env={"ADDED": "more"})
+    lines = process.wait().result().stdout.splitlines()
+    assert {b"OURS=inherited", b"ADDED=more", b"PYTHONUNBUFFERED=1"} <= set(lines)
+
+
+def test_env_replaces_the_environment(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("/usr/bin/env", env={"ONLY": "this"})
+    assert process.wait().result().stdout == b"ONLY=this\n"
+
+
+def test_it_starts_in_the_directory_that_was_asked(subprocess_runner: SubprocessRunner, tmp_path: Path) -> None:
+    assert subprocess_runner("pwd", cwd=tmp_path).wait().result().stdout == b"%b\n" % os.fsencode(tmp_path)
+
+
+def test_stderr_can_go_to_stdout(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("sh", "-c", "echo out; echo err >&2", stderr=subprocess.STDOUT)
+    assert process.wait().result().stdout == b"out\nerr\n"
+
+
+def test_an_argument_may_be_a_path(subprocess_runner: SubprocessRunner, tmp_path: Path) -> None:
+    script = tmp_path / "a script"
+    script.write_text("#!/bin/sh\necho ran")
+    script.chmod(0o755)
+    assert subprocess_runner(script).wait().result().stdout == b"ran\n"
+
+
+class Collecting(asyncio.SubprocessProtocol):
+    """As its author would write it: collects what comes, by whatever pipe."""
+
+    def __init__(self) -> None:
+        self.output = bytearray()
+        self.calls: list[str] = []
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.calls.append("connection_made")
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.output += data
+
+    def process_exited(self) -> None:
+        self.calls.append("process_exited")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.calls.append("connection_lost")
+
+
+def test_the_callers_own_protocol_runs_and_is_recorded(subprocess_runner: SubprocessRunner) -> None:
+    mine = Collecting()
+    process = subprocess_runner("sh", "-c", "echo out; echo err >&2", protocol=lambda: mine)
+    completed = process.wait().result()
+    assert mine.output == b"out\n"
+    assert mine.calls == ["connection_made", "process_exited", "connection_lost"]
+    assert (completed.stdout, completed.stderr) == (b"out\n", b"err\n")
+    names = [event.name for event in process.events]
+    assert names[0] == "connection_made"
+    assert names[-1] == "connection_lost"
+    assert ("pipe_data_received", (1, b"out\n")) in [(event.name, event.args) for event in process.events]
+
+
+def test_it_hears_of_stderr_if_that_was_asked_for(subprocess_runner: SubprocessRunner) -> None:
+    mine = Collecting()
+    process = subprocess_runner("sh", "-c", "echo err >&2", protocol=lambda: mine, stderr=subprocess.PIPE)
+    process.wait().result()
+    assert mine.output == process.stderr == b"err\n"
+
+
+def test_an_exception_of_the_callers_protocol_fails_the_test(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import asyncio
+
+        class Fails(asyncio.SubprocessProtocol):
+            def pipe_data_received(self, fd, data):
+                assert data == b"other\\n"
+
+        def test_it(subprocess_runner):
+            process = subprocess_runner("echo", "this", protocol=Fails)
+            assert process.wait().result().stdout == b"this\\n"
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*assert b'this\\n' == b'other\\n'"])
+
+
+def test_no_program_is_an_error(subprocess_runner: SubprocessRunner) -> None:
+    with pytest.raises(ValueError, match="no program was given"):
+        subprocess_runner()
+    with pytest.raises(ValueError, match="the program's name is empty"):
+        subprocess_runner("")
+
+
+def test_a_shell_line_is_an_error_that_shows_how_to_pass_it(subprocess_runner: SubprocessRunner) -> None:
+    with pytest.raises(ValueError, match=r"'ls -l /' reads like a shell's.*subprocess_runner\('ls', '-l', '/'\)"):
+        subprocess_runner("ls -l /")
+
+
+def test_a_program_that_is_not_there_is_an_error(subprocess_runner: SubprocessRunner) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no such program in PATH .*'no-such-program'"):
+        subprocess_runner("no-such-program")
+    with pytest.raises(FileNotFoundError, match="there is no such program: '/no/such/program'"):
+        subprocess_runner("/no/such/program")
+
+
+def test_a_file_that_is_no_program_is_an_error(subprocess_runner: SubprocessRunner) -> None:
+    with pytest.raises(PermissionError, match="this file is no program that can be run"):
+        subprocess_runner(__file__)
+
+
+def test_a_relative_path_starts_from_cwd(subprocess_runner: SubprocessRunner) -> None:
+    assert subprocess_runner("./true", cwd=Path(shutil.which("true") or "").parent).exited.result() == 0
+
+
+def test_a_directory_that_is_not_there_is_an_error(subprocess_runner: SubprocessRunner) -> None:
+    with pytest.raises(NotADirectoryError, match="cwd is no directory that is there: '/no/such'"):
+        subprocess_runner("ls", cwd="/no/such")
+
+
+@pytest.mark.parametrize("argv", [(b"ls",), ("ls", b"-l"), ("ls", 3), (["ls", "-l"],), (None,)])
+def test_arguments_that_are_no_str_are_an_error(subprocess_runner: SubprocessRunner, argv: Any) -> None:
+    with pytest.raises(TypeError, match="program and arguments must be str or paths, not"):
+        subprocess_runner(*argv)
+
+
+@pytest.mark.parametrize("env", [{b"A": "x"}, {"A": 1}])
+def test_an_environment_that_is_no_str_is_an_error(subprocess_runner: SubprocessRunner, env: Any) -> None:
+    with pytest.raises(TypeError, match="the environment must be of str, not"):
+        subprocess_runner("ls", extra_env=env)
+
+
+@pytest.mark.parametrize("made", [None, Collecting, asyncio.Protocol()])
+def test_a_factory_that_gives_no_subprocess_protocol_is_an_error(
+    subprocess_runner: SubprocessRunner, made: Any
+) -> None:
+    with pytest.raises(TypeError, match=r"has to give an asyncio\.SubprocessProtocol, not"):
+        subprocess_runner("ls", protocol=lambda: made)
+
+
+def test_a_protocol_in_the_place_of_its_factory_is_an_error(subprocess_runner: SubprocessRunner) -> None:
+    bad: Any = Collecting()
+    with pytest.raises(TypeError, match="a factory of subprocess protocols is called to make one"):
+        subprocess_runner("ls", protocol=bad)
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "5"])
+def test_a_bad_timeout_is_an_error(subprocess_runner: SubprocessRunner, timeout: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="timeout must be"):
+        subprocess_runner("ls", timeout=timeout)
+
+
+def test_bad_reads_and_writes_are_errors(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("cat", stdin=subprocess.PIPE)
+    bad: Any = "text"
+    with pytest.raises(TypeError, match="data must be bytes"):
+        process.write(bad)
+    with pytest.raises(TypeError, match="a pattern must be bytes"):
+        process.read_until(bad)
+    with pytest.raises(ValueError, match="stream must be 'stdout' or 'stderr', not 'stdin'"):
+        process.read_until(b"x", "stdin")  # type: ignore[call-overload]
+    process.write_eof()
+    with pytest.raises(RuntimeError, match=r"write\(\) to process-1 \(cat\) after write_eof\(\)"):
+        process.write(b"x")
+
+
+def test_writing_where_there_is_no_pipe_is_an_error(subprocess_runner: SubprocessRunner) -> None:
+    with pytest.raises(
+        RuntimeError, match=r"write\(\): the stdin of process-1 \(cat\) is no pipe.*stdin=subprocess.PIPE"
+    ):
+        subprocess_runner("cat").write(b"x")
+
+
+def test_writing_to_one_that_is_gone_fails_the_future(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("true", stdin=subprocess.PIPE)
+    process.wait().result()
+    with pytest.raises(BrokenPipeError):
+        process.write(b"x").result()
+
+
+LEAVES = """
+    import pathlib
+
+    pids = pathlib.Path("pids")
+
+    def alive(pid):
+        try:
+            state = pathlib.Path(f"/proc/{{pid}}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        return state != "Z"
+
+    def test_leaves_it_running(subprocess_runner):
+        process = subprocess_runner("sh", "-c", {script!r})
+        line = process.read_until(b"\\n").result()
+        pids.write_bytes(line)
+
+    def test_nothing_is_left():
+        assert [pid for pid in pids.read_text().split() if alive(pid)] == []
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param("echo $$; exec sleep 60", id="a program"),
+        pytest.param("sleep 60 & echo $$ $!; wait", id="a program and its child"),
+        pytest.param("sleep 60 & echo $!", id="the child of a program that has exited"),
+        pytest.param("(trap '' TERM; sleep 60 & echo $!; wait) & wait", id="a child that ignores TERM"),
+        pytest.param("trap '' TERM; echo $$; while :; do sleep 60; done", id="a program that ignores TERM"),
+    ],
+)
+def test_nothing_of_a_program_outlives_the_test(downstream: Downstream, script: str) -> None:
+    result = downstream.run(LEAVES.format(script=script), "-p", "no:randomly")
+    result.assert_outcomes(passed=2)

@@ -1,0 +1,298 @@
+"""The engine: when it starts and ends, and who gets the blame for what happens on its loop."""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_echoserver._engine import THREAD_NAME, Engine, EngineHost
+
+from .conftest import Downstream
+
+CONTEXT = contextvars.Context()
+
+
+def loop_of_asyncio() -> asyncio.AbstractEventLoop:
+    return asyncio.SelectorEventLoop()
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = Engine(loop_of_asyncio)
+    yield engine
+    engine.stop()
+
+
+def test_it_is_one_named_daemon_thread(engine: Engine) -> None:
+    thread = engine.call(CONTEXT, threading.current_thread)
+    assert (thread.name, thread.daemon) == (THREAD_NAME, True)
+    assert engine.call(CONTEXT, threading.current_thread) is thread
+
+
+def test_what_is_called_on_its_own_thread_is_called_at_once(engine: Engine) -> None:
+    assert engine.call(CONTEXT, lambda: engine.call(CONTEXT, lambda: engine.here))
+
+
+def test_an_exception_comes_back_to_who_asked(engine: Engine) -> None:
+    with pytest.raises(ZeroDivisionError):
+        engine.call(CONTEXT, lambda: 1 // 0)
+
+
+def test_a_coroutine_that_takes_too_long_is_cancelled(engine: Engine) -> None:
+    cancelled = threading.Event()
+
+    async def too_long() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    with pytest.raises(TimeoutError, match=r"the engine did not finish its work within 0\.01 s$"):
+        engine.run(CONTEXT, too_long, patience=0.01)
+    assert cancelled.wait(5)
+
+
+def test_a_cancelled_coroutine_comes_back_as_cancelled(engine: Engine) -> None:
+    async def cancels_itself() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    with pytest.raises(concurrent.futures.CancelledError):
+        engine.run(CONTEXT, cancels_itself)
+
+
+def test_a_timeout_of_the_work_itself_is_not_the_engines(engine: Engine) -> None:
+    async def times_out() -> None:
+        raise TimeoutError("of the work")
+
+    with pytest.raises(TimeoutError, match="of the work"):
+        engine.run(CONTEXT, times_out)
+
+
+def test_stopping_ends_tasks_and_thread(engine: Engine) -> None:
+    other = Engine(loop_of_asyncio)
+    ended = threading.Event()
+
+    async def endless() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    async def start() -> asyncio.Task[None]:
+        return asyncio.ensure_future(endless())
+
+    task = other.run(CONTEXT, start)
+    other.call(CONTEXT, lambda: None)
+    other.stop()
+    assert ended.is_set()
+    assert task.cancelled()
+    assert other.loop.is_closed()
+    assert other.where_busy() == ""
+
+
+def test_an_error_that_belongs_to_nobody_is_raised_when_it_stops() -> None:
+    engine = Engine(loop_of_asyncio)
+    engine.post(CONTEXT, lambda: 1 // 0)
+    engine.call(CONTEXT, lambda: None)
+    with pytest.raises(ExceptionGroup, match="belong to no test") as caught:
+        engine.stop()
+    assert caught.group_contains(ZeroDivisionError)
+
+
+def test_a_system_exit_does_not_end_it() -> None:
+    engine = Engine(loop_of_asyncio)
+    engine.post(CONTEXT, sys.exit)
+    assert engine.call(CONTEXT, lambda: "alive") == "alive"
+    with pytest.raises(BaseExceptionGroup, match="belong to no test"):
+        engine.stop()
+
+
+def test_one_that_is_held_up_says_where_when_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_echoserver._engine.ANSWER", 0.2)
+    engine = Engine(loop_of_asyncio)
+    release = threading.Event()
+
+    def holds_it_up() -> None:
+        release.wait(20)
+
+    engine.post(CONTEXT, holds_it_up)
+    try:
+        with pytest.raises(
+            RuntimeError, match=r"did not end within 0\.2 s; .* held up in holds_it_up, .*release\.wait"
+        ):
+            engine.stop()
+    finally:
+        release.set()
+    engine._thread.join(5)
+
+
+def test_a_host_starts_one_when_it_is_first_asked() -> None:
+    host = EngineHost("asyncio")
+    host.stop()
+    engine = host.get()
+    assert host.get() is engine
+    host.stop()
+    assert engine.loop.is_closed()
+
+
+def test_a_host_replaces_one_that_is_stuck() -> None:
+    host = EngineHost("asyncio")
+    stuck = host.get()
+    release = threading.Event()
+
+    async def sticks() -> None:
+        release.wait(20)
+
+    with pytest.raises(TimeoutError, match="held up in sticks"):
+        stuck.run(CONTEXT, sticks, patience=0.1)
+    fresh = host.get()
+    assert fresh is not stuck
+    assert fresh.call(CONTEXT, lambda: "alive") == "alive"
+    release.set()
+    stuck.stop()
+    host.stop()
+
+
+def test_it_starts_with_the_first_fixture_and_ends_with_the_session(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        f"""
+        import threading
+
+        def running():
+            return {THREAD_NAME!r} in [thread.name for thread in threading.enumerate()]
+
+        def pytest_runtest_logreport(report):
+            print(report.nodeid.partition("::")[2], report.when, running())
+
+        def pytest_unconfigure():
+            print("unconfigure", running())
+        """
+    )
+    result = downstream.run_apart(
+        """
+        def test_1_without(): pass
+        def test_2_with(udp_echo_server): pass
+        def test_3_without(): pass
+        """,
+        "-s",
+        "-q",
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "test_1_without teardown False",
+            "*test_2_with setup True",
+            "*test_3_without call True",
+            "unconfigure False",
+        ]
+    )
+
+
+FORKS = """
+    import os, socket, warnings
+    import pytest
+
+    def ping(peer):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(5)
+            client.sendto(b"ping", peer.address)
+            return client.recv(10)
+
+    def in_a_child(function):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python warns of threads in the parent: that is the case here
+            pid = os.fork()
+        if not pid:
+            status = 1
+            try:
+                function()
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(pid, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_child_gets_an_engine_of_its_own_and_harms_ours_nothing(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        FORKS
+        + """
+    from pytest_echoserver._fixtures import SETTINGS
+
+    def test_it(peers, request, _echoserver_engine):
+        ours = peers.udp_echo()
+        ping(ours)
+
+        def child():
+            from pytest_echoserver._peers.peers import Peers
+            from pytest_echoserver._scope import Scope
+
+            with pytest.raises(RuntimeError, match="its forked child, and has to open peers of its own"):
+                ours.send(b"x", ours.address)
+            with pytest.raises(RuntimeError, match="its forked child"):
+                ours.close()
+            assert [datagram.data for datagram in ours.received] == [b"ping"]
+            scope = Scope(_echoserver_engine.get(), 5)
+            theirs = Peers(scope, "127.0.0.1").udp_echo()
+            assert ping(theirs) == b"ping"
+            scope.close()
+            _echoserver_engine.stop()
+
+        in_a_child(child)
+        assert ping(ours) == b"ping"
+        assert len(ours.received) == 2
+    """
+    )
+    result.assert_outcomes(passed=1)
+    result.stderr.no_fnmatch_line("*")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_child_forked_in_the_midst_of_a_test_can_wind_up(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        FORKS
+        + """
+    def test_it(request, udp_echo_server, _echoserver_scope, _echoserver_engine):
+        def child():
+            _echoserver_scope.judge()
+            _echoserver_scope.close()
+            _echoserver_engine.stop()
+
+        in_a_child(child)
+        assert ping(udp_echo_server) == b"ping"
+    """
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_no_deadline_goes_by_the_wall_clock(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import time, pytest
+
+        def test_it(udp_echo_server, monkeypatch):
+            monkeypatch.setattr(time, "time", lambda: 1e12)
+            with pytest.raises(TimeoutError):
+                udp_echo_server.next_datagram().result(timeout=0.05)
+        """
+    )
+    result.assert_outcomes(passed=1)
+    assert result.duration < 5
+
+
+def test_time_spent_idle_costs_nothing(engine: Engine) -> None:
+    engine.call(CONTEXT, lambda: None)
+    before = time.process_time()
+    engine.loop.call_soon_threadsafe(lambda: None)
+    threading.Event().wait(0.2)
+    assert time.process_time() - before < 0.1

@@ -1,0 +1,135 @@
+"""Settings: marker over command line over ini over default."""
+
+import pytest
+
+from .conftest import Downstream
+
+SHOW = """
+    import pytest
+
+    def show(peer):
+        print("timeout", peer._timeout, "host", peer.host)
+
+    def test_plain(udp_echo_server):
+        show(udp_echo_server)
+
+    @pytest.mark.echoserver(timeout=3)
+    class TestMarked:
+        def test_by_class(self, udp_echo_server):
+            show(udp_echo_server)
+
+        @pytest.mark.echoserver(host="::1")
+        def test_by_both(self, udp_echo_server):
+            show(udp_echo_server)
+
+        @pytest.mark.echoserver(timeout=4)
+        def test_the_nearest_wins(self, udp_echo_server):
+            show(udp_echo_server)
+
+        def test_a_keyword_comes_first(self, peers):
+            show(peers.udp_echo(timeout=5, host="127.0.0.9"))
+"""
+
+
+def shown(result: pytest.RunResult) -> list[str]:
+    result.assert_outcomes(passed=5)
+    return [line.lstrip(".") for line in result.outlines if line.lstrip(".").startswith("timeout")]
+
+
+def test_the_defaults(downstream: Downstream) -> None:
+    assert shown(downstream.run(SHOW, "-s", "-q", "--no-header"))[0] == "timeout 5.0 host 127.0.0.1"
+
+
+def test_ini_comes_before_the_default(downstream: Downstream) -> None:
+    downstream.pytester.makeini("[pytest]\nechoserver_timeout = 1\nechoserver_host = 127.0.0.2")
+    assert shown(downstream.run(SHOW, "-s", "-q"))[0] == "timeout 1.0 host 127.0.0.2"
+
+
+def test_the_command_line_before_the_ini_and_the_marker_before_that(downstream: Downstream) -> None:
+    downstream.pytester.makeini("[pytest]\nechoserver_timeout = 1\nechoserver_host = 127.0.0.2")
+    result = downstream.run(SHOW, "-s", "-q", "--echoserver-timeout=2", "--echoserver-host=127.0.0.3")
+    assert shown(result) == [
+        "timeout 2.0 host 127.0.0.3",
+        "timeout 3.0 host 127.0.0.3",
+        "timeout 3.0 host ::1",
+        "timeout 4.0 host 127.0.0.3",
+        "timeout 5.0 host 127.0.0.9",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("timeout=-1", "echoserver_timeout must be a finite number of seconds, 0 or more, not -1.0"),
+        ("timeout=nan", "echoserver_timeout must be a finite number of seconds, 0 or more, not nan"),
+        ("timeout=soon", "echoserver_timeout must be a number of seconds, not 'soon'"),
+        ("loop=twisted", "echoserver_loop must be asyncio or uvloop, not 'twisted'"),
+    ],
+)
+@pytest.mark.parametrize("where", ["command line", "ini"])
+def test_a_bad_setting_is_a_usage_error(downstream: Downstream, option: str, says: str, where: str) -> None:
+    if where == "ini":
+        downstream.pytester.makeini(f"[pytest]\nechoserver_{option}")
+        result = downstream.run(SHOW)
+    else:
+        result = downstream.run(SHOW, f"--echoserver-{option}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {says}"])
+
+
+def test_uvloop_that_is_not_installed_is_a_usage_error(
+    downstream: Downstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "uvloop", None)
+    result = downstream.run(SHOW, "--echoserver-loop=uvloop")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: * isn't installed: pip install 'pytest-echoserver[[]uvloop[]]'"])
+
+
+@pytest.mark.parametrize(
+    ("marker", "says"),
+    [
+        ("timeout=-1", "ValueError: timeout must be a finite number of seconds, 0 or more, not -1"),
+        ("timeout='1 s'", "ValueError: timeout must be a number of seconds, not '1 s'"),
+        ("host=3", "TypeError: host must be a string like '127.0.0.1' or '::1', not 3"),
+        ("port=3", "TypeError: the marker echoserver takes host and timeout by keyword, not port"),
+        ("3", "TypeError: the marker echoserver takes host and timeout by keyword, not 3"),
+        ("host='192.0.2.1'", "ValueError: host '192.0.2.1' isn't a loopback address*allow_remote=True*"),
+    ],
+)
+def test_a_bad_marker_is_an_error_of_its_test(downstream: Downstream, marker: str, says: str) -> None:
+    result = downstream.run(
+        f"""
+        import pytest
+
+        @pytest.mark.echoserver({marker})
+        def test_it(udp_echo_server):
+            pass
+
+        def test_the_next(udp_echo_server):
+            pass
+        """
+    )
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines([f"E*{says}"])
+
+
+def test_a_host_that_is_not_loopback_names_the_option(downstream: Downstream) -> None:
+    result = downstream.run("def test_it(udp_echo_server): pass", "--echoserver-host=0.0.0.0")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["E*host '0.0.0.0' isn't a loopback address*allow_remote=True*"])
+
+
+def test_help_and_markers_tell_of_them(downstream: Downstream) -> None:
+    downstream.run("", "--help").stdout.fnmatch_lines(
+        [
+            "network peers (pytest-echoserver):",
+            "*--echoserver-timeout*",
+            "*--echoserver-host*",
+            "*--echoserver-loop*",
+        ]
+    )
+    downstream.run("", "--markers").stdout.fnmatch_lines(["@pytest.mark.echoserver(*, host=..., timeout=...):*"])
+    downstream.run("", "--fixtures").stdout.fnmatch_lines(
+        ["*udp_echo_server*", "*A UDP server that sends every datagram back*"]
+    )
