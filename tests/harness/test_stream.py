@@ -130,9 +130,10 @@ def test_an_exception_of_a_called_function_is_the_callers(stream_harness: Stream
 
 
 def test_calling_a_coroutine_function_is_refused(stream_harness: StreamHarness) -> None:
+    sleep: Callable[..., Any] = asyncio.sleep
     stream = stream_harness.connect(Upper)
     with pytest.raises(TypeError, match=r"call\(\) takes a plain function, and sleep is a coroutine function"):
-        stream.call(asyncio.sleep, 0).result()
+        stream.call(sleep, 0).result()
 
 
 def test_calling_what_is_no_function_is_refused(stream_harness: StreamHarness) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_echoserver import CaptureTimeout, Datagram, DatagramPeer, Peers
+from pytest_echoserver import CaptureFuture, CaptureTimeout, Datagram, DatagramPeer, Peers
 
 from ..conftest import Client
 
@@ -174,7 +174,7 @@ def test_after_close_the_port_is_free_and_the_record_stays(peers: Peers, udp_cli
 
 
 def test_closing_ends_the_waits_for_it(udp_echo_server: DatagramPeer) -> None:
-    waiting = [udp_echo_server.next_datagram(), udp_echo_server.wait_for(1)]
+    waiting: list[CaptureFuture[Any]] = [udp_echo_server.next_datagram(), udp_echo_server.wait_for(1)]
     udp_echo_server.close()
     for future in waiting:
         with pytest.raises(RuntimeError, match=r"udp_echo-1 .* was closed while this was awaited"):
@@ -210,7 +210,7 @@ def test_received_is_a_live_sequence(udp_echo_server: DatagramPeer, udp_client: 
     assert [datagram.data for datagram in received[1:]] == [b"2", b"3"]
     assert received == list(received)
     assert received != [Datagram(b"1", ("127.0.0.1", 1), 0.0)]
-    assert received != 3
+    assert received != b"123"
     assert repr(received).startswith("[Datagram(data=b'1'")
 
 

@@ -1,0 +1,39 @@
+"""The sessions that CI and CONTRIBUTING name: `nox -s lint types tests coverage examples`."""
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests", "coverage"]
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    session.install("-e", ".[dev]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    session.install("-e", ".[dev]")
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    session.install("-e", ".[dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    session.install("-e", ".[dev]")
+    session.run("coverage", "run", "-m", "pytest", "-p", "no:randomly", *session.posargs)
+    session.run("coverage", "report")
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    session.install("-e", ".[asyncio]")
+    session.run("pytest", "examples", *session.posargs)
