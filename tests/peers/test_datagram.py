@@ -210,7 +210,8 @@ def test_received_is_a_live_sequence(udp_echo_server: DatagramPeer, udp_client: 
     assert [datagram.data for datagram in received[1:]] == [b"2", b"3"]
     assert received == list(received)
     assert received != [Datagram(b"1", ("127.0.0.1", 1), 0.0)]
-    assert received != b"123"
+    unlike: object = "123"
+    assert received != unlike
     assert repr(received).startswith("[Datagram(data=b'1'")
 
 
