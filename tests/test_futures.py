@@ -199,7 +199,9 @@ def test_cancelling_the_trio_scope_that_awaits_cancels_it() -> None:
     assert trio.run(main).cancelled()
 
 
-def test_fulfilling_it_after_the_loop_that_awaited_has_closed_harms_nobody() -> None:
+def test_fulfilling_it_after_the_loop_that_awaited_has_closed_harms_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     future: CaptureFuture[int] = CaptureFuture()
     loop = asyncio.new_event_loop()
     step = future.__await__()
@@ -212,6 +214,7 @@ def test_fulfilling_it_after_the_loop_that_awaited_has_closed_harms_nobody() -> 
     future.set_result(1)
     step.close()
     assert future.result() == 1
+    assert not caplog.records
 
 
 def test_its_timeout_can_be_pickled() -> None:
