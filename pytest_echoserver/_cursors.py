@@ -45,16 +45,17 @@ class Cursor:
         __tracebackhide__ = True
         with self._lock:
             while self._line:
-                future, take = self._line[0]
+                future, take = self._line.popleft()
+                if future.done():
+                    continue
                 try:
-                    found = (None, self.position) if future.done() else take(self.position)
+                    found = take(self.position)
                 except Exception as error:  # noqa: BLE001  it is handed on to who waits
-                    self._line.popleft()
                     fail(future, error)
                     continue
                 if found is None:
+                    self._line.appendleft((future, take))
                     return
-                self._line.popleft()
                 start = self.position
                 # Moved first, for a callback of the future may ask for the next at once.
                 value, self.position = found
@@ -144,7 +145,7 @@ class ByteStream:
         def take(start: int) -> tuple[T, int] | None:
             __tracebackhide__ = True
             nonlocal search
-            if search is None or search.start != start:
+            if search is None:  # only now is it known where the reads before this one end
                 search = pattern.search_from(start)
             found = search.find(self._buffer)
             if found is None:

@@ -26,10 +26,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     __tracebackhide__ = True
     try:
         result = yield
-    except (pytest.skip.Exception, pytest.exit.Exception, KeyboardInterrupt):
-        raise
     except BaseException:
-        _errors_of_peers(item)  # shown beside the test's own
+        _errors_of_peers(item)  # if it failed, they are shown beside its own
         raise
     errors = _errors_of_peers(item)
     if len(errors) == 1:

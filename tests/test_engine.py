@@ -7,11 +7,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 
 from pytest_echoserver._engine import THREAD_NAME, Engine, EngineHost
+from pytest_echoserver._scope import Scope
 
 from .conftest import Downstream
 
@@ -98,6 +99,38 @@ def test_stopping_ends_tasks_and_thread(engine: Engine) -> None:
     assert task.cancelled()
     assert other.loop.is_closed()
     assert other.where_busy() == ""
+
+
+def test_stopping_closes_asynchronous_generators() -> None:
+    engine = Engine(loop_of_asyncio)
+    closed = threading.Event()
+
+    async def endless() -> AsyncGenerator[None, None]:
+        try:
+            while True:
+                yield
+        finally:
+            closed.set()
+
+    generator = endless()
+
+    async def start() -> None:
+        await anext(generator)
+
+    engine.run(CONTEXT, start)
+    engine.stop()
+    assert closed.is_set()
+
+
+def test_an_error_on_the_loop_is_blamed_on_who_caused_it(engine: Engine) -> None:
+    first, second = Scope(engine, 5), Scope(engine, 5)
+    engine.post(first.context, lambda: engine.loop.call_later(0, lambda: 1 // 0))
+    engine.call(CONTEXT, lambda: None)
+    engine.run(CONTEXT, asyncio.sleep, 0.01)
+    assert [type(error) for error in first.judge()] == [ZeroDivisionError]
+    assert second.judge() == []
+    for scope in (first, second):
+        scope.close()
 
 
 def test_an_error_that_belongs_to_nobody_is_raised_when_it_stops() -> None:
