@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from pytest_echoserver import CaptureFuture, CaptureTimeout, StreamHarness
+from pytest_echoserver import CaptureFuture, CaptureTimeout, StreamHarness, _deadline
 
 from .conftest import Downstream
 
@@ -93,6 +93,7 @@ def test_a_timeout_is_final() -> None:
 
 
 def test_the_default_timeout_is_the_configured_one(downstream: Downstream) -> None:
+    before = _deadline.default
     result = downstream.run(
         """
         import pytest
@@ -106,10 +107,15 @@ def test_the_default_timeout_is_the_configured_one(downstream: Downstream) -> No
         def test_of_the_marker(peers):
             with pytest.raises(TimeoutError, match="waited 0.01 s"):
                 CaptureFuture().result()
+
+        def test_of_the_run_again():
+            with pytest.raises(TimeoutError, match="waited 0.02 s"):
+                CaptureFuture().result()
         """,
         "--echoserver-timeout=0.02",
     )
-    result.assert_outcomes(passed=2)
+    result.assert_outcomes(passed=3)
+    assert _deadline.default == before
 
 
 @pytest.mark.parametrize("timeout", [-1, "1", float("nan")])

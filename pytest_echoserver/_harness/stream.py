@@ -259,9 +259,6 @@ class _NearEnd:
         """Close the transport, on its loop."""
         if self.transport is not None:
             self.transport.close()
-        if self._guard is not None:
-            guard, self._guard = self._guard, None
-            self._ending = self.loop.create_task(guard.aclose())
 
     async def abort(self) -> None:
         """Close the transport from its own loop, dropping what wasn't sent; return once it is lost."""

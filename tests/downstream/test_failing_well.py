@@ -224,6 +224,25 @@ def test_a_test_that_is_run_again_starts_afresh(downstream: Downstream) -> None:
     result.assert_outcomes(passed=1)
 
 
+def test_nothing_of_a_test_is_kept_after_it(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import asyncio, gc, weakref
+
+        scopes = []
+
+        def test_it(_echoserver_scope, udp_echo_server, stream_harness):
+            stream_harness.connect(asyncio.Protocol)
+            scopes.append(weakref.ref(_echoserver_scope))
+
+        def test_the_next():
+            gc.collect()
+            assert scopes[0]() is None
+        """
+    )
+    result.assert_outcomes(passed=2)
+
+
 def test_the_traffic_of_a_udp_peer_is_shown(downstream: Downstream) -> None:
     result = downstream.run(
         """

@@ -127,14 +127,39 @@ def test_send_eof_leaves_reading_open(pair: Pair) -> None:
     assert connection.read_until(b"here").result() == b"still here"
 
 
+def test_a_half_close_of_the_client_leaves_sending_open(pair: Pair) -> None:
+    sock, connection = pair
+    sock.shutdown(socket.SHUT_WR)
+    assert connection.ended.result() == "eof"
+    connection.send(b"still here").result()
+    assert sock.recv(100) == b"still here"
+
+
 def test_close_is_a_clean_eof_even_with_unread_input(pair: Pair) -> None:
     sock, connection = pair
-    sock.sendall(b"x" * 100_000)
-    connection.send(b"bye")
-    connection.close().result()
+
+    def send_and_close_before_it_is_read() -> Any:
+        sock.sendall(b"x" * 50_000)
+        connection.send(b"bye")
+        return connection.close()
+
+    connection._scope.call(send_and_close_before_it_is_read).result()
     assert sock.recv(10) == b"bye"
     assert sock.recv(10) == b""
-    assert len(connection.received) == 100_000
+    assert len(connection.received) == 50_000
+
+
+def test_what_comes_while_a_closing_end_still_sends_is_read(pair: Pair) -> None:
+    sock, connection = pair
+    connection.send(bytes(5_000_000))
+    closed = connection.close()
+    got = len(sock.recv(1_000_000))
+    sock.sendall(b"late")
+    while data := sock.recv(1_000_000):
+        got += len(data)
+    closed.result()
+    assert got == 5_000_000
+    assert connection.received == b"late"
 
 
 def test_closing_ends_the_waits_for_it(pair: Pair) -> None:

@@ -49,6 +49,7 @@ def test_every_size_is_echoed(peers: Peers, udp_client: Client, host: str, size:
     client.sendto(data, peer.address)
     assert client.recv(65_536) == data
     assert peer.received[0].data == data
+    assert peer.received[0].source == peer.sent[0].to == (host, client.getsockname()[1])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)

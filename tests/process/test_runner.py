@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_echoserver import CaptureTimeout, Process, SubprocessRunner
+from pytest_echoserver._process import group
 
 from ..conftest import Downstream
 
@@ -314,6 +315,31 @@ def test_writing_to_one_that_is_gone_fails_the_future(subprocess_runner: Subproc
     process.wait().result()
     with pytest.raises(BrokenPipeError):
         process.write(b"x").result()
+
+
+def test_term_goes_to_the_whole_group_at_once(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        kept = []
+
+        def test_it(subprocess_runner):
+            kept.append(subprocess_runner("sh", "-c", "trap 'exit 7' TERM; (echo ready; exec sleep 60)"))
+            kept[0].read_until(b"ready").result()
+
+        def test_the_program_could_end_by_itself_for_its_child_was_gone():
+            assert kept[0].returncode == 7
+        """
+    )
+    result.assert_outcomes(passed=2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_a_zombie_does_not_count_as_living() -> None:
+    with subprocess.Popen(["true"], process_group=0) as zombie:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        assert group.signal_group(zombie.pid, 0)
+        assert group._living(zombie.pid) == []
+    assert not group.signal_group(zombie.pid, 0)
 
 
 LEAVES = """
