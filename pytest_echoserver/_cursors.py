@@ -71,6 +71,20 @@ class Cursor:
             fail(future, error)
 
 
+class EndOfStream(asyncio.IncompleteReadError):
+    """An `asyncio.IncompleteReadError` that says what was awaited, and what came instead."""
+
+    def __init__(self, partial: bytes, expected: int | None, text: str) -> None:
+        super().__init__(partial, expected)
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.partial, self.expected, self._text)
+
+
 class ByteStream:
     """The bytes of one direction of a stream, kept whole, and reads that wait for more of them.
 
@@ -134,7 +148,7 @@ class ByteStream:
             __tracebackhide__ = True
             if len(self._buffer) - start >= n:
                 return self._cut(start, start + n)
-            self._check_end(start, n)
+            self._check_end(start, n, future)
             return None
 
         return self._cursor.ask(future, take)
@@ -149,7 +163,7 @@ class ByteStream:
                 search = pattern.search_from(start)
             found = search.find(self._buffer)
             if found is None:
-                self._check_end(start, None)
+                self._check_end(start, None, future)
             return found
 
         return self._cursor.ask(future, take)
@@ -157,9 +171,10 @@ class ByteStream:
     def _cut(self, start: int, end: int) -> tuple[bytes, int]:
         return bytes(self._buffer[start:end]), end
 
-    def _check_end(self, start: int, expected: int | None) -> None:
+    def _check_end(self, start: int, expected: int | None, future: CaptureFuture[Any]) -> None:
         __tracebackhide__ = True
         if self._error is not None:
             raise self._error
         if self._ended:
-            raise asyncio.IncompleteReadError(bytes(self._buffer[start:]), expected)
+            text = f"the end came before {future.awaited}: {self.tell_unread()}"
+            raise EndOfStream(bytes(self._buffer[start:]), expected, text)

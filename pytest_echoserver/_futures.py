@@ -51,7 +51,7 @@ class CaptureFuture(Future[T]):
         instead: Callable[[], str] | None = None,
     ) -> None:
         super().__init__()
-        self._what = f"{what} on {where}" if where else what
+        self.awaited = f"{what} on {where}" if where else what
         self._timeout = timeout
         self._instead = instead
 
@@ -82,6 +82,13 @@ class CaptureFuture(Future[T]):
             # concurrent.futures.wait() counts a cancelled future as done only after this.
             self.set_running_or_notify_cancel()
         return cancelled
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"a CaptureFuture has no attribute {name!r}; if its value is meant: `await` it, or take .result()",
+            name=name,
+            obj=self,
+        )
 
     def __await__(self) -> Generator[Any, None, T]:
         __tracebackhide__ = True
@@ -119,7 +126,7 @@ class CaptureFuture(Future[T]):
 
     def _expire(self, limit: float) -> None:
         instead = f": {self._instead()}" if self._instead else ""
-        text = f"waited {limit:g} s for {self._what}{instead}{_engine.where_engines_are_busy()}"
+        text = f"waited {limit:g} s for {self.awaited}{instead}{_engine.where_engines_are_busy()}"
         # The value may have come while the text was made: then it counts.
         with suppress(InvalidStateError):
             self.set_exception(CaptureTimeout(text))

@@ -6,6 +6,7 @@ import pytest
 
 from . import _deadline, _settings
 from ._fixtures import SCOPE, SETTINGS
+from ._tracebacks import behind_our_frames
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +31,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         _errors_of_peers(item)  # if it failed, they are shown beside its own
         raise
     errors = _errors_of_peers(item)
+    for error in errors:
+        error.__traceback__ = behind_our_frames(error.__traceback__)
     if len(errors) == 1:
         raise errors[0]
     if errors:

@@ -1,6 +1,7 @@
 """The settings: marker over command line over ini over default, read in this one place."""
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,6 +55,8 @@ def of_run(config: pytest.Config) -> Settings:
         if value:
             given[name] = value
     try:
+        if "timeout" in given:
+            given["timeout"] = _number(given["timeout"])
         return _with(Settings(), given, "echoserver_")
     except (TypeError, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
@@ -80,13 +83,11 @@ def _with(settings: Settings, given: dict[str, Any], prefix: str) -> Settings:
     return replace(settings, **checked)
 
 
-def _timeout(value: Any, name: str) -> float:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            raise ValueError(f"{name} must be a number of seconds, not {value!r}") from None
-    return _deadline.seconds(value, name)
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"echoserver_timeout must be a number of seconds, not {text!r}") from None
 
 
 def _host(value: Any, name: str) -> str:
@@ -104,4 +105,4 @@ def _loop(value: Any, name: str) -> str:
     return str(value)
 
 
-_CHECKS = {"timeout": _timeout, "host": _host, "loop": _loop}
+_CHECKS: dict[str, Callable[[Any, str], object]] = {"timeout": _deadline.seconds, "host": _host, "loop": _loop}

@@ -1,17 +1,18 @@
 """The evidence as text, in the terminal's report of a failed test."""
 
 import traceback
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
 from .._record import Event, PeerTraffic, Traffic
+from .._tracebacks import behind_our_frames
 
-LONGEST_PAYLOAD = 100
-"""Characters of a payload, as Python writes it, that are shown."""
-MOST_EVENTS = 60
-"""Events of a peer that are shown: half from the beginning, half from the end."""
+MOST_LINES = 60
+"""Lines for one peer: half from its beginning, half from its end."""
+LONGEST_PAYLOAD = 120
+"""Characters of a payload, as Python writes it: half from its beginning, half from its end."""
 
-_PACKAGE = str(Path(__file__).parents[1])
+CUT_BY_CHANCE = {"pipe_data_received", "stdin_written"}
+PIPES = {0: "stdin", 1: "stdout", 2: "stderr"}
 
 
 def sections(traffic: Traffic, errors: Sequence[Exception]) -> list[tuple[str, str]]:
@@ -27,39 +28,52 @@ def sections(traffic: Traffic, errors: Sequence[Exception]) -> list[tuple[str, s
 
 
 def _with_traceback(error: Exception) -> str:
-    """The error with the frames of whoever raised it: those behind the last one of this package."""
-    told = traceback.TracebackException.from_exception(error)
-    ours = [at for at, frame in enumerate(told.stack) if frame.filename.startswith(_PACKAGE)]
-    if ours and ours[-1] + 1 < len(told.stack):
-        told.stack = traceback.StackSummary.from_list(told.stack[ours[-1] + 1 :])
-    return "".join(told.format())
+    return "".join(traceback.format_exception(type(error), error, behind_our_frames(error.__traceback__)))
 
 
 def _lines(peer: PeerTraffic, started: float) -> list[str]:
-    half = MOST_EVENTS // 2
-    left_out = len(peer.events) - 2 * half
-    if left_out <= 0:
-        lines = [_line(event, started) for event in peer.events]
-    else:
-        first, last = peer.events[:half], peer.events[-half:]
-        lines = [_line(event, started) for event in first]
-        lines.append(f"  ... {left_out} more ...")
-        lines += [_line(event, started) for event in last]
-    return [peer.name, *(lines or ["  nothing"])]
+    lines = [
+        f"  {event.time - started:+.4f} s  {event.name:<20} {_told(event)}".rstrip()
+        for event in _joined(peer.events)
+    ]
+    return [peer.name, *(_without_middle(lines) or ["  nothing"])]
 
 
-def _line(event: Event, started: float) -> str:
-    args = "  ".join(map(_shown, event.args))
-    return f"  {event.time - started:+.4f} s  {event.name:<20} {args}".rstrip()
+def _joined(events: Iterable[Event]) -> Iterator[Event]:
+    """The events, each run of those in which a pipe was cut by chance made into one."""
+    run: list[Event] = []
+    for event in events:
+        what = (event.name, event.args[:-1])
+        if run and not (event.name in CUT_BY_CHANCE and what == (run[0].name, run[0].args[:-1])):
+            yield _as_one(run)
+            run = []
+        run.append(event)
+    if run:
+        yield _as_one(run)
+
+
+def _as_one(run: list[Event]) -> Event:
+    first = run[0]
+    if len(run) == 1:
+        return first
+    return Event(first.time, first.name, (*first.args[:-1], b"".join(event.args[-1] for event in run)))
+
+
+def _told(event: Event) -> str:
+    told = [_shown(arg) for arg in event.args]
+    if event.name.startswith("pipe_"):
+        told[0] = PIPES[event.args[0]]
+    return "  ".join(told)
 
 
 def _shown(arg: object) -> str:
     match arg:
         case bytes():
-            shown = repr(arg[:LONGEST_PAYLOAD])
-            if len(arg) > LONGEST_PAYLOAD or len(shown) > LONGEST_PAYLOAD:
-                shown = shown[:LONGEST_PAYLOAD] + "…"
-            return f"{len(arg)} bytes {shown}"
+            half = LONGEST_PAYLOAD // 2
+            if len(arg) <= LONGEST_PAYLOAD and len(shown := repr(arg)) <= LONGEST_PAYLOAD:
+                return f"{len(arg)} bytes {shown}"
+            # Cut before it is written out: it may be very long.
+            return f"{len(arg)} bytes {repr(arg[:half])[:half]} … {repr(arg[-half:])[-half:]}"
         case (str() as host, int() as port):
             return f"{host} port {port}"
         case BaseException():
@@ -68,3 +82,9 @@ def _shown(arg: object) -> str:
             return repr(arg)
         case _:
             return f"<{type(arg).__name__}>"
+
+
+def _without_middle(lines: list[str]) -> list[str]:
+    half = MOST_LINES // 2
+    left_out = len(lines) - 2 * half
+    return lines if left_out <= 0 else [*lines[:half], f"  ... {left_out} more ...", *lines[-half:]]

@@ -68,7 +68,10 @@ class Process:
 
     @property
     def events(self) -> Sequence[Event]:
-        """Every call that the transport made to the protocol, in order, with its arguments."""
+        """Every call that the transport made to the protocol, in order, with its arguments.
+
+        Between them ``stdin_written(data)`` and ``stdin_ended()``, for what the test wrote.
+        """
         return self._record.events
 
     @property
@@ -125,7 +128,7 @@ class Process:
             raise RuntimeError(f"write() to {self} after write_eof(): nothing can follow EOF")
         stdin = self._stdin_pipe("write()")
         future: CaptureFuture[None] = self._future(f"{len(payload)} bytes to be written to stdin")
-        self._scope.engine.post(self._scope.context, stdin.write, payload, future)
+        self._scope.engine.post(self._scope.context, self._capture.write, stdin, payload, future)
         return future
 
     def write_eof(self) -> CaptureFuture[None]:
@@ -133,7 +136,7 @@ class Process:
         stdin = self._stdin_pipe("write_eof()")
         self._stdin_ended = True
         future: CaptureFuture[None] = self._future("stdin to be ended")
-        self._scope.engine.post(self._scope.context, stdin.write_eof, future)
+        self._scope.engine.post(self._scope.context, self._capture.write_eof, stdin, future)
         return future
 
     def terminate(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from .._cursors import ByteStream, Cursor
+from .._futures import CaptureFuture
 from .._outcomes import as_exception
 from .._record import Record
 from .._transports.writing import WriteQueue
@@ -67,6 +68,14 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
             output.end()
         self.complete.set()
         self.end_cursor.serve()
+
+    def write(self, stdin: WriteQueue, data: bytes, future: CaptureFuture[None]) -> None:
+        self._record.note("stdin_written", data)
+        stdin.write(data, future)
+
+    def write_eof(self, stdin: WriteQueue, future: CaptureFuture[None]) -> None:
+        self._record.note("stdin_ended")
+        stdin.write_eof(future)
 
     def pause_writing(self) -> None:
         self._note_and_pass_on("pause_writing")

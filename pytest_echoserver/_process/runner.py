@@ -58,7 +58,9 @@ class SubprocessRunner:
                 ``echoserver_timeout``.
 
         Raises:
-            FileNotFoundError: there is no such program or directory.
+            FileNotFoundError: there is no such program.
+            PermissionError: it is there, and can't be run.
+            NotADirectoryError: ``cwd`` is none.
             TypeError, ValueError: an argument isn't what is allowed.
         """
         arguments = checked_argv(argv)

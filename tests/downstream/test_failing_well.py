@@ -261,7 +261,7 @@ def test_the_traffic_of_a_udp_peer_is_shown(downstream: Downstream) -> None:
     result.stdout.fnmatch_lines(
         [
             "udp_echo-1 (udp 127.0.0.1:*)",
-            r"  +0.* s  datagram_received    5005 bytes b'\x1b[[]31mxxxx*xxxx…  127.0.0.1 port *",
+            r"  +0.* s  datagram_received    5005 bytes b'\x1b[[]31mxxxx*xxxx … *xxxx'  127.0.0.1 port *",
             "  +0.* s  datagram_sent        5005 bytes*",
             "unused (udp 127.0.0.1:*)",
             "  nothing",

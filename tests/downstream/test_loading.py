@@ -150,7 +150,10 @@ def test_a_suite_that_does_not_use_it_pays_no_import(
     assert {name for name in added if not name.startswith("pytest_echoserver")} == set()
     assert added == {
         "pytest_echoserver",
-        *(f"pytest_echoserver.{name}" for name in ("_deadline", "_fixtures", "_plugin", "_settings")),
+        *(
+            f"pytest_echoserver.{name}"
+            for name in ("_deadline", "_fixtures", "_plugin", "_settings", "_tracebacks")
+        ),
     }
 
 

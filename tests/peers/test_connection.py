@@ -202,6 +202,21 @@ def test_a_send_is_done_when_the_kernel_has_taken_it_all(pair: Pair) -> None:
     assert len(got) == len(payload) + 3
 
 
+def test_a_small_send_that_must_wait_is_done_once_it_has_left(pair: Pair) -> None:
+    sock, connection = pair
+    sending = connection.send(bytes(1000))
+    count = 1
+    while sending.done() or not sending.exception(timeout=0.05):
+        sending = connection.send(bytes(1000))
+        count += 1
+    last = connection.send(b"last")
+    assert not last.done()
+    got = b""
+    while len(got) < count * 1000 + 4:
+        got += sock.recv(1_000_000)
+    assert last.result() is None
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
 @given(st.lists(st.binary(min_size=1, max_size=500), min_size=1, max_size=10))
 def test_whatever_is_sent_arrives_whole_and_in_order(stream_harness: StreamHarness, pieces: list[bytes]) -> None:

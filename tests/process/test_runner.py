@@ -117,7 +117,7 @@ async def test_in_an_async_test(subprocess_runner: SubprocessRunner) -> None:
     [
         (Process.terminate, -signal.SIGTERM),
         (Process.kill, -9),
-        (lambda process: process.send_signal(signal.SIGINT), -signal.SIGINT),
+        (lambda process: process.send_signal(signal.SIGUSR1), -signal.SIGUSR1),
     ],
 )
 def test_it_can_be_ended_by_a_signal(subprocess_runner: SubprocessRunner, end: Any, status: int) -> None:

@@ -1,0 +1,16 @@
+"""Tracebacks that begin where the code of whoever reads them does."""
+
+from pathlib import Path
+from types import TracebackType
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+def behind_our_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that lies behind this package's last frame, or all of it if nothing does."""
+    rest, behind = trace, trace
+    while rest is not None:
+        if rest.tb_frame.f_code.co_filename.startswith(_PACKAGE) and rest.tb_next is not None:
+            behind = rest.tb_next
+        rest = rest.tb_next
+    return behind
