@@ -176,14 +176,14 @@ def refuse_to_block(asked: str) -> None:
     """Raise if a blocking wait on this thread would stop an event loop, and so what it waits for."""
     if _engine.on_engine_thread():
         where = "the engine's own thread"
-    elif _asyncio_here() or _trio_here():
+    elif asyncio_runs_here() or _trio_here():
         where = "the thread of a running event loop"
     else:
         return
     raise RuntimeError(f"{asked} would block {where}, and with it what it waits for: use `await` here")
 
 
-def _asyncio_here() -> bool:
+def asyncio_runs_here() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:

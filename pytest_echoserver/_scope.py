@@ -27,12 +27,14 @@ class Member:
     """Something open in a scope: its name, what it recorded, and how it is closed.
 
     ``close`` runs on the engine's loop and may be called again; ``patience`` is how many seconds it may take.
+    ``settle`` lets it read what has arrived by another loop than the engine's; it runs where the test ran.
     """
 
     name: str
     record: Record
     close: Callable[[], Awaitable[None]]
     patience: float = 0.0
+    settle: Callable[[], None] | None = None
 
 
 class Scope:
@@ -87,7 +89,7 @@ class Scope:
         """Read what has already arrived, then give all errors. To be called once."""
         if self._members and not self.engine.forked:
             try:
-                self.engine.run(self.context, self._settle)
+                self._settle()
             except TimeoutError as error:
                 self.blame(error)
         with self._lock:
@@ -117,13 +119,26 @@ class Scope:
         finally:
             self.engine.owners.remove(self)
 
-    async def _settle(self) -> None:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + SETTLING
+    def _settle(self) -> None:
+        self.engine.run(self.context, self._settle_engine)
+        elsewhere = [member.settle for member in self._members if member.settle is not None]
+        deadline = time.monotonic() + SETTLING
+        seen = -1
+        while elsewhere and seen != self._activity() and time.monotonic() < deadline:
+            seen = self._activity()
+            for settle in elsewhere:
+                settle()
+            self.engine.run(self.context, self._settle_engine)
+
+    def _activity(self) -> int:
+        return sum(len(member.record.rows) for member in self._members)
+
+    async def _settle_engine(self) -> None:
+        deadline = time.monotonic() + SETTLING
         quiet, seen = 0, -1
-        while quiet < QUIET_TURNS and loop.time() < deadline:
+        while quiet < QUIET_TURNS and time.monotonic() < deadline:
             await asyncio.sleep(0)
-            now = sum(len(member.record.rows) for member in self._members)
+            now = self._activity()
             quiet, seen = (quiet + 1 if now == seen else 0), now
         for task in list(self._tasks):
             if _failed_unseen(task) and (error := task.exception()) is not None:

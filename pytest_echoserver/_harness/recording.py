@@ -2,18 +2,23 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from .._outcomes import as_exception
 from .._record import Record
 
-OnError = Callable[[Exception], object]
-OnLost = Callable[[Exception | None], object]
+
+class Listener(Protocol):
+    """Who hears of a recorded protocol's calls, after they have returned."""
+
+    calls: Record
+
+    def failed(self, error: Exception) -> None: ...
+    def eof_received(self) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
 
 
-def recorded_stream_protocol(
-    factory: Callable[[], Any], record: Record, on_error: OnError, on_lost: OnLost
-) -> "Recorded":
+def recorded_stream_protocol(factory: Callable[[], Any], listener: Listener) -> "Recorded":
     """Call ``factory`` and put its protocol behind one that records each call before passing it on.
 
     Raises:
@@ -34,23 +39,26 @@ def recorded_stream_protocol(
             f"which has no {' and no '.join(missing)}"
         )
     kind = RecordedBufferedProtocol if buffered else RecordedProtocol
-    return kind(protocol, record, on_error, on_lost)
+    return kind(protocol, listener)
 
 
 class Recorded(asyncio.BaseProtocol):
     """Stands between a transport and the user's protocol: notes each call, then makes it."""
 
-    def __init__(self, protocol: Any, record: Record, on_error: OnError, on_lost: OnLost) -> None:
+    def __init__(self, protocol: Any, listener: Listener) -> None:
         self.protocol = protocol
-        self._record = record
-        self._on_error = on_error
-        self._on_lost = on_lost
+        self._listener = listener
+        self._record = listener.calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._pass_on("connection_made", transport)
 
     def eof_received(self) -> bool | None:
-        keep_open: bool | None = self._pass_on("eof_received")
+        __tracebackhide__ = True
+        try:
+            keep_open: bool | None = self._pass_on("eof_received")
+        finally:
+            self._listener.eof_received()
         return keep_open
 
     def pause_writing(self) -> None:
@@ -64,7 +72,7 @@ class Recorded(asyncio.BaseProtocol):
         try:
             self._pass_on("connection_lost", exc)
         finally:
-            self._on_lost(exc)
+            self._listener.connection_lost(exc)
 
     def _pass_on(self, name: str, *args: Any) -> Any:
         __tracebackhide__ = True
@@ -77,11 +85,11 @@ class Recorded(asyncio.BaseProtocol):
         try:
             return getattr(self.protocol, name)(*args)
         except Exception as error:
-            self._on_error(error)
+            self._listener.failed(error)
             raise
         except BaseException as error:  # the loop would end with it, and with the loop every peer
             stand_in = as_exception(error)
-            self._on_error(stand_in)
+            self._listener.failed(stand_in)
             raise stand_in from error
 
 

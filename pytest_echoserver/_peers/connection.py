@@ -35,7 +35,7 @@ class Connection:
 
     @property
     def received(self) -> bytes:
-        """All that came in so far."""
+        """All that came in so far. What was sent just now may still be on its way: a read waits for it."""
         return bytes(self._far.inbound)
 
     @property
@@ -153,6 +153,7 @@ class _ConnectionProtocol(asyncio.Protocol):
         self.ends: list[str] = []
         self.end_cursor = Cursor(record.lock)
         self.lost = asyncio.Event()
+        self._eof_sent = False
         self._record = record
         self._transport: asyncio.Transport | None = None
         self._queue: WriteQueue | None = None
@@ -186,19 +187,27 @@ class _ConnectionProtocol(asyncio.Protocol):
         self.lost.set()
 
     def send(self, data: bytes, future: CaptureFuture[None]) -> None:
-        if self._queue is None:
-            fail(future, BrokenPipeError("the connection isn't open"))
+        if self._queue is None or self._queue.closed:
+            fail(future, BrokenPipeError("the other end is closed, or this one is"))
             return
         self._record.note("data_sent", data)
         self.outbound += data
         self._queue.write(data, future)
 
     def send_eof(self, future: CaptureFuture[None]) -> None:
-        if self._queue is None:
-            fail(future, BrokenPipeError("the connection isn't open"))
+        if self._queue is None or self._queue.closed:
+            fail(future, BrokenPipeError("the other end is closed, or this one is"))
             return
-        self._record.note("eof_sent")
+        if not self._eof_sent:
+            self._eof_sent = True
+            self._record.note("eof_sent")
         self._queue.write_eof(future)
+
+    async def end_outbound(self) -> None:
+        """Send EOF, if that wasn't done; return when it has left, after all that was sent."""
+        left: CaptureFuture[None] = CaptureFuture("all that was sent to leave")
+        self.send_eof(left)
+        await left
 
     async def drain_and_close(self) -> None:
         """Close after our buffer has emptied and what is in the kernel's was read.

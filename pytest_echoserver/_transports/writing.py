@@ -20,17 +20,21 @@ class WriteQueue:
         # With no room granted, resume_writing says that the buffer is empty.
         transport.set_write_buffer_limits(high=0)
 
+    @property
+    def closed(self) -> bool:
+        return self._transport.is_closing()
+
     def write(self, data: bytes, future: CaptureFuture[None]) -> None:
-        if not self._transport.is_closing():
+        if not self.closed:
             self._transport.write(data)
-        if self._transport.is_closing():
+        if self.closed:
             fail(future, BrokenPipeError("the other end is closed, or this one is"))
         else:
             self.when_empty(future)
 
     def write_eof(self, future: CaptureFuture[None]) -> None:
         """End our direction, once all before it has left."""
-        if not self._transport.is_closing():
+        if not self.closed:
             self._transport.write_eof()
         self.when_empty(future)
 

@@ -99,7 +99,13 @@ def test_flow_control_is_recorded(stream_harness: StreamHarness) -> None:
     stream.call(lambda: stream.transport.write(bytes(size))).result()
     stream.read_exactly(size).result()
     stream.close().result()
-    assert names(stream) == ["connection_made", "pause_writing", "resume_writing", "connection_lost"]
+    assert names(stream) == [
+        "connection_made",
+        "pause_writing",
+        "resume_writing",
+        "eof_received",
+        "connection_lost",
+    ]
 
 
 def test_lost_is_done_once_connection_lost_has_returned(stream_harness: StreamHarness) -> None:
@@ -115,6 +121,50 @@ def test_closing_closes_both_ends(stream_harness: StreamHarness) -> None:
     stream.close().result()
     assert stream.protocol.ended_with == [None]
     assert stream.read().result() == b""
+
+
+class KeepsOpen(Upper):
+    def eof_received(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("protocol", [Upper, KeepsOpen])
+def test_closing_delivers_what_was_sent_and_eof(stream_harness: StreamHarness, protocol: type[Upper]) -> None:
+    stream = stream_harness.connect(protocol)
+    stream.send(b"x" * 1_000_000)
+    stream.close().result()
+    delivered = b"".join(event.args[0] for event in stream.events if event.name == "data_received")
+    assert delivered == b"x" * 1_000_000
+    assert names(stream)[-2:] == ["eof_received", "connection_lost"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("protocol", [Upper, KeepsOpen])
+async def test_closing_does_so_on_the_tests_own_loop(stream_harness: StreamHarness, protocol: type[Upper]) -> None:
+    stream = await stream_harness.connect_here(protocol)
+    stream.send(b"hello\n")
+    await stream.close()
+    assert names(stream) == ["connection_made", "data_received", "eof_received", "connection_lost"]
+
+
+def test_a_protocol_that_does_not_read_can_be_closed(stream_harness: StreamHarness) -> None:
+    class DoesNotRead(Upper):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            transport.pause_reading()
+
+    stream = stream_harness.connect(DoesNotRead)
+    stream._timeout = 0.1
+    stream.send(b"hello\n")
+    stream.close().result(timeout=5)
+    assert names(stream) == ["connection_made", "connection_lost"]
+
+
+def test_closing_twice_is_the_same_as_once(stream_harness: StreamHarness) -> None:
+    stream = stream_harness.connect(Upper)
+    for _ in range(2):
+        stream.close().result()
+    assert stream.protocol.ended_with == [None]
 
 
 def test_call_runs_on_the_protocols_loop(stream_harness: StreamHarness) -> None:
@@ -151,7 +201,7 @@ async def test_connect_here_puts_it_on_the_running_loop(stream_harness: StreamHa
     assert await stream.read_until(b"\n") == b"HELLO\n"
     await stream.close()
     assert stream.protocol.ended_with == [None]
-    assert names(stream) == ["connection_made", "data_received", "connection_lost"]
+    assert names(stream) == ["connection_made", "data_received", "eof_received", "connection_lost"]
 
 
 @pytest.mark.asyncio
@@ -291,6 +341,45 @@ def test_it_does_so_on_the_tests_own_loop(downstream: Downstream, callback: str)
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*test_it*", f"E*LookupError: {callback}"])
+
+
+@pytest.mark.parametrize("runner", ["asyncio", "anyio", "unittest"])
+def test_it_does_so_even_if_the_test_ends_at_once(downstream: Downstream, runner: str) -> None:
+    source = f"""{FAILING_CALLBACKS}
+    import pytest, unittest
+
+    async def send(stream_harness):
+        stream = await stream_harness.connect_here(lambda: Failing("data_received"))
+        stream.send(b"x")
+
+    """
+    if runner == "unittest":
+        source += """
+    class Test(unittest.IsolatedAsyncioTestCase):
+        @pytest.fixture(autouse=True)
+        def harness(self, stream_harness):
+            self.stream_harness = stream_harness
+
+        async def test_it(self):
+            await send(self.stream_harness)
+    """
+    else:
+        source += f"""
+    @pytest.fixture
+    def anyio_backend():
+        return "asyncio"
+
+    @pytest.mark.{runner}
+    @pytest.mark.parametrize("number", range(20))
+    async def test_it(stream_harness, number):
+        await send(stream_harness)
+    """
+    result = downstream.run_apart(
+        source,
+        "-oasyncio_default_fixture_loop_scope=function",
+        plugins=("pytest_asyncio.plugin", "anyio.pytest_plugin"),
+    )
+    result.assert_outcomes(failed=1 if runner == "unittest" else 20)
 
 
 def test_an_exception_of_connection_made_is_raised_by_connect(downstream: Downstream) -> None:
