@@ -2,6 +2,8 @@
 
 from typing import Any
 
+__tracebackhide__ = True
+
 
 def bytes_like(value: object, name: str = "data") -> bytes:
     """Give the bytes of ``value``; raise TypeError if it has none."""

@@ -10,6 +10,8 @@ from ._futures import CaptureFuture
 from ._outcomes import fail, fulfil
 from ._patterns import Pattern, Search
 
+__tracebackhide__ = True
+
 T = TypeVar("T")
 
 Take = Callable[[int], tuple[T, int] | None]
@@ -42,7 +44,6 @@ class Cursor:
         return future
 
     def serve(self) -> None:
-        __tracebackhide__ = True
         with self._lock:
             while self._line:
                 future, take = self._line.popleft()
@@ -133,7 +134,6 @@ class ByteStream:
         """What is there, at most ``n`` bytes, as soon as there is any; with -1 all up to the end."""
 
         def take(start: int) -> tuple[bytes, int] | None:
-            __tracebackhide__ = True
             here = len(self._buffer) - start
             if not self._ended and (n < 0 or here == 0):
                 return None
@@ -145,7 +145,6 @@ class ByteStream:
 
     def read_exactly(self, future: CaptureFuture[bytes], n: int) -> CaptureFuture[bytes]:
         def take(start: int) -> tuple[bytes, int] | None:
-            __tracebackhide__ = True
             if len(self._buffer) - start >= n:
                 return self._cut(start, start + n)
             self._check_end(start, n, future)
@@ -157,7 +156,6 @@ class ByteStream:
         search: Search[T] | None = None
 
         def take(start: int) -> tuple[T, int] | None:
-            __tracebackhide__ = True
             nonlocal search
             if search is None:  # only now is it known where the reads before this one end
                 search = pattern.search_from(start)
@@ -172,7 +170,6 @@ class ByteStream:
         return bytes(self._buffer[start:end]), end
 
     def _check_end(self, start: int, expected: int | None, future: CaptureFuture[Any]) -> None:
-        __tracebackhide__ = True
         if self._error is not None:
             raise self._error
         if self._ended:

@@ -2,6 +2,8 @@
 
 import math
 
+__tracebackhide__ = True
+
 default: float = 5.0
 """Seconds that a wait without a timeout of its own may take. The plugin sets it from the settings."""
 

@@ -16,6 +16,8 @@ from typing import Any, Protocol, TypeVar
 
 from ._outcomes import copy_outcome
 
+__tracebackhide__ = True
+
 T = TypeVar("T")
 
 THREAD_NAME = "pytest-echoserver"

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from . import _deadline, _engine
 
+__tracebackhide__ = True
+
 T = TypeVar("T")
 
 
@@ -65,7 +67,6 @@ class CaptureFuture(Future[T]):
             CaptureTimeout: it did not come in time; the future stays so.
             RuntimeError: it would have to wait, on the thread of a running event loop: use ``await``.
         """
-        __tracebackhide__ = True
         self._wait(timeout, "result()")
         return self._outcome()
 
@@ -91,14 +92,12 @@ class CaptureFuture(Future[T]):
         )
 
     def __await__(self) -> Generator[Any, None, T]:
-        __tracebackhide__ = True
         if not self.done():
             yield from self._until_done().__await__()
         return self._outcome()
 
     def _outcome(self) -> T:
         """What the base class's result() does, with no frame of the standard library in the traceback."""
-        __tracebackhide__ = True
         error = super().exception(0)
         if error is None:
             return super().result(0)

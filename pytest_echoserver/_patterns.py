@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+__tracebackhide__ = True
+
 T_co = TypeVar("T_co", covariant=True)
 
 

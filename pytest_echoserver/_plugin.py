@@ -8,6 +8,8 @@ from . import _deadline, _settings
 from ._fixtures import SCOPE, SETTINGS
 from ._tracebacks import behind_our_frames
 
+__tracebackhide__ = True
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     _settings.add_options(parser)
@@ -24,7 +26,6 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail the test, in its call phase, with the errors of its peers."""
-    __tracebackhide__ = True
     try:
         result = yield
     except BaseException:

@@ -223,6 +223,15 @@ def test_fulfilling_it_after_the_loop_that_awaited_has_closed_harms_nobody(
     assert not caplog.records
 
 
+def test_asking_it_for_an_attribute_of_its_value_says_how_to_get_that() -> None:
+    future: Any = CaptureFuture()
+    with pytest.raises(
+        AttributeError, match=r"no attribute 'data'; if its value is meant: `await` it, or take \.result"
+    ):
+        future.data  # noqa: B018
+    assert not hasattr(future, "data")
+
+
 def test_its_timeout_can_be_pickled() -> None:
     copy = pickle.loads(pickle.dumps(CaptureTimeout("waited")))
     assert type(copy) is CaptureTimeout

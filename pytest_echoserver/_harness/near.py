@@ -11,6 +11,8 @@ from .._futures import CaptureFuture, asyncio_runs_here
 from .._record import Record
 from .recording import recorded_stream_protocol
 
+__tracebackhide__ = True
+
 TURNS = 4
 """Turns of a loop in which a transport reads what has arrived, or, aborted, calls connection_lost."""
 

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 from .._outcomes import as_exception
 from .._record import Record
 
+__tracebackhide__ = True
+
 
 class Listener(Protocol):
     """Who hears of a recorded protocol's calls, after they have returned."""
@@ -54,7 +56,6 @@ class Recorded(asyncio.BaseProtocol):
         self._pass_on("connection_made", transport)
 
     def eof_received(self) -> bool | None:
-        __tracebackhide__ = True
         try:
             keep_open: bool | None = self._pass_on("eof_received")
         finally:
@@ -68,20 +69,17 @@ class Recorded(asyncio.BaseProtocol):
         self._pass_on("resume_writing")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        __tracebackhide__ = True
         try:
             self._pass_on("connection_lost", exc)
         finally:
             self._listener.connection_lost(exc)
 
     def _pass_on(self, name: str, *args: Any) -> Any:
-        __tracebackhide__ = True
         self._record.note(name, *args)
         return self._guarded(name, *args)
 
     def _guarded(self, name: str, *args: Any) -> Any:
         """Call the user's method; what it raises is its owner's, and goes on to the transport as well."""
-        __tracebackhide__ = True
         try:
             return getattr(self.protocol, name)(*args)
         except Exception as error:
@@ -95,7 +93,6 @@ class Recorded(asyncio.BaseProtocol):
 
 class RecordedProtocol(Recorded, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
-        __tracebackhide__ = True
         self._pass_on("data_received", data)
 
 
@@ -103,11 +100,9 @@ class RecordedBufferedProtocol(Recorded, asyncio.BufferedProtocol):
     """The calls of a `asyncio.BufferedProtocol`; what came is noted with ``buffer_updated``, as bytes."""
 
     def get_buffer(self, sizehint: int) -> Any:
-        __tracebackhide__ = True
         self._buffer = self._guarded("get_buffer", sizehint)
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        __tracebackhide__ = True
         self._record.note("buffer_updated", bytes(memoryview(self._buffer)[:nbytes]))
         self._guarded("buffer_updated", nbytes)

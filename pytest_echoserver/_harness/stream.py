@@ -14,6 +14,8 @@ from .._record import Event, Record
 from .._scope import Member, Scope
 from .near import NearEnd
 
+__tracebackhide__ = True
+
 T = TypeVar("T")
 
 

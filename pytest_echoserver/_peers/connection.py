@@ -16,6 +16,8 @@ from .._record import Record
 from .._scope import Scope
 from .._transports.writing import WriteQueue
 
+__tracebackhide__ = True
+
 
 class Connection:
     """One end of a stream connection: what came in is kept whole, and read when you like.

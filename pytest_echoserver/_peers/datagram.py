@@ -16,6 +16,8 @@ from .._scope import Member, Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
 from .behaviours import DatagramBehaviour
 
+__tracebackhide__ = True
+
 LARGEST_PAYLOAD = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
 """Bytes: 65,535 less the headers of UDP (RFC 768) and, for IPv4, of IP (RFC 791)."""
 

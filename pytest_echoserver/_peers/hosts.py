@@ -3,6 +3,8 @@
 import ipaddress
 import socket
 
+__tracebackhide__ = True
+
 
 def check_host(host: object, *, allow_remote: bool = False) -> tuple[str, socket.AddressFamily]:
     """Give the address to bind for ``host``, and its family.

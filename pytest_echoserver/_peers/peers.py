@@ -9,6 +9,8 @@ from .behaviours import DatagramBehaviour, echo
 from .datagram import DatagramPeer
 from .hosts import check_host, check_port
 
+__tracebackhide__ = True
+
 
 class Peers:
     """Makes any number of peers, and closes them all at the end of the test.

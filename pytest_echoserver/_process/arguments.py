@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+__tracebackhide__ = True
+
 Redirect = int | IO[Any] | None
 
 

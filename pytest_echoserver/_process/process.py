@@ -22,6 +22,8 @@ from .arguments import protocol_made_by
 from .group import end_rest_of_group, signal_group
 from .protocol import STDERR, STDIN, STDOUT, CapturingProtocol
 
+__tracebackhide__ = True
+
 GRACE = 2.0
 """Seconds from TERM to KILL at the end of a test."""
 

@@ -10,6 +10,8 @@ from .._outcomes import as_exception
 from .._record import Record
 from .._transports.writing import WriteQueue
 
+__tracebackhide__ = True
+
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 
@@ -70,11 +72,13 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         self.end_cursor.serve()
 
     def write(self, stdin: WriteQueue, data: bytes, future: CaptureFuture[None]) -> None:
-        self._record.note("stdin_written", data)
+        if not stdin.closed:
+            self._record.note("stdin_written", data)
         stdin.write(data, future)
 
     def write_eof(self, stdin: WriteQueue, future: CaptureFuture[None]) -> None:
-        self._record.note("stdin_ended")
+        if not stdin.closed:
+            self._record.note("stdin_ended")
         stdin.write_eof(future)
 
     def pause_writing(self) -> None:
@@ -86,7 +90,6 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         self._note_and_pass_on("resume_writing")
 
     def _note_and_pass_on(self, name: str, *args: Any) -> None:
-        __tracebackhide__ = True
         self._record.note(name, *args)
         beside = args[:1] == (STDERR,) and not self._forward_stderr
         if self._protocol is None or beside:

@@ -13,6 +13,8 @@ from .._scope import Scope
 from .arguments import Redirect, check_program, checked_argv, complete_environment, stdin_of
 from .process import Process
 
+__tracebackhide__ = True
+
 
 class _Default(Enum):
     """Told apart from a given PIPE: only then does the caller's own protocol hear of stderr."""

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+__tracebackhide__ = True
+
 Sockaddr = tuple[Any, ...]
 Sent = Callable[[OSError | None], object]
 

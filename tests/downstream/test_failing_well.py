@@ -269,6 +269,69 @@ def test_the_traffic_of_a_udp_peer_is_shown(downstream: Downstream) -> None:
     )
 
 
+def test_the_conversation_with_a_program_is_shown_whole(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import subprocess, sys
+
+        PROGRAM = "import sys; print('got', input()); sys.stderr.write('a' * 50 + 'the cause'); sys.exit(3)"
+
+        def test_it(subprocess_runner):
+            program = subprocess_runner(sys.executable, "-c", PROGRAM, stdin=subprocess.PIPE)
+            program.write(b"this\\n")
+            program.write_eof()
+            program.wait().result()
+            program.read_until(b"that").result()
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            '>*program.read_until(b"that").result()',
+            "E*EndOfStream: the end came before b'that' on stdout on process-1 (*): what came, *b'got this\\n'",
+            "process-1 (*)",
+            "*stdin_written*5 bytes b'this\\n'",
+            "*stdin_ended",
+            "*pipe_data_received*stdout  9 bytes b'got this\\n'",
+            "*process_exited",
+        ]
+    )
+    result.stdout.fnmatch_lines(["*pipe_data_received*stderr  59 bytes b'aaa*the cause'"])
+
+
+def test_a_callback_in_another_file_is_shown_without_the_frames_before_it(downstream: Downstream) -> None:
+    downstream.pytester.makepyfile(
+        protocol="""
+        import asyncio
+
+        class Deep(asyncio.Protocol):
+            def data_received(self, data):
+                self.parse(data)
+
+            def parse(self, data):
+                raise LookupError("deep")
+        """
+    )
+    result = downstream.run(
+        """
+        import protocol
+
+        def test_it(stream_harness):
+            stream_harness.connect(protocol.Deep).send(b"x")
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["protocol.py:5: *", '>*raise LookupError("deep")', "E*LookupError: deep"])
+    result.stdout.no_fnmatch_line("*selector_events*")
+
+
+def test_a_wrong_call_is_shown_where_it_was_made(downstream: Downstream) -> None:
+    result = downstream.run("def test_it(udp_echo_server): udp_echo_server.wait_for(0)")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([">*udp_echo_server.wait_for(0)", "E*ValueError: count must be 1 or more, not 0"])
+    result.stdout.no_fnmatch_line("*_checks.py*")
+
+
 def test_a_long_record_is_cut_in_its_middle(downstream: Downstream) -> None:
     result = downstream.run(
         """

@@ -1,6 +1,7 @@
 """`Connection`, as the far end of ``stream_harness.pair()``."""
 
 import asyncio
+import pickle
 import re
 import socket
 from typing import Any
@@ -92,10 +93,12 @@ def test_eof_before_what_was_asked_is_an_incomplete_read(pair: Pair) -> None:
     until = connection.read_until(b"\n")
     sock.sendall(b"abc")
     sock.close()
-    for asked in (exactly, until):
+    for asked, what in ((exactly, "exactly 4 bytes"), (until, r"b'\n'")):
         with pytest.raises(asyncio.IncompleteReadError) as caught:
             asked.result()
         assert caught.value.partial == b"abc"
+        text = f"the end came before {what} on pair-1: what came, and wasn't read before, was b'abc'"
+        assert str(caught.value) == str(pickle.loads(pickle.dumps(caught.value))) == text
     assert connection.read(10).result() == b"abc"
 
 
