@@ -90,7 +90,7 @@ class Scope:
         if self._members and not self.engine.forked:
             try:
                 self._settle()
-            except TimeoutError as error:
+            except Exception as error:  # noqa: BLE001  the test's own outcome must not be lost by it
                 self.blame(error)
         with self._lock:
             self._judged = True
