@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from ._futures import CaptureFuture
@@ -28,6 +29,7 @@ class Cursor:
     def __init__(self, lock: threading.RLock) -> None:
         self.position = 0
         self._lock = lock
+        self._serving = False
         self._line: deque[tuple[CaptureFuture[Any], Take[Any]]] = deque()
 
     @property
@@ -38,38 +40,53 @@ class Cursor:
         """Put ``future`` in line, to get what ``take`` finds; an error that ``take`` raises is the future's."""
         with self._lock:
             self._line.append((future, take))
-            self.serve()
+        self.serve()
         if not future.done():
             future.add_done_callback(lambda _: self.serve())
         return future
 
     def serve(self) -> None:
-        with self._lock:
-            while self._line:
-                future, take = self._line.popleft()
-                if future.done():
-                    continue
-                try:
-                    found = take(self.position)
-                except Exception as error:  # noqa: BLE001  it is handed on to who waits
-                    fail(future, error)
-                    continue
-                if found is None:
-                    self._line.appendleft((future, take))
+        """Serve all that can be served. Callbacks of the futures run without the lock, and may ask for more."""
+        while True:
+            with self._lock:
+                if self._serving:  # who does that goes on until nobody can be served
                     return
-                start = self.position
-                # Moved first, for a callback of the future may ask for the next at once.
-                value, self.position = found
-                if not fulfil(future, value):
-                    self.position = start
+                served = self._next_served()
+                if served is None:
+                    return
+                self._serving = True
+            try:
+                served()
+            finally:
+                self._serving = False
 
     def fail(self, error: BaseException) -> None:
         """Give ``error`` to all who wait."""
         with self._lock:
-            waiting = [future for future, _ in self._line]
+            waiting = [future for future, _ in self._line if future.claim()]
             self._line.clear()
         for future in waiting:
             fail(future, error)
+
+    def _next_served(self) -> Callable[[], object] | None:
+        """Take the first who can be served out of the line, move on, and give what ends the wait."""
+        while self._line:
+            future, take = self._line.popleft()
+            if future.done():
+                continue
+            try:
+                found = take(self.position)
+            except Exception as error:  # noqa: BLE001  it is handed on to who waits
+                if future.claim():
+                    return partial(fail, future, error)
+                continue
+            if found is None:
+                self._line.appendleft((future, take))
+                return None
+            if future.claim():
+                value, self.position = found
+                return partial(fulfil, future, value)
+        return None
 
 
 class EndOfStream(asyncio.IncompleteReadError):
@@ -126,9 +143,13 @@ class ByteStream:
     def end(self, error: BaseException | None = None) -> None:
         """Nothing more will come. Reads that want more than there is end here, with ``error`` if there is one."""
         if not self._ended:
+            self._error = self._error or error
             self._ended = True
-            self._error = error
             self._cursor.serve()
+
+    def will_end_with(self, error: BaseException) -> None:
+        """Whatever ends this, it is for ``error``; what is still on its way comes before that."""
+        self._error = self._error or error
 
     def read(self, future: CaptureFuture[bytes], n: int) -> CaptureFuture[bytes]:
         """What is there, at most ``n`` bytes, as soon as there is any; with -1 all up to the end."""
@@ -170,7 +191,7 @@ class ByteStream:
         return bytes(self._buffer[start:end]), end
 
     def _check_end(self, start: int, expected: int | None, future: CaptureFuture[Any]) -> None:
-        if self._error is not None:
+        if self._ended and self._error is not None:
             raise self._error
         if self._ended:
             text = f"the end came before {future.awaited}: {self.tell_unread()}"

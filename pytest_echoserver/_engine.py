@@ -1,7 +1,6 @@
 """The engine: the one thread and event loop of this process in which all peers live."""
 
 import asyncio
-import logging
 import os
 import sys
 import sysconfig
@@ -24,7 +23,6 @@ THREAD_NAME = "pytest-echoserver"
 ANSWER = 5.0
 """Seconds that the engine has for what is asked of it, unless the caller knows of more to wait for."""
 
-log = logging.getLogger("pytest_echoserver")
 _running: "set[Engine]" = set()
 
 
@@ -128,16 +126,21 @@ class Engine:
             RuntimeError: the thread is held up in somebody's code.
             BaseExceptionGroup: errors of the loop that belong to no test.
         """
-        _running.discard(self)
+        self.retire()
         if self.forked:
             return
-        self._stopping = True
-        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(ANSWER)
         if self._thread.is_alive():
             raise RuntimeError(f"the engine's thread did not end within {ANSWER:g} s{self.where_busy()}")
         if self._unowned:
             raise BaseExceptionGroup("errors on the engine's loop that belong to no test", self._unowned)
+
+    def retire(self) -> None:
+        """Have the loop end as soon as it can, without waiting for that."""
+        _running.discard(self)
+        if not (self.forked or self._stopping):
+            self._stopping = True
+            self.loop.call_soon_threadsafe(self.loop.stop)
 
     def where_busy(self) -> str:
         """The line of somebody's code that holds the thread up, told as a clause; empty if nothing does."""
@@ -164,8 +167,7 @@ class Engine:
     def _on_error(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if error is None:
-            log.debug("%s", context.get("message"))
-            return
+            error = RuntimeError(context.get("message") or "an error on the engine's loop that nobody explained")
         self._blame(_owner_of(context), error)
 
     def _blame(self, owner: Owner | None, error: BaseException) -> None:
@@ -185,7 +187,10 @@ class EngineHost:
         self._engine: Engine | None = None
 
     def get(self) -> Engine:
-        if self._engine is None or self._engine.forked or self._engine.stuck:
+        if self._engine is not None and (self._engine.forked or self._engine.stuck):
+            self._engine.retire()
+            self._engine = None
+        if self._engine is None:
             self._engine = Engine(self._new_loop)
         return self._engine
 

@@ -29,7 +29,8 @@ class CaptureFuture(Future[T]):
 
     A `concurrent.futures.Future` that can be awaited as well, on any asyncio loop and under trio. Both ways of
     waiting are bounded, and a wait that has run out stays so: the future is then done, with `CaptureTimeout`.
-    Cancelling a task that awaits it cancels the future, as with `asyncio.wrap_future`.
+    Cancelling a task that awaits it cancels the future, as with `asyncio.wrap_future`; if the value had come by
+    then, it stays in the future: hold on to that.
 
     Without arguments it is a future of your own, to stand where a protocol wants one to fulfil::
 
@@ -54,7 +55,8 @@ class CaptureFuture(Future[T]):
     ) -> None:
         super().__init__()
         self.awaited = f"{what} on {where}" if where else what
-        self._timeout = timeout
+        self._claimed = False
+        self._timeout = None if timeout is None else _deadline.seconds(timeout)
         self._instead = instead
 
     def result(self, timeout: float | None = None) -> T:
@@ -77,12 +79,23 @@ class CaptureFuture(Future[T]):
 
     def cancel(self) -> bool:
         """Give the place in line back, if the value hasn't come; true if the future is now cancelled."""
-        if self.done():
+        if not self.claim():
             return self.cancelled()
         if cancelled := super().cancel():
             # concurrent.futures.wait() counts a cancelled future as done only after this.
             self.set_running_or_notify_cancel()
         return cancelled
+
+    def claim(self) -> bool:
+        """Take the right to end this future: true once, for the first who asks and only while it is pending.
+
+        So whoever serves it can move a cursor before the callbacks run, and a timeout that comes meanwhile loses.
+        """
+        with self._condition:
+            if self._claimed or self.done():
+                return False
+            self._claimed = True
+            return True
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
@@ -119,16 +132,25 @@ class CaptureFuture(Future[T]):
         try:
             super().exception(limit)
         except TimeoutError:
-            self._expire(limit)
+            if not self._expire(limit):
+                super().exception(_engine.ANSWER)
         except CancelledError:
             pass
 
-    def _expire(self, limit: float) -> None:
-        instead = f": {self._instead()}" if self._instead else ""
-        text = f"waited {limit:g} s for {self.awaited}{instead}{_engine.where_engines_are_busy()}"
-        # The value may have come while the text was made: then it counts.
+    def _expire(self, limit: float) -> bool:
+        """End in a timeout; false if the value is just being handed over, which then counts."""
+        text = f"waited {limit:g} s for {self.awaited}{self._told_instead()}{_engine.where_engines_are_busy()}"
+        if not self.claim():
+            return False
         with suppress(InvalidStateError):
             self.set_exception(CaptureTimeout(text))
+        return True
+
+    def _told_instead(self) -> str:
+        try:
+            return f": {self._instead()}" if self._instead else ""
+        except Exception as error:  # noqa: BLE001  the deadline holds whatever the text would have been
+            return f" (what came instead can't be told: {error!r})"
 
     async def _until_done(self) -> None:
         trio = _trio_here()

@@ -128,27 +128,30 @@ class _RegexSearch:
 
 def _last_bytes(regex: re.Pattern[bytes]) -> bytes:
     """The literal bytes in one of which every match of ``regex`` ends; empty if not every match does."""
-    last = _last_of(_parser.parse(regex.pattern, regex.flags))
-    return last.lower() + last.upper() if regex.flags & re.IGNORECASE else last
+    return _last_of(_parser.parse(regex.pattern, regex.flags), regex.flags)
 
 
-def _last_of(parsed: Any) -> bytes:
+def _last_of(parsed: Any, flags: int) -> bytes:
     items = list(parsed)
     if not items:
         return b""
     operation, argument = items[-1]
     match str(operation):
         case "LITERAL":
-            return bytes([argument])
+            byte = bytes([argument])
+            return byte.lower() + byte.upper() if flags & re.IGNORECASE else byte
         case "SUBPATTERN":
-            return _last_of(argument[-1])
+            _, added, removed, inner = argument
+            return _last_of(inner, (flags | added) & ~removed)
         case "ATOMIC_GROUP":
-            return _last_of(argument)
+            return _last_of(argument, flags)
+        case "MAX_REPEAT" | "MIN_REPEAT" if argument[0] == argument[1] > 0:
+            return _last_of(argument[2], flags)
         case "BRANCH":
-            ends = [_last_of(branch) for branch in argument[1]]
+            ends = [_last_of(branch, flags) for branch in argument[1]]
             return b"".join(ends) if all(ends) else b""
         case "IN":  # what the parser makes of (?:a|b) too
-            literals = [bytes([byte]) for kind, byte in argument if str(kind) == "LITERAL"]
+            literals = [_last_of([item], flags) for item in argument if str(item[0]) == "LITERAL"]
             return b"".join(literals) if len(literals) == len(argument) else b""
         case _:
             return b""

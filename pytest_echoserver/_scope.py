@@ -5,14 +5,16 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ._engine import ANSWER, OWNER, Engine
 from ._outcomes import as_exception
 from ._record import PeerTraffic, Record, Traffic
+
+T = TypeVar("T")
 
 log = logging.getLogger("pytest_echoserver")
 
@@ -27,7 +29,8 @@ class Member:
     """Something open in a scope: its name, what it recorded, and how it is closed.
 
     ``close`` runs on the engine's loop and may be called again; ``patience`` is how many seconds it may take.
-    ``settle`` lets it read what has arrived by another loop than the engine's; it runs where the test ran.
+    What lives on another loop than the engine's has two more calls, made where the test ran: ``settle`` lets it
+    read what has arrived, and ``leave`` lets it go before ``close``.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Member:
     close: Callable[[], Awaitable[None]]
     patience: float = 0.0
     settle: Callable[[], None] | None = None
+    leave: Callable[[], None] | None = None
 
 
 class Scope:
@@ -68,8 +72,17 @@ class Scope:
         """Close ``member`` with this scope, newest first, and show what it recorded."""
         self._members.append(member)
 
-    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function on the engine's loop, as this scope's work, and give what it gives."""
         return self.engine.call(self.context, function, *args)
+
+    def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """Run a coroutine function likewise."""
+        return self.engine.run(self.context, function, *args, patience=max(ANSWER, self.timeout))
+
+    def post(self, function: Callable[..., object], *args: Any) -> None:
+        """Have a function called likewise, without waiting for it."""
+        self.engine.post(self.context, function, *args)
 
     def blame(self, error: BaseException) -> None:
         """Keep ``error``, once, for the judgement."""
@@ -79,6 +92,11 @@ class Scope:
             elif not any(error is known for known in self._blamed):
                 self._blamed.append(error)
                 self.errors.append(as_exception(error))
+
+    def pardon(self, error: BaseException) -> None:
+        """Forget an error that the test got by itself, from the call that caused it."""
+        with self._lock:
+            self.errors = [known for known in self.errors if known is not error]
 
     def watch(self, task: "asyncio.Task[Any]") -> None:
         """Notice a task that a protocol started: if it fails unseen, and if it is still there at the end."""
@@ -112,7 +130,12 @@ class Scope:
             self._judged = True
         try:
             if (self._members or self._tasks) and not self.engine.forked:
+                for member in reversed(self._members):
+                    if member.leave is not None:
+                        member.leave()
                 patience = ANSWER + sum(member.patience for member in self._members)
+                if self.engine.stuck:  # the judgement has waited for it, in vain
+                    patience = 0.1
                 failures = self.engine.run(self.context, self._close_all, patience=patience)
                 if failures:
                     raise ExceptionGroup("not everything that the test opened could be closed", failures)
@@ -130,6 +153,16 @@ class Scope:
                 settle()
             self.engine.run(self.context, self._settle_engine)
 
+    def _at_work(self) -> bool:
+        """Whether a task of a protocol would go on by itself, waiting for nothing."""
+        here = asyncio.current_task()
+        # What a task waits for has no public name.
+        return any(
+            not task.done() and getattr(task, "_fut_waiter", None) is None
+            for task in self._tasks
+            if task is not here
+        )
+
     def _activity(self) -> int:
         return sum(len(member.record.rows) for member in self._members)
 
@@ -139,7 +172,8 @@ class Scope:
         while quiet < QUIET_TURNS and time.monotonic() < deadline:
             await asyncio.sleep(0)
             now = self._activity()
-            quiet, seen = (quiet + 1 if now == seen else 0), now
+            quiet = quiet + 1 if now == seen and not self._at_work() else 0
+            seen = now
         for task in list(self._tasks):
             if _failed_unseen(task) and (error := task.exception()) is not None:
                 self.blame(error)

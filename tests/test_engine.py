@@ -192,7 +192,8 @@ def test_a_host_replaces_one_that_is_stuck() -> None:
     assert fresh is not stuck
     assert fresh.call(CONTEXT, lambda: "alive") == "alive"
     release.set()
-    stuck.stop()
+    stuck._thread.join(5)
+    assert stuck.loop.is_closed()
     host.stop()
 
 

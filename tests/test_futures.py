@@ -2,6 +2,7 @@ import asyncio
 import concurrent.futures
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -221,6 +222,40 @@ def test_fulfilling_it_after_the_loop_that_awaited_has_closed_harms_nobody(
     step.close()
     assert future.result() == 1
     assert not caplog.records
+
+
+def test_a_slow_callback_of_one_holds_no_deadline_of_another_up(stream_harness: StreamHarness) -> None:
+    stream = stream_harness.connect(asyncio.Protocol)
+    first, second = stream.read_exactly(1), stream.read_exactly(1)
+    release = threading.Event()
+    first.add_done_callback(lambda _: release.wait(10))
+    stream.call(lambda: stream.transport.write(b"x"))
+    assert first.result() == b"x"
+    before = time.monotonic()
+    with pytest.raises(CaptureTimeout):
+        second.result(timeout=0.01)
+    assert stream.received == b"x"
+    assert time.monotonic() - before < 5
+    release.set()
+
+
+def test_a_deadline_holds_though_what_came_instead_cannot_be_told() -> None:
+    future: CaptureFuture[int] = CaptureFuture(instead=lambda: str(1 // 0))
+    with pytest.raises(CaptureTimeout, match=r"can't be told: ZeroDivisionError"):
+        future.result(timeout=0)
+
+
+def test_a_bad_default_timeout_is_refused() -> None:
+    with pytest.raises(ValueError, match="timeout must be"):
+        CaptureFuture(timeout=-1)
+
+
+def test_a_timeout_that_loses_to_the_value_gives_the_value() -> None:
+    future: CaptureFuture[int] = CaptureFuture()
+    assert future.claim()
+    threading.Timer(0.05, future.set_result, args=(1,)).start()
+    assert future.result(timeout=0) == 1
+    assert not future.cancel()
 
 
 def test_asking_it_for_an_attribute_of_its_value_says_how_to_get_that() -> None:

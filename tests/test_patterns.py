@@ -32,7 +32,18 @@ def cut(draw: st.DrawFn, data: bytes) -> list[bytes]:
     return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
 
 
-LINES = [rb"(\d+)\r?\n", rb"\w* end\n", rb"a|bb|c\n", rb"[^\n]*\n", rb"(?s).*\.\r\n", rb"(?i)quit", rb"x{2,3}y"]
+LINES = [
+    rb"(\d+)\r?\n",
+    rb"\w* end\n",
+    rb"a|bb|c\n",
+    rb"[^\n]*\n",
+    rb"(?s).*\.\r\n",
+    rb"(?i)quit",
+    rb"x{2,3}y",
+    rb"(?i:qu)it",
+    rb"q(?i:uit)",
+    rb"1{2}",
+]
 texts = st.text("ab end12\r\n.xyQuit", max_size=60).map(str.encode)
 
 
@@ -91,7 +102,9 @@ def test_a_regex_that_does_not_end_in_a_literal_is_refused(source: bytes) -> Non
         compile_pattern(re.compile(source), anchored=True)
 
 
-@pytest.mark.parametrize("source", [rb"a", rb"(a)", rb"(?:a|b)", rb"(?>a)", rb"a|bc", rb"[ab]", rb"(?x) a \n # hm"])
+@pytest.mark.parametrize(
+    "source", [rb"a", rb"(a)", rb"(?:a|b)", rb"(?>a)", rb"a|bc", rb"[ab]", rb"a{3}", rb"(?i:a)", rb"(?x) a \n # hm"]
+)
 def test_a_regex_that_ends_in_a_literal_is_taken(source: bytes) -> None:
     assert isinstance(compile_pattern(re.compile(source), anchored=True), Regex)
 

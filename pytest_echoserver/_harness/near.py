@@ -79,24 +79,25 @@ class NearEnd:
         """Close the transport from its own loop, dropping what wasn't sent; return once it is lost."""
         if self.transport is not None:
             self.transport.abort()
-            with suppress(TimeoutError):
-                await self.when_lost(CaptureFuture("connection_lost"))
+            await turn(TURNS)
 
-    def abandon(self) -> None:
-        """Close what can be closed of a transport whose loop isn't the one that runs here."""
-        if self.loop.is_running():
-            if self.transport is not None:
-                self.loop.call_soon_threadsafe(self.transport.abort)
-            return
-        if self.transport is not None and not self.loop.is_closed():
-            self.transport.abort()
-        if self.sock is not None:
+    def leave(self) -> None:
+        """Close a transport on a loop of the test's, from where the test ran: now if that loop rests."""
+        if self._rests and self.transport is not None:
+            self.loop.run_until_complete(self.abort())
+        elif self.loop.is_running() and self.transport is not None:
+            self.loop.call_soon_threadsafe(self.transport.abort)
+        elif self.sock is not None:
             self.sock.close()
 
     def turn_its_loop(self) -> None:
         """Let the protocol read what has arrived, if its loop rests."""
-        if not (self.loop.is_closed() or self.loop.is_running() or asyncio_runs_here()):
-            self.loop.run_until_complete(_turn(TURNS))
+        if self._rests:
+            self.loop.run_until_complete(turn(TURNS))
+
+    @property
+    def _rests(self) -> bool:
+        return not (self.loop.is_closed() or self.loop.is_running() or asyncio_runs_here())
 
     async def close_with_its_loop(self, sent: Callable[[], CaptureFuture[None]]) -> None:
         """See to it that the transport is closed before its loop is: that loop may end before our tear-down.
@@ -118,11 +119,11 @@ class NearEnd:
             if not self._lost_with:
                 with suppress(OSError, RuntimeError):
                     await sent()
-                await _turn(TURNS)
-                self.transport.abort()
-                await _turn(TURNS)
+                await turn(TURNS)
+                await self.abort()
 
 
-async def _turn(times: int) -> None:
+async def turn(times: int) -> None:
+    """Let the running loop turn."""
     for _ in range(times):
         await asyncio.sleep(0)

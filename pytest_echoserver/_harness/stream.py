@@ -12,7 +12,7 @@ from .._outcomes import fail, fulfil
 from .._peers.connection import Connection
 from .._record import Event, Record
 from .._scope import Member, Scope
-from .near import NearEnd
+from .near import TURNS, NearEnd, turn
 
 __tracebackhide__ = True
 
@@ -43,7 +43,7 @@ class StreamHarness:
         checked_factory(factory, "stream protocols")
         stream = HarnessedStream(self._scope, self._scope.engine.loop)
         near = self._open_far_end_of(stream)
-        self._scope.engine.run(self._scope.context, stream._attach, factory, near)
+        self._scope.run(stream._attach, factory, near)
         return stream
 
     async def connect_here(self, factory: Callable[[], Any]) -> "HarnessedStream":
@@ -74,8 +74,9 @@ class StreamHarness:
     def pair(self) -> tuple[socket.socket, Connection]:
         """A connected socket for code that takes one, and its far end. It is what `socket.socketpair` gives.
 
-        The socket waits at most the configured timeout where it blocks; asyncio makes it non-blocking where it
-        needs that. It is closed at the end of the test, if it isn't by then.
+        The socket waits at most the configured timeout where it blocks, and is closed at the end of the test, if
+        it isn't by then. If asyncio has taken it over, and made it non-blocking, it is only shut down there: its
+        transport is yours to close.
         """
         connection = _PairedConnection(self._scope)
         near = connection.near = self._open_far_end_of(connection)
@@ -86,7 +87,7 @@ class StreamHarness:
         """Make a socketpair, put ``connection`` on one end of it, and give the other."""
         near, far = socket.socketpair()
         try:
-            self._scope.engine.run(self._scope.context, connection._open_far_end, far)
+            self._scope.run(connection._open_far_end, far)
         except BaseException:
             near.close()
             far.close()
@@ -103,7 +104,11 @@ class _PairedConnection(Connection):
         scope.adopt(Member(self._name, self._record, self._shut))
 
     async def _shut(self) -> None:
-        if self.near is not None:
+        if self.near is not None and self.near.gettimeout() == 0:
+            # A loop has it: to free its number would have the loop mistake the next socket for it.
+            with suppress(OSError):
+                self.near.shutdown(socket.SHUT_RDWR)
+        elif self.near is not None:
             self.near.close()
         await super()._shut()
 
@@ -119,8 +124,8 @@ class HarnessedStream(Connection):
         self._calls = Record()
         self._near = NearEnd(self._calls, loop, self._failed)
         self._on_engine = loop is scope.engine.loop
-        settle = None if self._on_engine else self._near.turn_its_loop
-        scope.adopt(Member(f"{self} (its protocol)", self._calls, self._shut, settle=settle))
+        settle, leave = (None, None) if self._on_engine else (self._near.turn_its_loop, self._near.leave)
+        scope.adopt(Member(f"{self} (its protocol)", self._calls, self._shut, settle=settle, leave=leave))
         scope.adopt(Member(f"{self} (the far end)", self._record, self._shut))
 
     @property
@@ -164,7 +169,7 @@ class HarnessedStream(Connection):
         def called() -> None:
             try:
                 result = function(*args)
-            except Exception as error:  # noqa: BLE001  it is the caller's
+            except BaseException as error:  # noqa: BLE001  it is the caller's
                 fail(future, error)
                 return
             if isinstance(result, Coroutine):
@@ -184,17 +189,24 @@ class HarnessedStream(Connection):
         except BaseException as error:
             sock.close()
             self._far.inbound.end(error)
+            self._scope.pardon(error)  # it is the caller's now
             raise
         if not self._on_engine:
             await self._near.close_with_its_loop(self._engine_done)
 
     def _failed(self, error: Exception) -> None:
         self._scope.blame(error)
+        self._far.inbound.will_end_with(error)
+        self._scope.post(lambda: asyncio.ensure_future(self._end_reads(error)))
+
+    async def _end_reads(self, error: Exception) -> None:
+        """End the reads for a protocol that has failed and yet not lost its connection."""
+        await turn(TURNS)
         self._far.inbound.end(error)
 
     def _on_near_loop(self, function: Callable[[], object]) -> None:
         if self._on_engine:
-            self._scope.engine.post(self._scope.context, function)
+            self._scope.post(function)
         else:
             self._near.loop.call_soon_threadsafe(function)
 
@@ -214,12 +226,10 @@ class HarnessedStream(Connection):
     def _engine_done(self) -> CaptureFuture[None]:
         """Done when the engine has done what it was asked before this."""
         done: CaptureFuture[None] = self._future("the engine")
-        self._scope.engine.post(self._scope.context, fulfil, done, None)
+        self._scope.post(fulfil, done, None)
         return done
 
     async def _shut(self) -> None:
         if self._on_engine:
             await self._near.abort()
-        else:
-            self._near.abandon()
         await super()._shut()

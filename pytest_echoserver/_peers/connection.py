@@ -128,7 +128,7 @@ class Connection:
 
     def _post(self, function: Any, *args: Any, what: str) -> CaptureFuture[None]:
         future: CaptureFuture[None] = self._future(what)
-        self._scope.engine.post(self._scope.context, function, *args, future)
+        self._scope.post(function, *args, future)
         return future
 
     def _start_closing(self, future: CaptureFuture[None]) -> None:

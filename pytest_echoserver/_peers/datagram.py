@@ -1,6 +1,7 @@
 """`DatagramPeer`: a UDP peer of the code under test."""
 
 import asyncio
+import ipaddress
 import socket
 import time
 from collections.abc import Sequence
@@ -142,7 +143,7 @@ class DatagramPeer:
             else:
                 fail(future, error)
 
-        self._scope.engine.post(self._scope.context, self._protocol.send, payload, address, sent)
+        self._scope.post(self._protocol.send, payload, address, sent)
         return future
 
     def close(self) -> None:
@@ -173,12 +174,15 @@ class DatagramPeer:
     def _abort(self) -> None:
         if self._closed:
             return
+        transport = self._protocol.transport
+        if transport is not None:
+            transport.drain()
         with self._record.lock:
             self._dropped = dropped_datagrams(self._socket)
-            if self._protocol.transport is None:
+            if transport is None:
                 self._socket.close()
             else:
-                self._protocol.transport.abort()
+                transport.abort()
         self._protocol.fail(RuntimeError(f"{self} was closed while this was awaited"))
 
     async def _shut(self) -> None:
@@ -281,7 +285,11 @@ def _payload(data: object, family: int) -> bytes:
 
 def _checked_address(to: object) -> Address:
     match to:
-        case (str() as host, int() as port, *_):
+        case (str() as host, int() as port, *_) if not isinstance(port, bool):
+            try:
+                ipaddress.ip_address(host)
+            except ValueError:
+                raise ValueError(f"to must name an IP address like '127.0.0.1', not {to!r}") from None
             if not 0 < port <= 65_535:
                 raise ValueError(f"to must name a port from 1 to 65535, not {to!r}")
             return host, port

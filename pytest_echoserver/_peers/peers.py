@@ -58,7 +58,10 @@ class Peers:
     ) -> DatagramPeer:
         address, family = check_host(self._host if host is None else host, allow_remote=allow_remote)
         limit = self._scope.timeout if timeout is None else _deadline.seconds(timeout)
-        sock = bound_datagram_socket(family, address, check_port(port))
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a string, not {name!r}")
+        check_port(port)
         if allow_remote:
             warnings.warn(f"a UDP peer listens on {address}, where others can reach it", stacklevel=3)
+        sock = bound_datagram_socket(family, address, port)
         return DatagramPeer(self._scope, name or self._scope.name_for(kind), sock, behaviour, limit)

@@ -19,11 +19,16 @@ def checked_argv(argv: tuple[object, ...]) -> list[str]:
         raise ValueError("no program was given: pass it and its arguments, as in ('ls', '-l')")
     for argument in argv:
         if not isinstance(argument, (str, os.PathLike)):
-            raise TypeError(f"program and arguments must be str or paths, not {argument!r}")
+            hint = (
+                ": pass them apart, as in subprocess_runner(*argv)" if isinstance(argument, (list, tuple)) else ""
+            )
+            raise TypeError(f"program and arguments must be str or paths, not {argument!r}{hint}")
     arguments = [os.fspath(argument) for argument in argv]  # type: ignore[call-overload]
     for argument in arguments:
         if not isinstance(argument, str):
             raise TypeError(f"program and arguments must be str or paths of str, not {argument!r}")
+        if "\0" in argument:
+            raise ValueError(f"no argument can hold a NUL, as {argument!r} does")
     if not arguments[0]:
         raise ValueError("the program's name is empty")
     words = arguments[0].split()

@@ -116,6 +116,8 @@ class Process:
         if stream not in STREAMS:
             raise ValueError(f"stream must be 'stdout' or 'stderr', not {stream!r}")
         fd = STREAMS[stream]
+        if fd not in self._capture.piped:
+            raise RuntimeError(f"read_until(): the {stream} of {self} is no pipe, so nothing of it is captured")
         return self._capture.outputs[fd].read_until(self._future(f"{wanted} on {stream}", fd), wanted)
 
     def write(self, data: bytes) -> CaptureFuture[None]:
@@ -130,7 +132,7 @@ class Process:
             raise RuntimeError(f"write() to {self} after write_eof(): nothing can follow EOF")
         stdin = self._stdin_pipe("write()")
         future: CaptureFuture[None] = self._future(f"{len(payload)} bytes to be written to stdin")
-        self._scope.engine.post(self._scope.context, self._capture.write, stdin, payload, future)
+        self._scope.post(self._capture.write, stdin, payload, future)
         return future
 
     def write_eof(self) -> CaptureFuture[None]:
@@ -138,7 +140,7 @@ class Process:
         stdin = self._stdin_pipe("write_eof()")
         self._stdin_ended = True
         future: CaptureFuture[None] = self._future("stdin to be ended")
-        self._scope.engine.post(self._scope.context, self._capture.write_eof, stdin, future)
+        self._scope.post(self._capture.write_eof, stdin, future)
         return future
 
     def terminate(self) -> None:

@@ -30,6 +30,7 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         forward_stderr: bool,
     ) -> None:
         self.transport: asyncio.SubprocessTransport | None = None
+        self.piped: frozenset[int] = frozenset()
         self.outputs = {STDOUT: ByteStream(record.lock), STDERR: ByteStream(record.lock)}
         self.stdin: WriteQueue | None = None
         self.exit_cursor = Cursor(record.lock)
@@ -43,7 +44,9 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.SubprocessTransport, transport)
-        stdin = self.transport.get_pipe_transport(STDIN)
+        pipes = {fd: self.transport.get_pipe_transport(fd) for fd in (STDIN, STDOUT, STDERR)}
+        self.piped = frozenset(fd for fd, pipe in pipes.items() if pipe is not None)
+        stdin = pipes[STDIN]
         if stdin is not None:
             self.stdin = WriteQueue(cast(asyncio.WriteTransport, stdin))
         self._note_and_pass_on("connection_made", transport)

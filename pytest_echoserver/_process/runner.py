@@ -45,6 +45,9 @@ class SubprocessRunner:
     ) -> "Process":
         """Start a program, in a process group of its own, and return once it runs. Never by a shell.
 
+        At the end of the test its group gets TERM, and KILL if that doesn't end it. A process that leaves the group
+        (``setsid``) escapes that.
+
         Args:
             argv: the program and its arguments.
             protocol: a factory of your own `asyncio.SubprocessProtocol`, called on the engine's loop. Its calls
@@ -72,8 +75,7 @@ class SubprocessRunner:
         environment = complete_environment(env, extra_env)
         check_program(arguments[0], environment, cwd)
         process = Process(self._scope, arguments, limit)
-        self._scope.engine.run(
-            self._scope.context,
+        self._scope.run(
             process._start,
             protocol,
             stderr is not _Default.PIPE,

@@ -17,6 +17,8 @@ LARGEST_READ = 65_536
 """Longer than any datagram, short enough for malloc to serve without a memory mapping for each."""
 READS_A_TURN = 16
 """So many datagrams are read before the loop's other work gets its turn."""
+MOST_QUEUED = 65_536
+"""More datagrams than wait in any receive buffer: so many are read at a close, and no flood can hold it up."""
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes asked of the kernel; it gives what its limit allows. The default holds some 250 small datagrams."""
 
@@ -44,7 +46,14 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         return self._closing
 
     def close(self) -> None:
+        self.drain()
         self.abort()
+
+    def drain(self) -> None:
+        """Read what has arrived."""
+        for _ in range(MOST_QUEUED // READS_A_TURN):
+            if not self._readable():
+                break
 
     def abort(self) -> None:
         """Close the socket before returning: nothing is read after it. What the kernel hasn't taken is lost."""
@@ -91,18 +100,20 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         if not self._unsent:
             self._loop.remove_writer(self._sock)
 
-    def _readable(self) -> None:
+    def _readable(self) -> bool:
+        """Read a turn's worth; false if there was less."""
         for _ in range(READS_A_TURN):
             if self._closing:
-                return
+                return False
             try:
                 data, source = self._sock.recvfrom(LARGEST_READ)
             except (BlockingIOError, InterruptedError):
-                return
+                return False
             except OSError as error:  # Windows reports an ICMP refusal of an earlier send here
                 self._protocol.error_received(error)
-                return
+                return False
             self._protocol.datagram_received(data, source)
+        return True
 
 
 def bound_datagram_socket(family: socket.AddressFamily, host: str, port: int) -> socket.socket:

@@ -17,8 +17,9 @@ class WriteQueue:
     def __init__(self, transport: asyncio.WriteTransport) -> None:
         self._transport = transport
         self._waiting: deque[CaptureFuture[None]] = deque()
-        # With no room granted, resume_writing says that the buffer is empty.
-        transport.set_write_buffer_limits(high=0)
+        if not self.closed:
+            # With no room granted, resume_writing says that the buffer is empty.
+            transport.set_write_buffer_limits(high=0)
 
     @property
     def closed(self) -> bool:

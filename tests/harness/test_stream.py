@@ -441,6 +441,196 @@ def test_a_failing_task_of_the_protocol_fails_the_test(downstream: Downstream, e
     result.stdout.fnmatch_lines([f"E*{exception.partition('(')[0]}*"])
 
 
+@pytest.mark.parametrize("turns", [1, 3, 10, 200])
+def test_a_task_that_still_runs_is_judged_once_it_waits(downstream: Downstream, turns: int) -> None:
+    result = downstream.run(
+        f"""
+        import asyncio
+
+        class Works(asyncio.Protocol):
+            def data_received(self, data):
+                self.task = asyncio.ensure_future(self.work())
+
+            async def work(self):
+                for _ in range({turns}):
+                    await asyncio.sleep(0)
+                raise LookupError("late")
+
+        def test_it(stream_harness):
+            stream_harness.connect(Works).send(b"x")
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*LookupError: late"])
+
+
+def test_an_error_that_the_loop_is_only_told_of_fails_the_test(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import asyncio
+
+        class Tells(asyncio.Protocol):
+            def data_received(self, data):
+                asyncio.get_running_loop().call_exception_handler({"message": "something broke"})
+
+        def test_it(stream_harness):
+            stream_harness.connect(Tells).send(b"x")
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*RuntimeError: something broke"])
+
+
+def test_many_reads_may_wait_at_once(stream_harness: StreamHarness, caplog: pytest.LogCaptureFixture) -> None:
+    stream = stream_harness.connect(Upper)
+    reads = [stream.read_until(b"\n") for _ in range(3000)]
+    stream.call(lambda: stream.protocol.transport.write(b"x\n" * 3000))
+    assert [read.result() for read in reads] == [b"x\n"] * 3000
+    assert not caplog.records
+
+
+def test_what_was_written_before_a_callback_failed_can_be_read(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import asyncio, pytest
+
+        class Fails(asyncio.Protocol):
+            def connection_made(self, transport):
+                self.transport = transport
+
+            def data_received(self, data):
+                self.transport.write(b"partial")
+                raise LookupError("mine")
+
+        def test_it(stream_harness):
+            stream = stream_harness.connect(Fails)
+            stream.send(b"x")
+            assert stream.read_exactly(7).result() == b"partial"
+            assert stream.received == b"partial"
+            with pytest.raises(LookupError):
+                stream.read_exactly(1).result()
+            stream.lost.result()
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*LookupError: mine"])
+
+
+def test_waits_end_for_a_protocol_that_failed_and_stays_connected(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import asyncio
+
+        class Fails(asyncio.Protocol):
+            def connection_made(self, transport):
+                transport.write(bytes(10_000_000))
+
+            def pause_writing(self):
+                raise LookupError("mine")
+
+        def test_it(stream_harness):
+            stream = stream_harness.connect(Fails)
+            stream.read_until(b"never").result()
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*LookupError: mine"])
+
+
+def test_a_failure_that_connect_raised_is_the_tests_own(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import asyncio, pytest
+
+        class Fails(asyncio.Protocol):
+            def connection_made(self, transport):
+                raise LookupError("mine")
+
+        def test_it(stream_harness):
+            with pytest.raises(LookupError):
+                stream_harness.connect(Fails)
+        """
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_an_outcome_raised_in_a_called_function_is_the_tests(stream_harness: StreamHarness) -> None:
+    stream = stream_harness.connect(Upper)
+    with pytest.raises(pytest.fail.Exception, match="no good"):
+        stream.call(pytest.fail, "no good").result()
+
+
+def test_a_protocol_that_was_replaced_holds_nothing_up(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import asyncio
+
+        class Replaces(asyncio.Protocol):
+            def connection_made(self, transport):
+                transport.set_protocol(asyncio.Protocol())
+
+        def test_it(stream_harness):
+            stream_harness.connect(Replaces)
+        """
+    )
+    result.assert_outcomes(passed=1)
+    assert result.duration < 4
+    result.stderr.no_fnmatch_line("*")
+
+
+@pytest.mark.parametrize("scope", ["class", "session"])
+def test_connection_lost_is_called_within_the_test_it_belongs_to(downstream: Downstream, scope: str) -> None:
+    result = downstream.run_apart(
+        f"""
+        import asyncio, os, pytest
+
+        lost_in = []
+
+        class Tells(asyncio.Protocol):
+            def connection_lost(self, exc):
+                lost_in.append(os.environ["PYTEST_CURRENT_TEST"])
+
+        @pytest.mark.asyncio(loop_scope={scope!r})
+        class Test:
+            async def test_it(self, stream_harness):
+                await stream_harness.connect_here(Tells)
+
+            async def test_next(self):
+                assert [test.partition("::")[2] for test in lost_in] == ["Test::test_it (teardown)"]
+        """,
+        "-oasyncio_default_fixture_loop_scope=function",
+        plugins=("pytest_asyncio.plugin",),
+    )
+    result.assert_outcomes(passed=2)
+
+
+def test_a_pair_that_asyncio_has_does_not_confuse_the_next_test(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import asyncio, pytest
+
+        kept = []
+
+        @pytest.mark.asyncio(loop_scope="class")
+        class Test:
+            async def test_leaves_it_open(self, stream_harness):
+                sock, connection = stream_harness.pair()
+                _, writer = await asyncio.open_connection(sock=sock)
+                kept.append(writer)
+
+            async def test_next(self, stream_harness):
+                sock, connection = stream_harness.pair()
+                _, writer = await asyncio.open_connection(sock=sock)
+                for one in (writer, *kept):
+                    one.close()
+                    await one.wait_closed()
+        """,
+        "-oasyncio_default_fixture_loop_scope=function",
+        plugins=("pytest_asyncio.plugin",),
+    )
+    result.assert_outcomes(passed=2)
+
+
 def test_a_task_whose_failure_was_seen_fails_nothing(stream_harness: StreamHarness) -> None:
     class Works(asyncio.Protocol):
         def connection_made(self, transport: Any) -> None:

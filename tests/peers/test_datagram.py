@@ -5,6 +5,7 @@ import concurrent.futures
 import socket
 import sys
 import time
+import warnings
 from typing import Any
 
 import pytest
@@ -241,10 +242,22 @@ def test_sending_more_than_a_datagram_holds_is_refused(peers: Peers, host: str) 
         peer.send(bytes(LARGEST[host] + 1), (host, 9))
 
 
-@pytest.mark.parametrize("to", ["127.0.0.1:9", ("127.0.0.1",), (9, "127.0.0.1"), None])
+@pytest.mark.parametrize("to", ["127.0.0.1:9", ("127.0.0.1",), (9, "127.0.0.1"), ("127.0.0.1", True), None])
 def test_sending_to_what_is_no_address_is_refused(udp_echo_server: DatagramPeer, to: Any) -> None:
     with pytest.raises(TypeError, match=r"to must be a \(host, port\) tuple"):
         udp_echo_server.send(b"x", to)
+
+
+@pytest.mark.parametrize("host", ["example.org", "a\0b", ""])
+def test_sending_to_a_name_is_refused(udp_echo_server: DatagramPeer, host: str) -> None:
+    with pytest.raises(ValueError, match="to must name an IP address"):
+        udp_echo_server.send(b"x", (host, 9))
+
+
+def test_a_name_that_is_no_string_is_refused(peers: Peers) -> None:
+    bad: Any = 5
+    with pytest.raises(TypeError, match="name must be a string, not 5"):
+        peers.udp_echo(name=bad)
 
 
 @pytest.mark.parametrize("port", [0, -1, 65_536])
@@ -262,6 +275,13 @@ def test_a_host_that_is_not_loopback_is_refused(peers: Peers, host: str) -> None
 def test_a_host_that_is_not_loopback_is_warned_of(peers: Peers) -> None:
     with pytest.warns(UserWarning, match=r"listens on 0\.0\.0\.0, where others can reach it"):
         peers.udp_echo(host="0.0.0.0", allow_remote=True)
+
+
+def test_if_that_warning_is_an_error_nothing_is_opened(peers: Peers) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="others can reach it"):
+            peers.udp_echo(host="0.0.0.0", allow_remote=True)
 
 
 @pytest.mark.parametrize("host", ["example.org", "", "127.0.0.1:80"])
@@ -312,6 +332,22 @@ def test_of_a_burst_all_is_received_or_told_as_dropped(udp_echo_server: Datagram
     assert numbers == sorted(set(numbers))
     assert len(numbers) + (dropped or 0) == count
     assert len(udp_echo_server.sent) == len(numbers)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SO_MEMINFO is Linux's")
+def test_what_has_arrived_is_read_before_a_peer_closes(peers: Peers, udp_client: Client) -> None:
+    peer = peers.udp_echo()
+    client = udp_client()
+
+    def send_and_close_before_it_is_read() -> None:
+        for number in range(500):
+            client.sendto(b"%d" % number, peer.address)
+        peer.close()
+
+    peer._scope.call(send_and_close_before_it_is_read)
+    assert peer.dropped_by_kernel is not None
+    assert len(peer.received) + peer.dropped_by_kernel == 500
+    assert len(peer.received) > 100
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="SO_MEMINFO is Linux's")

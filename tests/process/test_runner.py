@@ -303,6 +303,42 @@ def test_bad_reads_and_writes_are_errors(subprocess_runner: SubprocessRunner) ->
         process.write(b"x")
 
 
+def test_reading_where_there_is_no_pipe_is_an_error(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("echo", "x", stdout=subprocess.DEVNULL)
+    with pytest.raises(
+        RuntimeError, match=r"the stdout of process-1 \(echo x\) is no pipe, so nothing of it is captured"
+    ):
+        process.read_until(b"x")
+
+
+def test_an_argument_with_a_nul_is_an_error(subprocess_runner: SubprocessRunner) -> None:
+    with pytest.raises(ValueError, match="no argument can hold a NUL"):
+        subprocess_runner("echo", "a\0b")
+
+
+def test_a_list_of_arguments_is_an_error_that_shows_how_to_pass_it(subprocess_runner: SubprocessRunner) -> None:
+    argv: Any = ["ls", "-l"]
+    with pytest.raises(TypeError, match=r"pass them apart, as in subprocess_runner\(\*argv\)"):
+        subprocess_runner(argv)
+
+
+def test_short_programs_with_a_pipe_for_stdin(downstream: Downstream) -> None:
+    pytest.importorskip("uvloop")
+    result = downstream.run_apart(
+        """
+        import subprocess
+        import pytest
+
+        @pytest.mark.parametrize("number", range(60))
+        def test_it(subprocess_runner, number):
+            assert subprocess_runner("true", stdin=subprocess.PIPE).exited.result() == 0
+        """,
+        "--echoserver-loop=uvloop",
+        "-q",
+    )
+    result.assert_outcomes(passed=60)
+
+
 def test_writing_where_there_is_no_pipe_is_an_error(subprocess_runner: SubprocessRunner) -> None:
     with pytest.raises(
         RuntimeError, match=r"write\(\): the stdin of process-1 \(cat\) is no pipe.*stdin=subprocess.PIPE"
