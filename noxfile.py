@@ -1,4 +1,4 @@
-"""The sessions that CI and CONTRIBUTING name: `nox -s lint types tests coverage examples`."""
+"""The sessions that CI and CONTRIBUTING name: `nox -s lint types tests oldest coverage examples`."""
 
 import nox
 
@@ -23,6 +23,13 @@ def types(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """The suite with the oldest pytest that is supported."""
+    session.install("-e", ".[dev]", "pytest==8.4.*")
     session.run("pytest", *session.posargs)
 
 

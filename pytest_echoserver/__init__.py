@@ -2,6 +2,9 @@
 
 This module is the plugin: its hooks and fixtures are here. The types of what the fixtures give are here as well,
 for annotations and for `CaptureFuture()`; they are loaded when they are asked for.
+
+PYTEST_DONT_REWRITE: nothing here asserts, and pytest 8 would else warn if a suite names a plugin that it has
+imported already.
 """
 
 from importlib import import_module

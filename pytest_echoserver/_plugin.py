@@ -8,8 +8,6 @@ from . import _deadline, _settings
 from ._fixtures import SCOPE, SETTINGS
 from ._tracebacks import behind_our_frames
 
-__tracebackhide__ = True
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     _settings.add_options(parser)
@@ -35,6 +33,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     for error in errors:
         error.__traceback__ = behind_our_frames(error.__traceback__)
     if len(errors) == 1:
+        __tracebackhide__ = True  # not for a group: pytest 8 can't show one that has no other frame
         raise errors[0]
     if errors:
         raise ExceptionGroup(f"{len(errors)} errors of this test's peers", errors)

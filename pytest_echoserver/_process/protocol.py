@@ -31,6 +31,8 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
     ) -> None:
         self.transport: asyncio.SubprocessTransport | None = None
         self.piped: frozenset[int] = frozenset()
+        self._open_outputs: set[int] = set()
+        self._lost = False
         self.outputs = {STDOUT: ByteStream(record.lock), STDERR: ByteStream(record.lock)}
         self.stdin: WriteQueue | None = None
         self.exit_cursor = Cursor(record.lock)
@@ -46,6 +48,7 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         self.transport = cast(asyncio.SubprocessTransport, transport)
         pipes = {fd: self.transport.get_pipe_transport(fd) for fd in (STDIN, STDOUT, STDERR)}
         self.piped = frozenset(fd for fd, pipe in pipes.items() if pipe is not None)
+        self._open_outputs = set(self.piped - {STDIN})
         stdin = pipes[STDIN]
         if stdin is not None:
             self.stdin = WriteQueue(cast(asyncio.WriteTransport, stdin))
@@ -57,8 +60,10 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         self._note_and_pass_on("pipe_connection_lost", fd, exc)
+        self._open_outputs.discard(fd)
         if fd in self.outputs:
             self.outputs[fd].end()
+            self._end_if_complete()
         elif self.stdin is not None:
             self.stdin.fail(exc or BrokenPipeError("stdin was closed before all of it was written"))
 
@@ -69,10 +74,8 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._note_and_pass_on("connection_lost", exc)
-        for output in self.outputs.values():
-            output.end()
-        self.complete.set()
-        self.end_cursor.serve()
+        self._lost = True
+        self._end_if_complete()
 
     def write(self, stdin: WriteQueue, data: bytes, future: CaptureFuture[None]) -> None:
         if not stdin.closed:
@@ -91,6 +94,14 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         if self.stdin is not None:
             self.stdin.resume_writing()
         self._note_and_pass_on("resume_writing")
+
+    def _end_if_complete(self) -> None:
+        # uvloop may call connection_lost before it has passed on all that came by the pipes.
+        if self._lost and not self._open_outputs:
+            for output in self.outputs.values():
+                output.end()
+            self.complete.set()
+            self.end_cursor.serve()
 
     def _note_and_pass_on(self, name: str, *args: Any) -> None:
         self._record.note(name, *args)

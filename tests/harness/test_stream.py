@@ -148,12 +148,8 @@ async def test_closing_does_so_on_the_tests_own_loop(stream_harness: StreamHarne
 
 
 def test_a_protocol_that_does_not_read_can_be_closed(stream_harness: StreamHarness) -> None:
-    class DoesNotRead(Upper):
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            transport.pause_reading()
-
-    stream = stream_harness.connect(DoesNotRead)
+    stream = stream_harness.connect(Upper)
+    stream.call(stream.transport.pause_reading).result()
     stream._timeout = 0.1
     stream.send(b"hello\n")
     stream.close().result(timeout=5)

@@ -195,7 +195,7 @@ def test_the_callers_own_protocol_runs_and_is_recorded(subprocess_runner: Subpro
     assert (completed.stdout, completed.stderr) == (b"out\n", b"err\n")
     names = [event.name for event in process.events]
     assert names[0] == "connection_made"
-    assert names[-1] == "connection_lost"
+    assert "connection_lost" in names[-2:]  # uvloop may tell of a pipe's end after it
     assert ("pipe_data_received", (1, b"out\n")) in [(event.name, event.args) for event in process.events]
 
 
