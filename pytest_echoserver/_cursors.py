@@ -51,10 +51,11 @@ class Cursor:
             with self._lock:
                 if self._serving:  # who does that goes on until nobody can be served
                     return
+                self._serving = True
                 served = self._next_served()
                 if served is None:
+                    self._serving = False
                     return
-                self._serving = True
             try:
                 served()
             finally:
@@ -71,21 +72,22 @@ class Cursor:
     def _next_served(self) -> Callable[[], object] | None:
         """Take the first who can be served out of the line, move on, and give what ends the wait."""
         while self._line:
-            future, take = self._line.popleft()
-            if future.done():
+            future, take = self._line[0]  # in line until it is decided: whoever adds an entry looks there
+            found: tuple[Any, int] | Exception | None = None
+            if not future.done():
+                try:
+                    found = take(self.position)
+                except Exception as error:  # noqa: BLE001  it is handed on to who waits
+                    found = error
+                if found is None:
+                    return None
+            self._line.popleft()
+            if found is None or not future.claim():
                 continue
-            try:
-                found = take(self.position)
-            except Exception as error:  # noqa: BLE001  it is handed on to who waits
-                if future.claim():
-                    return partial(fail, future, error)
-                continue
-            if found is None:
-                self._line.appendleft((future, take))
-                return None
-            if future.claim():
-                value, self.position = found
-                return partial(fulfil, future, value)
+            if isinstance(found, Exception):
+                return partial(fail, future, found)
+            value, self.position = found
+            return partial(fulfil, future, value)
         return None
 
 

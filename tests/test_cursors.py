@@ -63,6 +63,20 @@ def test_one_that_gives_up_while_it_is_served_takes_nothing() -> None:
     assert then.result() == 1
 
 
+def test_who_waits_is_in_line_while_it_is_looked_for_him() -> None:
+    # A peer adds an entry without the lock, and serves only if somebody waits: else he would be forgotten who
+    # looked just before that.
+    line = Line()
+    waiting: list[bool] = []
+
+    def take(at: int) -> tuple[int, int] | None:
+        waiting.append(line.cursor.waiting)
+        return None
+
+    line.cursor.ask(CaptureFuture[int](), take)
+    assert waiting == [True]
+
+
 def test_an_error_of_what_is_asked_goes_to_who_asked() -> None:
     line = Line()
 
