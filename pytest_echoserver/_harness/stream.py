@@ -75,8 +75,8 @@ class StreamHarness:
         """A connected socket for code that takes one, and its far end. It is what `socket.socketpair` gives.
 
         The socket waits at most the configured timeout where it blocks, and is closed at the end of the test, if
-        it isn't by then. If asyncio has taken it over, and made it non-blocking, it is only shut down there: its
-        transport is yours to close.
+        it isn't by then. One that was made non-blocking, as asyncio does with a socket that it takes over, is only
+        shut down there: a loop may have it still, and to close it, or its transport, is yours.
         """
         connection = _PairedConnection(self._scope)
         near = connection.near = self._open_far_end_of(connection)

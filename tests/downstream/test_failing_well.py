@@ -72,6 +72,27 @@ def test_the_tests_own_failure_stays_and_the_peers_are_beside_it(downstream: Dow
     result.stdout.no_fnmatch_line("*recording.py*")
 
 
+def test_a_test_that_fails_by_itself_has_its_peers_judged_all_the_same(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import asyncio
+
+        class Works(asyncio.Protocol):
+            def connection_made(self, transport):
+                self.task = asyncio.ensure_future(self.work())
+
+            async def work(self):
+                raise LookupError("of a task")
+
+        def test_it(stream_harness):
+            stream_harness.connect(Works)
+            assert 1 == 2
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*errors of this test's peers (pytest-echoserver)*", "LookupError: of a task"])
+
+
 @pytest.mark.parametrize(
     ("ending", "outcome"),
     [

@@ -4,6 +4,7 @@ import asyncio
 import pickle
 import re
 import socket
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -141,15 +142,23 @@ def test_a_half_close_of_the_client_leaves_sending_open(pair: Pair) -> None:
 def test_close_is_a_clean_eof_even_with_unread_input(pair: Pair) -> None:
     sock, connection = pair
 
-    def send_and_close_before_it_is_read() -> Any:
-        sock.sendall(b"x" * 50_000)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)  # more than is read at once
+    sock.setblocking(False)
+    count = 0
+
+    def fill_and_close_before_it_is_read() -> Any:
+        nonlocal count
+        with suppress(BlockingIOError):
+            while True:
+                count += sock.send(bytes(10_000))
         connection.send(b"bye")
         return connection.close()
 
-    connection._scope.call(send_and_close_before_it_is_read).result()
+    connection._scope.call(fill_and_close_before_it_is_read).result()
+    sock.settimeout(5)
     assert sock.recv(10) == b"bye"
     assert sock.recv(10) == b""
-    assert len(connection.received) == 50_000
+    assert len(connection.received) == count
 
 
 def test_what_comes_while_a_closing_end_still_sends_is_read(pair: Pair) -> None:
