@@ -28,14 +28,15 @@ SETTLING = 1.0
 class Member:
     """Something open in a scope: its name, what it recorded, and how it is closed.
 
-    ``close`` runs on the engine's loop and may be called again; ``patience`` is how many seconds it may take.
+    ``close`` runs on the engine's loop and may be called again; ``patience`` is how many seconds it may take. There
+    is none where another member's close covers this one.
     What lives on another loop than the engine's has two more calls, made where the test ran: ``settle`` lets it
     read what has arrived, and ``leave`` lets it go before ``close``.
     """
 
     name: str
     record: Record
-    close: Callable[[], Awaitable[None]]
+    close: Callable[[], Awaitable[None]] | None
     patience: float = 0.0
     settle: Callable[[], None] | None = None
     leave: Callable[[], None] | None = None
@@ -181,6 +182,8 @@ class Scope:
     async def _close_all(self) -> list[Exception]:
         failures: list[Exception] = []
         for member in reversed(self._members):
+            if member.close is None:
+                continue
             try:
                 await member.close()
             except Exception as error:  # noqa: BLE001  the others must be closed all the same

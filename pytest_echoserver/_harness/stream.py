@@ -125,7 +125,7 @@ class HarnessedStream(Connection):
         self._near = NearEnd(self._calls, loop, self._failed)
         self._on_engine = loop is scope.engine.loop
         settle, leave = (None, None) if self._on_engine else (self._near.turn_its_loop, self._near.leave)
-        scope.adopt(Member(f"{self} (its protocol)", self._calls, self._shut, settle=settle, leave=leave))
+        scope.adopt(Member(f"{self} (its protocol)", self._calls, None, settle=settle, leave=leave))
         scope.adopt(Member(f"{self} (the far end)", self._record, self._shut))
 
     @property

@@ -29,7 +29,6 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         *,
         forward_stderr: bool,
     ) -> None:
-        self.transport: asyncio.SubprocessTransport | None = None
         self.piped: frozenset[int] = frozenset()
         self._open_outputs: set[int] = set()
         self._lost = False
@@ -45,8 +44,8 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         self._forward_stderr = forward_stderr
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.SubprocessTransport, transport)
-        pipes = {fd: self.transport.get_pipe_transport(fd) for fd in (STDIN, STDOUT, STDERR)}
+        process = cast(asyncio.SubprocessTransport, transport)
+        pipes = {fd: process.get_pipe_transport(fd) for fd in (STDIN, STDOUT, STDERR)}
         self.piped = frozenset(fd for fd, pipe in pipes.items() if pipe is not None)
         self._open_outputs = set(self.piped - {STDIN})
         stdin = pipes[STDIN]
@@ -98,8 +97,6 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
     def _end_if_complete(self) -> None:
         # uvloop may call connection_lost before it has passed on all that came by the pipes.
         if self._lost and not self._open_outputs:
-            for output in self.outputs.values():
-                output.end()
             self.complete.set()
             self.end_cursor.serve()
 
