@@ -5,8 +5,7 @@ import ipaddress
 import socket
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from .._checks import bytes_like, whole_number
 from .._cursors import Cursor
@@ -16,6 +15,7 @@ from .._record import Address, Datagram, Event, Record, Row, SentDatagram, View
 from .._scope import Member, Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
 from .behaviours import DatagramBehaviour
+from .bound import BoundPeer
 
 __tracebackhide__ = True
 
@@ -23,7 +23,7 @@ LARGEST_PAYLOAD = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
 """Bytes: 65,535 less the headers of UDP (RFC 768) and, for IPv4, of IP (RFC 791)."""
 
 
-class DatagramPeer:
+class DatagramPeer(BoundPeer):
     """A UDP peer for the code under test: bound before you see it, remembering every datagram.
 
     Get one from the fixture ``udp_echo_server`` or from `Peers`. It is a context manager, and closed at the end
@@ -33,40 +33,13 @@ class DatagramPeer:
     def __init__(
         self, scope: Scope, name: str, sock: socket.socket, behaviour: DatagramBehaviour, timeout: float
     ) -> None:
-        self._scope = scope
-        self._name = name
+        super().__init__(scope, name, "udp", sock)
         self._timeout = timeout
-        self._socket = sock
-        self._family = sock.family
-        self._address: Address = sock.getsockname()[:2]
         self._dropped: int | None = None
         self._record = Record()
         self._protocol = _PeerProtocol(self._record, behaviour)
         scope.adopt(Member(str(self), self._record, self._shut))
         scope.call(self._open)
-
-    @property
-    def address(self) -> Address:
-        """Where it is bound: (host, port), fit for ``sendto``, over IPv6 too."""
-        return self._address
-
-    @property
-    def host(self) -> str:
-        return self._address[0]
-
-    @property
-    def port(self) -> int:
-        return self._address[1]
-
-    @property
-    def netloc(self) -> str:
-        """Host and port as a URL has them: ``127.0.0.1:80``, ``[::1]:80`` (RFC 3986)."""
-        return f"[{self.host}]:{self.port}" if self.family == socket.AF_INET6 else f"{self.host}:{self.port}"
-
-    @property
-    def family(self) -> socket.AddressFamily:
-        """``AF_INET`` or ``AF_INET6``, for a socket of your own."""
-        return socket.AddressFamily(self._family)
 
     @property
     def received(self) -> Sequence[Datagram]:
@@ -150,24 +123,6 @@ class DatagramPeer:
         """Close the socket. When this returns, nothing more is recorded; what was recorded stays."""
         self._scope.call(self._abort)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __str__(self) -> str:
-        return f"{self._name} (udp {self.netloc})"
-
-    def __repr__(self) -> str:
-        return f"<DatagramPeer {self}{' closed' if self._closed else ''}>"
-
-    @property
-    def _closed(self) -> bool:
-        return self._socket.fileno() < 0
-
     def _open(self) -> None:
         DrainingDatagramTransport(self._scope.engine.loop, self._socket, self._protocol)
 
@@ -187,10 +142,6 @@ class DatagramPeer:
 
     async def _shut(self) -> None:
         self._abort()
-
-    def _refuse_if_closed(self, asked: str) -> None:
-        if self._closed:
-            raise RuntimeError(f"{asked}: {self} is closed; what it captured is in its `received`")
 
     def _future(self, what: str) -> CaptureFuture[Any]:
         return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=self._what_came)
