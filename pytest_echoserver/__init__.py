@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._fixtures import (
+    _echoserver_directory,
     _echoserver_engine,
     _echoserver_peers,
     _echoserver_scope,
@@ -18,9 +19,17 @@ from ._fixtures import (
     peers,
     stream_harness,
     subprocess_runner,
+    tcp_echo_server,
+    tcp_peer,
+    tls_echo_server,
+    tls_peer,
     udp_echo_server,
+    udp_peer,
+    unix_echo_server,
+    unix_peer,
 )
 from ._plugin import (
+    pytest_addhooks,
     pytest_addoption,
     pytest_configure,
     pytest_runtest_call,
@@ -32,7 +41,11 @@ if TYPE_CHECKING:
     from ._harness.stream import HarnessedStream, StreamHarness
     from ._peers.connection import Connection
     from ._peers.datagram import DatagramPeer
+    from ._peers.expectations import Expectation, Rule, StreamExpectation, StreamRule
+    from ._peers.mismatch import ScriptMismatch
     from ._peers.peers import Peers
+    from ._peers.stream import StreamPeer
+    from ._peers.tls import TLSHandshakeError
     from ._process.process import Process
     from ._process.runner import SubprocessRunner
     from ._record import Datagram, Event, SentDatagram
@@ -46,16 +59,30 @@ __all__ = [
     "Datagram",
     "DatagramPeer",
     "Event",
+    "Expectation",
     "HarnessedStream",
     "Peers",
     "Process",
+    "Rule",
+    "ScriptMismatch",
     "SentDatagram",
+    "StreamExpectation",
     "StreamHarness",
+    "StreamPeer",
+    "StreamRule",
     "SubprocessRunner",
+    "TLSHandshakeError",
     "peers",
     "stream_harness",
     "subprocess_runner",
+    "tcp_echo_server",
+    "tcp_peer",
+    "tls_echo_server",
+    "tls_peer",
     "udp_echo_server",
+    "udp_peer",
+    "unix_echo_server",
+    "unix_peer",
 ]
 
 _TYPES = {
@@ -65,12 +92,19 @@ _TYPES = {
     "Datagram": "_record",
     "DatagramPeer": "_peers.datagram",
     "Event": "_record",
+    "Expectation": "_peers.expectations",
     "HarnessedStream": "_harness.stream",
     "Peers": "_peers.peers",
     "Process": "_process.process",
+    "Rule": "_peers.expectations",
+    "ScriptMismatch": "_peers.mismatch",
     "SentDatagram": "_record",
+    "StreamExpectation": "_peers.expectations",
     "StreamHarness": "_harness.stream",
+    "StreamPeer": "_peers.stream",
+    "StreamRule": "_peers.expectations",
     "SubprocessRunner": "_process.runner",
+    "TLSHandshakeError": "_peers.tls",
 }
 
 

@@ -182,8 +182,8 @@ class Engine:
 class EngineHost:
     """The session's engine: started when first asked for, afresh in a forked child or if it got stuck."""
 
-    def __init__(self, loop_name: str) -> None:
-        self._new_loop = LOOPS[loop_name]
+    def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self._new_loop = new_loop
         self._engine: Engine | None = None
 
     def get(self) -> Engine:

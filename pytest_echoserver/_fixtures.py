@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from . import _deadline, _settings
 
 if TYPE_CHECKING:
+    from ._directory import PrivateDirectory
     from ._engine import EngineHost
     from ._harness.stream import StreamHarness
     from ._peers.datagram import DatagramPeer
     from ._peers.peers import Peers
+    from ._peers.stream import StreamPeer
     from ._process.runner import SubprocessRunner
     from ._scope import Scope
 
@@ -31,8 +33,50 @@ def udp_echo_server(_echoserver_peers: Peers) -> DatagramPeer:
 
 
 @pytest.fixture
+def tcp_echo_server(_echoserver_peers: Peers) -> StreamPeer:
+    """A TCP server that sends back what comes, and remembers it; listening before the test starts."""
+    return _echoserver_peers.tcp_echo()
+
+
+@pytest.fixture
+def unix_echo_server(_echoserver_peers: Peers) -> StreamPeer:
+    """A server on a Unix socket that sends back what comes, and remembers it; its ``address`` is a path."""
+    return _echoserver_peers.unix_echo()
+
+
+@pytest.fixture
+def tls_echo_server(_echoserver_peers: Peers) -> StreamPeer:
+    """A TLS server that sends back what comes; clients trust it by ``tls_authority.client_context()``."""
+    return _echoserver_peers.tls_echo()
+
+
+@pytest.fixture
+def udp_peer(_echoserver_peers: Peers) -> DatagramPeer:
+    """A UDP peer with no behaviour yet: ``udp_peer.expect(b"ping").reply(b"pong")``, or ``@udp_peer.serve``."""
+    return _echoserver_peers.udp()
+
+
+@pytest.fixture
+def tcp_peer(_echoserver_peers: Peers) -> StreamPeer:
+    """A TCP peer with no behaviour yet: ``tcp_peer.expect(b"hi").reply(b"ho")``, or ``@tcp_peer.serve``."""
+    return _echoserver_peers.tcp()
+
+
+@pytest.fixture
+def unix_peer(_echoserver_peers: Peers) -> StreamPeer:
+    """A peer on a Unix socket with no behaviour yet; its ``address`` is a path."""
+    return _echoserver_peers.unix()
+
+
+@pytest.fixture
+def tls_peer(_echoserver_peers: Peers) -> StreamPeer:
+    """A TLS peer with no behaviour yet; clients trust it by ``tls_authority.client_context()``."""
+    return _echoserver_peers.tls()
+
+
+@pytest.fixture
 def peers(_echoserver_peers: Peers) -> Peers:
-    """Makes any number of network peers, with options: ``peers.udp_echo(host="::1")``."""
+    """Makes any number of network peers, with options: ``peers.tcp_echo(host="::1")``."""
     return _echoserver_peers
 
 
@@ -59,10 +103,17 @@ def subprocess_runner(_echoserver_scope: Scope) -> SubprocessRunner:
 
 
 @pytest.fixture
-def _echoserver_peers(_echoserver_scope: Scope, _echoserver_settings: _settings.Settings) -> Peers:
+def _echoserver_peers(
+    _echoserver_scope: Scope, _echoserver_settings: _settings.Settings, _echoserver_directory: PrivateDirectory
+) -> Peers:
     from ._peers.peers import Peers
 
-    return Peers(_echoserver_scope, _echoserver_settings.host)
+    settings = _echoserver_settings
+    return Peers(_echoserver_scope, _echoserver_directory, _not_yet, {}, host=settings.host, strict=True)
+
+
+def _not_yet() -> Any:
+    raise NotImplementedError
 
 
 @pytest.fixture
@@ -87,8 +138,18 @@ def _echoserver_scope(
 
 @pytest.fixture(scope="session")
 def _echoserver_engine(pytestconfig: pytest.Config) -> Iterator[EngineHost]:
-    from ._engine import EngineHost
+    from ._engine import LOOPS, EngineHost
 
-    host = EngineHost(pytestconfig.stash[SETTINGS].loop)
+    factory = pytestconfig.hook.pytest_echoserver_loop_factory(config=pytestconfig)
+    host = EngineHost(factory or LOOPS[pytestconfig.stash[SETTINGS].loop])
     yield host
     host.stop()
+
+
+@pytest.fixture(scope="session")
+def _echoserver_directory() -> Iterator[PrivateDirectory]:
+    from ._directory import PrivateDirectory
+
+    directory = PrivateDirectory()
+    yield directory
+    directory.close()

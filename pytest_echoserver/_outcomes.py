@@ -1,6 +1,7 @@
 """Giving a future its outcome, where it may have timed out or been cancelled before."""
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -43,3 +44,11 @@ def as_exception(error: BaseException) -> Exception:
     stand_in = RuntimeError(f"{type(error).__name__} was raised in a callback: {error!r}")
     stand_in.__cause__ = error
     return stand_in
+
+
+def raise_together(errors: Sequence[Exception], what: str) -> None:
+    """Raise one error as it is, several as a group, none not at all."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ExceptionGroup(f"{len(errors)} {what}", errors)

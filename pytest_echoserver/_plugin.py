@@ -4,9 +4,13 @@ from collections.abc import Generator, Sequence
 
 import pytest
 
-from . import _deadline, _settings
+from . import _deadline, _settings, hookspecs
 from ._fixtures import SCOPE, SETTINGS
 from ._tracebacks import behind_our_frames
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

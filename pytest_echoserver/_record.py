@@ -101,10 +101,11 @@ def _event(row: Row) -> Event:
 
 @dataclass(frozen=True, slots=True)
 class PeerTraffic:
-    """What one peer saw: the name it goes by, and its events."""
+    """What one peer saw: the name it goes by, its events, and whether each begins with a connection's number."""
 
     name: str
     events: Sequence[Event]
+    numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

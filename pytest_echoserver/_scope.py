@@ -5,14 +5,15 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
+from weakref import WeakSet
 
 from ._engine import ANSWER, OWNER, Engine
-from ._outcomes import as_exception
-from ._record import PeerTraffic, Record, Traffic
+from ._outcomes import as_exception, raise_together
+from ._record import Event, PeerTraffic, Record, Traffic
 
 T = TypeVar("T")
 
@@ -29,7 +30,9 @@ class Member:
     """Something open in a scope: its name, what it recorded, and how it is closed.
 
     ``close`` runs on the engine's loop and may be called again; ``patience`` is how many seconds it may take. There
-    is none where another member's close covers this one.
+    is none where another member's close covers this one. ``verdict`` gives what it would be blamed for if all ended
+    now, beside what it was blamed for when that happened. ``numbered``: its events begin with the connection's
+    number.
     What lives on another loop than the engine's has two more calls, made where the test ran: ``settle`` lets it
     read what has arrived, and ``leave`` lets it go before ``close``.
     """
@@ -38,30 +41,44 @@ class Member:
     record: Record
     close: Callable[[], Awaitable[None]] | None
     patience: float = 0.0
+    verdict: Callable[[], list[Exception]] | None = None
+    numbered: bool = False
     settle: Callable[[], None] | None = None
     leave: Callable[[], None] | None = None
+
+
+class Hooks(Protocol):
+    """Who wants to know of peers."""
+
+    def opened(self, peer: Any) -> None: ...
+    def closed(self, peer: Any) -> None: ...
 
 
 class Scope:
     """What one test opened. The plugin judges it when the test's call phase ends, and closes it afterwards.
 
     Errors are blamed on it from wherever they happen. It keeps them for the judgement; what comes after that
-    is the doing of the tear-down, and nobody's fault.
+    is the doing of the tear-down, and nobody's fault. A ``wide`` scope lives longer than a test: it is judged with
+    each test, for the errors since the last; what was not met counts only when it is closed.
     """
 
-    def __init__(self, engine: Engine, timeout: float) -> None:
+    def __init__(self, engine: Engine, timeout: float, hooks: Hooks | None = None, *, wide: bool = False) -> None:
         self.engine = engine
         self.timeout = timeout
+        self.wide = wide
+        self._hooks = hooks
+        self._peers: list[Any] = []
         self.context = Context()
         self.context.run(OWNER.set, self)
         self.errors: list[Exception] = []
         self._blamed: list[BaseException] = []
         self._lock = threading.Lock()
         self._judged = False
-        self._started = time.monotonic()
+        self._started = self._shown_from = self._last_judged = time.monotonic()
         self._ordinals: Counter[str] = Counter()
         self._members: list[Member] = []
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._handlers: WeakSet[asyncio.Task[Any]] = WeakSet()
         engine.owners.append(self)
 
     def name_for(self, kind: str) -> str:
@@ -72,6 +89,19 @@ class Scope:
     def adopt(self, member: Member) -> None:
         """Close ``member`` with this scope, newest first, and show what it recorded."""
         self._members.append(member)
+
+    def opened(self, peer: Any) -> None:
+        """Tell who wants to know that ``peer`` was opened."""
+        self._peers.append(peer)
+        if self._hooks is not None:
+            self._hooks.opened(peer)
+
+    def closed(self, peer: Any) -> None:
+        """Tell who wants to know that ``peer`` was closed, once."""
+        if any(peer is known for known in self._peers):
+            self._peers = [known for known in self._peers if known is not peer]
+            if self._hooks is not None:
+                self._hooks.closed(peer)
 
     def call(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function on the engine's loop, as this scope's work, and give what it gives."""
@@ -104,29 +134,60 @@ class Scope:
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
 
+    @property
+    def judged(self) -> bool:
+        """Whether what goes wrong now is nobody's fault any more."""
+        return self._judged
+
+    def verify(self, verdict: Callable[[], list[Exception]], told: Callable[[], None]) -> None:
+        """Raise what ``verdict`` gives, after reading what has already arrived; ``told`` is called if it is."""
+        self.engine.run(self.context, self._settle_engine)
+        errors = self.call(verdict)
+        if errors:
+            self.call(told)
+            for error in errors:
+                self.pardon(error)
+            raise_together(errors, "errors of one peer")
+
+    def has_to_rest(self, handler: "asyncio.Task[Any]") -> None:
+        """Make it an error if ``handler`` neither ends nor waits for anything when the scope is judged."""
+        self._handlers.add(handler)
+
     def judge(self) -> list[Exception]:
-        """Read what has already arrived, then give all errors. To be called once."""
+        """Read what has already arrived, then give all errors. A wide scope is judged again and again."""
         if self._members and not self.engine.forked:
             try:
                 self._settle()
+                for error in [] if self.wide else self.call(self._verdicts):
+                    self.blame(error)
             except Exception as error:  # noqa: BLE001  the test's own outcome must not be lost by it
                 self.blame(error)
         with self._lock:
-            self._judged = True
-            return list(self.errors)
+            self._judged = not self.wide
+            errors = list(self.errors)
+            if self.wide:
+                self.errors.clear()
+            self._shown_from, self._last_judged = self._last_judged, time.monotonic()
+            return errors
 
     def traffic(self) -> Traffic:
+        """What its peers saw; of a wide scope, since the judgement before the last."""
         return Traffic(
-            self._started,
-            tuple(PeerTraffic(member.name, member.record.events) for member in self._members),
+            self._shown_from if self.wide else self._started,
+            tuple(PeerTraffic(member.name, self._shown(member), member.numbered) for member in self._members),
         )
+
+    def _shown(self, member: Member) -> Sequence[Event]:
+        events = member.record.events
+        return [event for event in events if event.time >= self._shown_from] if self.wide else events
 
     def close(self) -> None:
         """Close everything, newest first, even if one close fails.
 
         Raises:
-            ExceptionGroup: what could not be closed.
+            ExceptionGroup: what could not be closed; of a wide scope, also what was not met.
         """
+        errors = self._last_errors() if self.wide else []
         with self._lock:
             self._judged = True
         try:
@@ -139,9 +200,17 @@ class Scope:
                     patience = 0.1
                 failures = self.engine.run(self.context, self._close_all, patience=patience)
                 if failures:
-                    raise ExceptionGroup("not everything that the test opened could be closed", failures)
+                    raise ExceptionGroup("not everything that the test opened could be closed", failures + errors)
         finally:
             self.engine.owners.remove(self)
+            for peer in reversed(self._peers):
+                self.closed(peer)
+        raise_together(errors, "errors of the session's peers")
+
+    def _last_errors(self) -> list[Exception]:
+        """What of a wide scope is wrong at its end, and no test was told."""
+        errors = self.judge()
+        return errors + self.call(self._verdicts) if self._members and not self.engine.forked else errors
 
     def _settle(self) -> None:
         self.engine.run(self.context, self._settle_engine)
@@ -154,15 +223,18 @@ class Scope:
                 settle()
             self.engine.run(self.context, self._settle_engine)
 
-    def _at_work(self) -> bool:
-        """Whether a task of a protocol would go on by itself, waiting for nothing."""
+    def _verdicts(self) -> list[Exception]:
+        return [error for member in self._members if member.verdict is not None for error in member.verdict()]
+
+    def _busy_tasks(self) -> "list[asyncio.Task[Any]]":
+        """The tasks that would go on by themselves, waiting for nothing."""
         here = asyncio.current_task()
         # What a task waits for has no public name.
-        return any(
-            not task.done() and getattr(task, "_fut_waiter", None) is None
+        return [
+            task
             for task in self._tasks
-            if task is not here
-        )
+            if task is not here and not task.done() and getattr(task, "_fut_waiter", None) is None
+        ]
 
     def _activity(self) -> int:
         return sum(len(member.record.rows) for member in self._members)
@@ -173,8 +245,12 @@ class Scope:
         while quiet < QUIET_TURNS and time.monotonic() < deadline:
             await asyncio.sleep(0)
             now = self._activity()
-            quiet = quiet + 1 if now == seen and not self._at_work() else 0
+            quiet = quiet + 1 if now == seen and not self._busy_tasks() else 0
             seen = now
+        if quiet < QUIET_TURNS:
+            for task in self._busy_tasks():
+                if task in self._handlers:
+                    self.blame(_restless(task))
         for task in list(self._tasks):
             if _failed_unseen(task) and (error := task.exception()) is not None:
                 self.blame(error)
@@ -193,7 +269,9 @@ class Scope:
             task.cancel()
         if left:
             _, stuck = await asyncio.wait(left, timeout=1)
-            failures += [RuntimeError(f"{task!r} was cancelled, but did not end") for task in stuck]
+            failures += [
+                RuntimeError(f"{task.get_name()} was cancelled, but did not end: {task!r}") for task in stuck
+            ]
         for task in self._tasks:
             if task.done() and not task.cancelled():
                 task.exception()  # seen: it has had its judgement
@@ -208,3 +286,12 @@ def _failed_unseen(task: "asyncio.Task[Any]") -> bool:
     # What asyncio itself goes by to say "exception was never retrieved". To call exception() would count as
     # having looked, and whoever awaits the task may still do so.
     return bool(getattr(task, "_log_traceback", False))
+
+
+def _restless(task: "asyncio.Task[Any]") -> Exception:
+    stack = task.get_stack(limit=1)
+    where = f", at {stack[-1].f_code.co_filename}:{stack[-1].f_lineno}" if stack else ""
+    return RuntimeError(
+        f"{task.get_name()} was still running {SETTLING:g} s after the test, waiting for nothing{where}: "
+        "it never ends by itself"
+    )

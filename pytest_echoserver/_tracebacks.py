@@ -1,7 +1,8 @@
 """Tracebacks that begin where the code of whoever reads them does."""
 
+import sys
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 _PACKAGE = str(Path(__file__).parent)
 
@@ -14,3 +15,11 @@ def behind_our_frames(trace: TracebackType | None) -> TracebackType | None:
             behind = rest.tb_next
         rest = rest.tb_next
     return behind
+
+
+def call_site() -> str:
+    """Where the code that called into this package stands, as "test_it.py:12"."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame is not None else ""

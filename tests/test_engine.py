@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 
-from pytest_echoserver._engine import THREAD_NAME, Engine, EngineHost
+from pytest_echoserver._engine import LOOPS, THREAD_NAME, Engine, EngineHost
 from pytest_echoserver._scope import Scope
 
 from .conftest import Downstream
@@ -169,7 +169,7 @@ def test_one_that_is_held_up_says_where_when_it_is_stopped(monkeypatch: pytest.M
 
 
 def test_a_host_starts_one_when_it_is_first_asked() -> None:
-    host = EngineHost("asyncio")
+    host = EngineHost(LOOPS["asyncio"])
     host.stop()
     engine = host.get()
     assert host.get() is engine
@@ -178,7 +178,7 @@ def test_a_host_starts_one_when_it_is_first_asked() -> None:
 
 
 def test_a_host_replaces_one_that_is_stuck() -> None:
-    host = EngineHost("asyncio")
+    host = EngineHost(LOOPS["asyncio"])
     stuck = host.get()
     release = threading.Event()
 
@@ -276,7 +276,7 @@ def test_a_forked_child_gets_an_engine_of_its_own_and_harms_ours_nothing(downstr
                 ours.close()
             assert [datagram.data for datagram in ours.received] == [b"ping"]
             scope = Scope(_echoserver_engine.get(), 5)
-            theirs = Peers(scope, "127.0.0.1").udp_echo()
+            theirs = Peers(scope, peers._directory, peers._default_context, {}, host="127.0.0.1", strict=True).udp_echo()
             assert ping(theirs) == b"ping"
             scope.close()
             _echoserver_engine.stop()

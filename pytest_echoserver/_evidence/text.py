@@ -33,7 +33,7 @@ def _with_traceback(error: Exception) -> str:
 
 def _lines(peer: PeerTraffic, started: float) -> list[str]:
     lines = [
-        f"  {event.time - started:+.4f} s  {event.name:<20} {_told(event)}".rstrip()
+        f"  {event.time - started:+.4f} s  {event.name:<20} {_told(event, peer.numbered)}".rstrip()
         for event in _joined(peer.events)
     ]
     return [peer.name, *(_without_middle(lines) or ["  nothing"])]
@@ -59,8 +59,10 @@ def _as_one(run: list[Event]) -> Event:
     return Event(first.time, first.name, (*first.args[:-1], b"".join(event.args[-1] for event in run)))
 
 
-def _told(event: Event) -> str:
+def _told(event: Event, numbered: bool) -> str:
     told = [_shown(arg) for arg in event.args]
+    if numbered:
+        told[0] = f"#{told[0]}"
     if event.name.startswith("pipe_"):
         told[0] = PIPES[event.args[0]]
     return "  ".join(told)

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from .._checks import factory as checked_factory
 from .._futures import CaptureFuture
-from .._outcomes import fail, fulfil
+from .._outcomes import copy_outcome, fail, fulfil
 from .._peers.connection import Connection
+from .._peers.stream_end import StreamEnd
 from .._record import Event, Record
 from .._scope import Member, Scope
 from .near import TURNS, NearEnd, turn
@@ -87,7 +88,7 @@ class StreamHarness:
         """Make a socketpair, put ``connection`` on one end of it, and give the other."""
         near, far = socket.socketpair()
         try:
-            self._scope.run(connection._open_far_end, far)
+            self._scope.run(_open_far_end, connection, far)
         except BaseException:
             near.close()
             far.close()
@@ -99,9 +100,10 @@ class _PairedConnection(Connection):
     """The far end of a socket that the test has."""
 
     def __init__(self, scope: Scope) -> None:
-        super().__init__(scope, scope.name_for("pair"), scope.timeout)
+        record = Record()
+        super().__init__(scope, scope.name_for("pair"), scope.timeout, StreamEnd(record))
         self.near: socket.socket | None = None
-        scope.adopt(Member(self._name, self._record, self._shut))
+        scope.adopt(Member(self._name, record, self._shut, verdict=self._verdict))
 
     async def _shut(self) -> None:
         if self.near is not None and self.near.gettimeout() == 0:
@@ -120,13 +122,14 @@ class HarnessedStream(Connection):
     """
 
     def __init__(self, scope: Scope, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(scope, scope.name_for("stream"), scope.timeout)
+        record = Record()
+        super().__init__(scope, scope.name_for("stream"), scope.timeout, StreamEnd(record))
         self._calls = Record()
         self._near = NearEnd(self._calls, loop, self._failed)
         self._on_engine = loop is scope.engine.loop
         settle, leave = (None, None) if self._on_engine else (self._near.turn_its_loop, self._near.leave)
         scope.adopt(Member(f"{self} (its protocol)", self._calls, None, settle=settle, leave=leave))
-        scope.adopt(Member(f"{self} (the far end)", self._record, self._shut))
+        scope.adopt(Member(f"{self} (the far end)", record, self._shut, verdict=self._verdict))
 
     @property
     def protocol(self) -> Any:
@@ -188,7 +191,7 @@ class HarnessedStream(Connection):
             await self._near.connect(factory)
         except BaseException as error:
             sock.close()
-            self._far.inbound.end(error)
+            self._end.inbound.end(error)
             self._scope.pardon(error)  # it is the caller's now
             raise
         if not self._on_engine:
@@ -196,13 +199,13 @@ class HarnessedStream(Connection):
 
     def _failed(self, error: Exception) -> None:
         self._scope.blame(error)
-        self._far.inbound.will_end_with(error)
+        self._end.inbound.will_end_with(error)
         self._scope.post(lambda: asyncio.ensure_future(self._end_reads(error)))
 
     async def _end_reads(self, error: Exception) -> None:
         """End the reads for a protocol that has failed and yet not lost its connection."""
         await turn(TURNS)
-        self._far.inbound.end(error)
+        self._end.inbound.end(error)
 
     def _on_near_loop(self, function: Callable[[], object]) -> None:
         if self._on_engine:
@@ -214,14 +217,18 @@ class HarnessedStream(Connection):
         """Close both ends: the protocol gets all that was sent and then EOF, and loses its connection."""
         return super().close()
 
+    def _start_closing(self, future: CaptureFuture[None]) -> None:
+        closing = asyncio.ensure_future(self._close())
+        closing.add_done_callback(lambda task: copy_outcome(task, future))
+
     async def _close(self) -> None:
         lost = self.lost
         with suppress(OSError):  # it has hung up already, or doesn't read
-            await self._far.end_outbound()
+            await self._end.end_outbound()
             await self._near.when_ended(self._future("eof_received"))
         self._on_near_loop(self._near.close)
         await lost
-        await super()._close()
+        await self._end.drain_and_close()
 
     def _engine_done(self) -> CaptureFuture[None]:
         """Done when the engine has done what it was asked before this."""
@@ -233,3 +240,9 @@ class HarnessedStream(Connection):
         if self._on_engine:
             await self._near.abort()
         await super()._shut()
+
+
+async def _open_far_end(connection: Connection, sock: socket.socket) -> None:
+    """Put the test's end of a connection on ``sock`` and the engine's loop."""
+    connection._end.sock = sock
+    await asyncio.get_running_loop().create_connection(lambda: connection._end, sock=sock)

@@ -2,9 +2,11 @@
 
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from .._outcomes import raise_together
 from .._record import Address
 from .._scope import Scope
 
@@ -14,40 +16,53 @@ __tracebackhide__ = True
 class BoundPeer(ABC):
     """A peer at an address. It is a context manager, and closed at the end of its scope in any case."""
 
+    _captured_in = "received"
+
     def __init__(self, scope: Scope, name: str, transport: str, sock: socket.socket) -> None:
         self._scope = scope
         self._name = name
         self._transport = transport
         self._socket = sock
         self._family = socket.AddressFamily(sock.family)
-        self._address: Address = sock.getsockname()[:2]
+        self._address: Any = sock.getsockname()[:2] if not self._is_unix else sock.getsockname()
 
     @property
-    def address(self) -> Address:
-        """Where it is bound: (host, port), over IPv6 too."""
+    def address(self) -> Any:
+        """Where it is bound: (host, port), over IPv6 too; of a Unix socket the path."""
         return self._address
 
     @property
     def host(self) -> str:
-        return self._address[0]
+        return str(self._ip_address("host")[0])
 
     @property
     def port(self) -> int:
-        return self._address[1]
+        return int(self._ip_address("port")[1])
 
     @property
     def netloc(self) -> str:
         """Host and port as a URL has them: ``127.0.0.1:80``, ``[::1]:80`` (RFC 3986)."""
-        return f"[{self.host}]:{self.port}" if self.family == socket.AF_INET6 else f"{self.host}:{self.port}"
+        host, port = self._ip_address("netloc")
+        return f"[{host}]:{port}" if self.family == socket.AF_INET6 else f"{host}:{port}"
 
     @property
     def family(self) -> socket.AddressFamily:
-        """``AF_INET`` or ``AF_INET6``, for a socket of your own."""
+        """``AF_INET``, ``AF_INET6`` or ``AF_UNIX``, for a socket of your own."""
         return self._family
 
     @abstractmethod
     def close(self) -> None:
         """Close it. When this returns, nothing more is recorded; what was recorded stays."""
+
+    @property
+    def _is_unix(self) -> bool:
+        return self._family not in (socket.AF_INET, socket.AF_INET6)
+
+    def _ip_address(self, asked: str) -> Address:
+        if self._is_unix:
+            raise AttributeError(f"a Unix socket has no {asked}; its address is the path {self._address!r}")
+        host, port = self._address
+        return host, port
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +73,7 @@ class BoundPeer(ABC):
         self.close()
 
     def __str__(self) -> str:
-        return f"{self._name} ({self._transport} {self.netloc})"
+        return f"{self._name} ({self._transport} {self._address if self._is_unix else self.netloc})"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}{' closed' if self._closed else ''}>"
@@ -67,6 +82,14 @@ class BoundPeer(ABC):
     def _closed(self) -> bool:
         return self._socket.fileno() < 0
 
+    def _closed_in_good_order(self, verdict: Callable[[], list[Exception]], told: Callable[[], None]) -> None:
+        """Tell of the close; where it ends a scope of its own, as a peer's of wider scope does, judge as well."""
+        self._scope.closed(self)
+        if self._scope.wide:
+            errors = self._scope.call(verdict)
+            self._scope.call(told)
+            raise_together(errors, f"errors of {self}")
+
     def _refuse_if_closed(self, asked: str) -> None:
         if self._closed:
-            raise RuntimeError(f"{asked}: {self} is closed; what it captured is in its `received`")
+            raise RuntimeError(f"{asked}: {self} is closed; what it captured is in its `{self._captured_in}`")

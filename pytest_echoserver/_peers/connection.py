@@ -1,56 +1,76 @@
 """`Connection`: one stream connection, the end of it that is in the test's hands."""
 
 import asyncio
+import io
 import re
-import socket
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from typing import Any, cast, overload
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextvars import ContextVar
+from typing import Any, overload
 
+from .._bytestream import Reader
 from .._checks import bytes_like, whole_number
-from .._cursors import ByteStream, Cursor
 from .._futures import CaptureFuture
-from .._outcomes import copy_outcome, fail
+from .._outcomes import fulfil
 from .._patterns import compile_pattern
-from .._record import Record
 from .._scope import Scope
-from .._transports.writing import WriteQueue
+from .expectations import PatternLike, StreamExpectation
+from .matching import Framing
+from .script import Act, Moment, Step
+from .stream_end import StreamEnd
+from .stream_script import StreamScript
 
 __tracebackhide__ = True
+
+HANDLED: ContextVar["Connection | None"] = ContextVar("pytest_echoserver_handled", default=None)
+"""In a handler: the connection that it handles. There its reads go by the handler's cursor."""
+UNTIL_THE_TEST_ENDS = 1e9
+"""Seconds that a handler may wait for its client: the end of the test ends that, not a deadline."""
 
 
 class Connection:
     """One end of a stream connection: what came in is kept whole, and read when you like.
 
-    Reads go on from where the last one ended, in the order in which they were asked for; `received` has all
-    from the start. Everything that takes time gives a `CaptureFuture`; what is sent is sent in order even if
-    nobody looks at the future.
+    Handler and test have the same object, and each reads with a cursor of its own: reads go on from where the
+    last one ended, in the order in which they were asked for; `received` has all from the start. Everything that
+    takes time gives a `CaptureFuture`; what is sent is sent in order even if nobody looks at the future.
     """
 
-    def __init__(self, scope: Scope, name: str, timeout: float) -> None:
+    def __init__(self, scope: Scope, name: str, timeout: float, end: StreamEnd) -> None:
         self._scope = scope
         self._name = name
         self._timeout = timeout
-        self._record = Record()
-        self._far = _ConnectionProtocol(self._record)
-        self._eof_sent = False
+        self._end = end
+        self._for_test = end.inbound.reader()
+        self._for_handler = self._for_test
+        self._write_ended = False
+        self._peername: Any = None
+        self._short_name = name
+        self._framing: Framing | None = None
+        self._strict = True
+        self._rules: list[Step] | None = None
+        self._own_script: StreamScript | None = None
 
     @property
     def received(self) -> bytes:
         """All that came in so far. What was sent just now may still be on its way: a read waits for it."""
-        return bytes(self._far.inbound)
+        return bytes(self._end.inbound)
 
     @property
     def sent(self) -> bytes:
         """All that was sent so far. It is noted before it leaves."""
-        return bytes(self._far.outbound)
+        return bytes(self._end.outbound)
+
+    @property
+    def peername(self) -> Any:
+        """The address of the other side: (host, port); on a Unix socket a path, mostly ``""``."""
+        return self._peername
 
     @property
     def ended(self) -> CaptureFuture[str]:
         """How the other side ended it: ``"eof"`` or ``"reset"``."""
-        outcomes = self._far.ends
+        outcomes = self._end.ends
         future: CaptureFuture[str] = self._future("the end of the connection")
-        return self._far.end_cursor.ask(future, lambda at: (outcomes[0], at) if outcomes else None)
+        return self._end.end_cursor.ask(future, lambda at: (outcomes[0], at) if outcomes else None)
 
     def read(self, n: int = -1) -> CaptureFuture[bytes]:
         """What has come, at most ``n`` bytes, as soon as there is any; ``b""`` at EOF.
@@ -60,12 +80,12 @@ class Connection:
         if n != -1:
             whole_number(n, "n", least=1)
         what = "the end of the stream" if n < 0 else f"up to {n} bytes"
-        return self._far.inbound.read(self._future(what), n)
+        return self._reader.read(self._future(what), n)
 
     def read_exactly(self, n: int) -> CaptureFuture[bytes]:
         """The next ``n`` bytes. EOF before that is an `asyncio.IncompleteReadError`, with what there was."""
         whole_number(n, "n", least=1)
-        return self._far.inbound.read_exactly(self._future(f"exactly {n} bytes"), n)
+        return self._reader.read_exactly(self._future(f"exactly {n} bytes"), n)
 
     @overload
     def read_until(self, pattern: bytes) -> CaptureFuture[bytes]: ...
@@ -82,7 +102,7 @@ class Connection:
             TypeError, ValueError: such a pattern can't be read up to; the text says why.
         """
         wanted = compile_pattern(pattern, anchored=True)
-        return self._far.inbound.read_until(self._future(str(wanted)), wanted)
+        return self._reader.read_until(self._future(str(wanted)), wanted)
 
     async def lines(self) -> AsyncIterator[bytes]:
         r"""The lines as they come, each with its ``\n``, up to EOF; a last one may lack it."""
@@ -94,31 +114,86 @@ class Connection:
                     yield await self.read_exactly(len(rest.partial))
                 return
 
-    def send(self, data: bytes) -> CaptureFuture[None]:
+    def send(self, data: bytes, segments: int | Sequence[int] | None = None) -> CaptureFuture[None]:
         """Send ``data``; the future is done when the kernel has taken all of it.
+
+        Args:
+            data: what to send.
+            segments: sizes in bytes, which sum to that of ``data``, or one size for all, as ``1`` for byte by
+                byte. Each piece leaves when the other end has read the one before it, so each arrives as a read
+                of its own; exact on Linux, where the other end is on this machine.
 
         Raises:
             TypeError: it isn't bytes.
+            ValueError: the segments aren't sizes, or don't sum to the data.
             RuntimeError: it comes after `send_eof` or `close`.
         """
         payload = bytes_like(data)
-        if self._eof_sent:
+        sizes = _sizes(segments, len(payload))
+        if self._write_ended:
             raise RuntimeError(f"send() on {self} after its end was sent: nothing can follow EOF")
-        return self._post(self._far.send, payload, what=f"{len(payload)} bytes to be sent")
+        future = self._future(f"{len(payload)} bytes to be sent")
+        if sizes is None:
+            return self._do(self._end.send, payload, future)
+        return self._do(self._end.send_in_segments, payload, sizes, self._timeout, future)
 
     def send_eof(self) -> CaptureFuture[None]:
-        """End our direction after all that was sent (half-close); reading goes on."""
-        self._eof_sent = True
-        return self._post(self._far.send_eof, what="EOF to be sent")
+        """End our direction after all that was sent (half-close); reading goes on.
+
+        Raises:
+            io.UnsupportedOperation: the connection is one of TLS, which ends both directions at once.
+        """
+        self._check_act(Act.SEND_EOF)
+        self._write_ended = True
+        return self._do(self._end.send_eof, self._future("EOF to be sent"))
 
     def close(self) -> CaptureFuture[None]:
         """Close it, after what was sent has left and what has come in was read: the other side sees clean EOF."""
-        self._eof_sent = True
-        return self._post(self._start_closing, what="the connection to be closed")
+        self._write_ended = True
+        return self._do(self._start_closing, self._future("the connection to be closed"))
 
-    async def _open_far_end(self, sock: socket.socket) -> None:
-        """Put this end on ``sock`` and the engine's loop."""
-        await asyncio.get_running_loop().create_connection(lambda: self._far, sock=sock)
+    def reset(self) -> CaptureFuture[None]:
+        """Close it with a RST, after what was sent has arrived: the other side gets ECONNRESET.
+
+        What doesn't arrive within a second, because nobody there reads, is lost (RFC 9293, 3.10.4).
+
+        Raises:
+            io.UnsupportedOperation: it is a Unix socket; there is no RST on those.
+        """
+        self._check_act(Act.RESET)
+        self._write_ended = True
+        return self._do(self._end.reset, self._future("the connection to be reset"))
+
+    def stall(self) -> CaptureFuture[None]:
+        """Stop reading: once the buffers are full, the other side can send no more (a zero window).
+
+        The buffers hold megabytes; those of a peer made with ``receive_buffer=4096`` some ten kilobytes.
+        """
+        return self._do(self._done_by(self._end.stall), self._future("reading to stop"))
+
+    def unstall(self) -> CaptureFuture[None]:
+        """Go on reading."""
+        return self._do(self._done_by(self._end.unstall), self._future("reading to go on"))
+
+    def expect(self, pattern: PatternLike, *, times: int = 1) -> StreamExpectation:
+        """Add to a script of this connection's own: what has to come next, and what to answer.
+
+        For concurrent connections, each with a conversation of its own; the script of the peer goes on with the
+        others. It begins with what this connection's reads have not yet taken.
+
+        Args:
+            pattern: as for the peer's ``expect``.
+            times: how often it has to come, one after the other.
+
+        Raises:
+            TypeError, ValueError: no such pattern can be expected; the text says why.
+            RuntimeError: a handler serves the connection.
+        """
+        return self._script.expect(pattern, times)
+
+    def expect_eof(self) -> StreamExpectation:
+        """Add to the script of this connection: the client has to end it next, or its direction of it."""
+        return self._script.expect_moment(Moment.EOF)
 
     def __str__(self) -> str:
         return self._name
@@ -126,116 +201,107 @@ class Connection:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
 
-    def _post(self, function: Any, *args: Any, what: str) -> CaptureFuture[None]:
-        future: CaptureFuture[None] = self._future(what)
-        self._scope.post(function, *args, future)
+    @property
+    def _script(self) -> StreamScript:
+        if self._own_script is None:
+            self._own_script = self._make_script()
+            self._scope.post(self._follow_script, self._own_script)
+        return self._own_script
+
+    def _make_script(self) -> StreamScript:
+        return StreamScript(
+            str(self),
+            self._end.inbound.lock,
+            self._timeout,
+            framing=self._framing,
+            strict=self._strict,
+            rules=self._rules,
+            check_act=self._check_act,
+            post=self._scope.post,
+            fail=lambda _, error: self._fail(error),
+        )
+
+    def _follow_script(self, script: StreamScript) -> None:
+        script.follow(self, self._for_test.position)
+
+    def _check_act(self, act: Act) -> None:
+        check_act(act, tls=self._end.tls, unix=self._end.is_unix, who=str(self))
+
+    def _fail(self, error: Exception) -> None:
+        """Fail the test with ``error``, and end the connection with it."""
+        if not self._scope.judged:
+            self._scope.blame(error)
+            self._end.fail(error)
+
+    def _verdict(self) -> list[Exception]:
+        """What is wrong with the connection's own script, if it all ended now."""
+        return [] if self._own_script is None else self._own_script.verdict()
+
+    def _told(self) -> None:
+        """Count what the verdict is now as told."""
+        if self._own_script is not None:
+            self._own_script.tell()
+
+    def _forget(self) -> None:
+        self._end.inbound.forget()
+        self._end.outbound.forget()
+        self._for_test.skip_to(len(self._end.inbound))
+
+    @property
+    def _reader(self) -> Reader:
+        return self._for_handler if HANDLED.get() is self else self._for_test
+
+    def _do(self, function: Callable[..., Any], *args: Any) -> CaptureFuture[Any]:
+        """Have ``function`` called on the engine's thread, in order; its last argument is its future."""
+        if self._scope.engine.here:
+            function(*args)
+        else:
+            self._scope.post(function, *args)
+        future: CaptureFuture[Any] = args[-1]
         return future
 
-    def _start_closing(self, future: CaptureFuture[None]) -> None:
-        closing = asyncio.ensure_future(self._close())
-        closing.add_done_callback(lambda task: copy_outcome(task, future))
+    @staticmethod
+    def _done_by(function: Callable[[], None]) -> Callable[[CaptureFuture[None]], None]:
+        def call(future: CaptureFuture[None]) -> None:
+            function()
+            fulfil(future, None)
 
-    async def _close(self) -> None:
-        await self._far.drain_and_close()
+        return call
+
+    def _start_closing(self, future: CaptureFuture[None]) -> None:
+        self._end.close(future)
 
     async def _shut(self) -> None:
-        self._far.abort()
-        await self._far.lost.wait()
+        self._end.abort()
+        await self._end.lost.wait()
 
     def _future(self, what: str) -> CaptureFuture[Any]:
-        return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=self._far.inbound.tell_unread)
+        timeout = UNTIL_THE_TEST_ENDS if HANDLED.get() is self else self._timeout
+        return CaptureFuture(what, where=str(self), timeout=timeout, instead=self._reader.tell_unread)
 
 
-class _ConnectionProtocol(asyncio.Protocol):
-    """The connection's side on the loop."""
+def check_act(act: Act, *, tls: bool, unix: bool, who: str) -> None:
+    """Raise io.UnsupportedOperation if ``act`` can't be done to such a connection."""
+    if act is Act.SEND_EOF and tls:
+        raise io.UnsupportedOperation(
+            f"send_eof() on {who}: TLS as asyncio speaks it has no half-close; close() ends both directions"
+        )
+    if act is Act.RESET and unix:
+        raise io.UnsupportedOperation(
+            f"reset() on {who}: a Unix socket has no RST; close() ends it, or take a TCP peer"
+        )
 
-    def __init__(self, record: Record) -> None:
-        self.inbound = ByteStream(record.lock)
-        self.outbound = bytearray()
-        self.ends: list[str] = []
-        self.end_cursor = Cursor(record.lock)
-        self.lost = asyncio.Event()
-        self._eof_sent = False
-        self._record = record
-        self._transport: asyncio.Transport | None = None
-        self._queue: WriteQueue | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._queue = WriteQueue(self._transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._record.note("data_received", data)
-        self.inbound.feed(data)
-
-    def eof_received(self) -> bool:
-        self._record.note("eof_received")
-        self._ended("eof")
-        self.inbound.end()
-        return True  # our direction stays open
-
-    def resume_writing(self) -> None:
-        if self._queue is not None:
-            self._queue.resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._record.note("connection_lost", exc)
-        if exc is not None:
-            self._ended("reset")
-        self.inbound.end(exc)
-        if self._queue is not None:
-            self._queue.fail(exc or BrokenPipeError("the connection was closed before this was sent"))
-        self.end_cursor.fail(ConnectionAbortedError("the connection was closed on this side"))
-        self.lost.set()
-
-    def send(self, data: bytes, future: CaptureFuture[None]) -> None:
-        if self._queue is None or self._queue.closed:
-            fail(future, BrokenPipeError("the other end is closed, or this one is"))
-            return
-        self._record.note("data_sent", data)
-        self.outbound += data
-        self._queue.write(data, future)
-
-    def send_eof(self, future: CaptureFuture[None]) -> None:
-        if self._queue is None or self._queue.closed:
-            fail(future, BrokenPipeError("the other end is closed, or this one is"))
-            return
-        if not self._eof_sent:
-            self._eof_sent = True
-            self._record.note("eof_sent")
-        self._queue.write_eof(future)
-
-    async def end_outbound(self) -> None:
-        """Send EOF, if that wasn't done; return when it has left, after all that was sent."""
-        left: CaptureFuture[None] = CaptureFuture("all that was sent to leave")
-        self.send_eof(left)
-        await left
-
-    async def drain_and_close(self) -> None:
-        """Close after our buffer has emptied and what is in the kernel's was read.
-
-        To close with unread input would be a reset for the other side.
-        """
-        if self._transport is None or self._queue is None:
-            return
-        emptied: CaptureFuture[None] = CaptureFuture("all that was sent to leave")
-        self._queue.when_empty(emptied)
-        with suppress(OSError):  # lost, or its reader is slow: close() then goes on in the background
-            await emptied
-        seen = -1
-        while seen != len(self.inbound):
-            seen = len(self.inbound)
-            await asyncio.sleep(0)
-        self._transport.close()
-        await self.lost.wait()
-
-    def abort(self) -> None:
-        if self._transport is None:
-            self.lost.set()
-        else:
-            self._transport.abort()
-
-    def _ended(self, how: str) -> None:
-        if not self.ends:
-            self.ends.append(how)
-            self.end_cursor.serve()
+def _sizes(segments: object, length: int) -> list[int] | None:
+    """The sizes that ``segments`` means for ``length`` bytes."""
+    if segments is None:
+        return None
+    if isinstance(segments, int) and not isinstance(segments, bool):
+        size = whole_number(segments, "segments", least=1)
+        return [min(size, length - at) for at in range(0, length, size)]
+    if not isinstance(segments, Sequence) or isinstance(segments, (str, bytes)):
+        raise TypeError(f"segments must be sizes in bytes, as in [1, 4], or one size for all, not {segments!r}")
+    sizes = [whole_number(size, "each of segments", least=1) for size in segments]
+    if sum(sizes) != length:
+        raise ValueError(f"segments {sizes} sum to {sum(sizes)}, but the data has {length} bytes")
+    return sizes

@@ -1,23 +1,30 @@
 """`DatagramPeer`: a UDP peer of the code under test."""
 
 import asyncio
+import inspect
 import ipaddress
 import socket
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
+from .. import _deadline
 from .._checks import bytes_like, whole_number
-from .._cursors import Cursor
 from .._futures import CaptureFuture
-from .._outcomes import fail, fulfil
-from .._record import Address, Datagram, Event, Record, Row, SentDatagram, View
+from .._outcomes import as_exception, fail, fulfil
+from .._record import Address, Datagram, Event, Record, SentDatagram
 from .._scope import Member, Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
-from .behaviours import DatagramBehaviour
+from .behaviours import Answer, DatagramBehaviour, check_handler, echo
 from .bound import BoundPeer
+from .datagram_end import DatagramEnd, make_datagram
+from .datagram_script import DatagramScript
+from .expectations import Expectation, PatternLike, Rule, payloads_of
+from .mismatch import ScriptMismatch
 
 __tracebackhide__ = True
+
+H = TypeVar("H", bound=DatagramBehaviour)
 
 LARGEST_PAYLOAD = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
 """Bytes: 65,535 less the headers of UDP (RFC 768) and, for IPv4, of IP (RFC 791)."""
@@ -26,35 +33,66 @@ LARGEST_PAYLOAD = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
 class DatagramPeer(BoundPeer):
     """A UDP peer for the code under test: bound before you see it, remembering every datagram.
 
-    Get one from the fixture ``udp_echo_server`` or from `Peers`. It is a context manager, and closed at the end
-    of the test in any case.
+    Get one from the fixtures ``udp_peer`` and ``udp_echo_server``, or from `Peers`. Without a behaviour it only
+    records; give it a handler by `serve`, or a script by `expect` and `on`, before the code under test sends or
+    after. What the test has not read by then is theirs.
     """
 
     def __init__(
-        self, scope: Scope, name: str, sock: socket.socket, behaviour: DatagramBehaviour, timeout: float
+        self,
+        scope: Scope,
+        name: str,
+        sock: socket.socket,
+        *,
+        behaviour: DatagramBehaviour | None,
+        timeout: float,
+        strict: bool,
     ) -> None:
         super().__init__(scope, name, "udp", sock)
         self._timeout = timeout
         self._dropped: int | None = None
         self._record = Record()
-        self._protocol = _PeerProtocol(self._record, behaviour)
-        scope.adopt(Member(str(self), self._record, self._shut))
+        self._end = DatagramEnd(self._record)
+        self._errors: list[Exception] = []
+        self._behaviour = behaviour
+        self._answering: set[asyncio.Task[None]] = set()
+        self._scripted = False
+        self._following = False
+        self._script = DatagramScript(
+            str(self),
+            self._record.lock,
+            timeout,
+            end=self._end,
+            strict=strict,
+            check_answer=self._payload,
+            post=self._post_script,
+            fail=self._fail,
+        )
+        if behaviour is not None:
+            self._end.listener = self._handle
+        scope.adopt(Member(str(self), self._record, self._shut, verdict=self._script.verdict))
         scope.call(self._open)
+        scope.opened(self)
+
+    @property
+    def address(self) -> Address:
+        """Where it is bound: (host, port), fit for ``sendto``, over IPv6 too."""
+        return self._ip_address("address")
 
     @property
     def received(self) -> Sequence[Datagram]:
         """What came in, in order: a live sequence."""
-        return self._protocol.received
+        return self._end.received
 
     @property
     def sent(self) -> Sequence[SentDatagram]:
         """What went out, in order: a live sequence. An entry is made before the datagram leaves."""
-        return View(self._protocol.sent_rows, _sent_datagram)
+        return self._end.sent
 
     @property
     def events(self) -> Sequence[Event]:
-        """Everything that happened: ``datagram_received(data, source)``, ``datagram_sent(data, to)``,
-        ``error_received(exc)``, ``connection_lost(exc)``."""
+        """Everything that happened, in order: ``datagram_received(data, source)``, ``datagram_sent(data, to)``,
+        ``unexpected(data, source)``, ``error_received(exc)``, ``connection_lost(exc)``."""
         return self._record.events
 
     @property
@@ -73,12 +111,12 @@ class DatagramPeer(BoundPeer):
             RuntimeError: the peer is closed.
         """
         self._refuse_if_closed("next_datagram()")
-        rows = self._protocol.received_rows
+        rows = self._end.received_rows
 
         def take(at: int) -> tuple[Datagram, int] | None:
-            return (_datagram(rows[at]), at + 1) if at < len(rows) else None
+            return (make_datagram(rows[at]), at + 1) if at < len(rows) else None
 
-        return self._protocol.cursor.ask(self._future("the next datagram"), take)
+        return self._end.cursor.ask(self._future("the next datagram"), take)
 
     def wait_for(self, count: int) -> CaptureFuture[Sequence[Datagram]]:
         """``received`` itself, once it holds ``count`` datagrams.
@@ -89,7 +127,7 @@ class DatagramPeer(BoundPeer):
         """
         whole_number(count, "count", least=1)
         self._refuse_if_closed("wait_for()")
-        return self._protocol.when(count, self._future(f"{count} datagrams"))
+        return self._end.when(count, self._future(f"{count} datagrams"))
 
     def send(self, data: bytes, to: Address) -> CaptureFuture[None]:
         """Send a datagram that nobody asked for.
@@ -105,7 +143,7 @@ class DatagramPeer(BoundPeer):
             TypeError, ValueError: data or address are none.
             RuntimeError: the peer is closed.
         """
-        payload = _payload(data, self._family)
+        payload = self._payload(data)
         address = _checked_address(to)
         self._refuse_if_closed("send()")
         future: CaptureFuture[None] = self._future(f"a datagram to {to[0]} port {to[1]} to be sent")
@@ -116,20 +154,101 @@ class DatagramPeer(BoundPeer):
             else:
                 fail(future, error)
 
-        self._scope.post(self._protocol.send, payload, address, sent)
+        self._scope.post(self._end.send, payload, address, sent)
         return future
 
+    def serve(self, handler: H) -> H:
+        """Have ``handler``, a function of the `Datagram`, plain or ``async``, say what goes back.
+
+        It gives bytes, several of them, or None; what it raises fails the test. An async one runs for each datagram
+        by itself, so that a slow answer doesn't hold up the next. Works as a decorator, too.
+
+        Raises:
+            TypeError: it isn't callable, or is a coroutine.
+            RuntimeError: the peer has a behaviour; or is closed.
+        """
+        check_handler(handler)
+        self._refuse_if_closed("serve()")
+        if self._behaviour is not None:
+            raise RuntimeError(f"serve(): {self} {self._what_it_does()} already")
+        if self._scripted:
+            raise RuntimeError(f"serve(): {self} follows a script, so no handler can serve it as well")
+        self._behaviour = handler
+        self._scope.post(self._start_late)
+        return handler
+
+    def expect(self, pattern: PatternLike, *, times: int = 1) -> Expectation:
+        """Add to the script: which datagram has to come next. Say what to answer by ``.reply(...)``.
+
+        Args:
+            pattern: bytes, a compiled regular expression of bytes that has to match all of it, a predicate of its
+                bytes, or ``...`` for any datagram.
+            times: how often it has to come, one after the other.
+
+        Raises:
+            TypeError, ValueError: no such pattern can be expected; the text says why.
+            RuntimeError: a handler serves the peer; or it is closed.
+        """
+        return self._scripting("expect()").expect(pattern, times)
+
+    def on(self, pattern: PatternLike) -> Rule:
+        """Add a rule: what may come at any time, any number of times, and what to answer.
+
+        Rules are tried when the script does not match.
+
+        Raises:
+            TypeError: no such pattern can be expected; the text says why.
+            RuntimeError: a handler serves the peer; or it is closed.
+        """
+        return self._scripting("on()").on(pattern)
+
+    def expect_silence(self, seconds: float) -> CaptureFuture[None]:
+        """Expect that no datagram comes for so long, beginning with the first that `next_datagram` hasn't taken.
+
+        A datagram that does come fails the test, whether or not anybody looks at the future.
+
+        Args:
+            seconds: how long; the future has that and the timeout as its deadline.
+        """
+        limit = _deadline.seconds(seconds, "seconds")
+        self._refuse_if_closed("expect_silence()")
+        what = f"{limit:g} s of silence"
+        future: CaptureFuture[None] = CaptureFuture(
+            what, where=str(self), timeout=limit + self._timeout, instead=self._what_came
+        )
+        self._scope.post(self._start_silence, limit, future, self._end.cursor.position)
+        return future
+
+    def verify(self) -> None:
+        """Check now, after what has arrived was read: is all met that was expected, and did nothing go wrong?
+
+        Raises:
+            Exception: what went wrong, several as an `ExceptionGroup`. If you catch it, it isn't reported again.
+        """
+        self._scope.verify(lambda: [*self._errors, *self._script.verdict()], self._told)
+
+    def clear(self) -> None:
+        """Forget what was recorded. The script goes on where it is."""
+        with self._record.lock:
+            self._end.clear()
+
     def close(self) -> None:
-        """Close the socket. When this returns, nothing more is recorded; what was recorded stays."""
+        """Close the socket. When this returns, nothing more is recorded; what was recorded stays.
+
+        Raises:
+            ScriptMismatch: the peer is one of ``session_peers``, and its script is not met.
+        """
         self._scope.call(self._abort)
+        if not self._scope.engine.here:
+            self._closed_in_good_order(self._script.verdict, self._told)
 
     def _open(self) -> None:
-        DrainingDatagramTransport(self._scope.engine.loop, self._socket, self._protocol)
+        DrainingDatagramTransport(self._scope.engine.loop, self._socket, self._end)
 
     def _abort(self) -> None:
         if self._closed:
             return
-        transport = self._protocol.transport
+        transport = self._end.transport
         if transport is not None:
             transport.drain()
         with self._record.lock:
@@ -138,16 +257,113 @@ class DatagramPeer(BoundPeer):
                 self._socket.close()
             else:
                 transport.abort()
-        self._protocol.fail(RuntimeError(f"{self} was closed while this was awaited"))
+        self._end.fail(RuntimeError(f"{self} was closed while this was awaited"))
 
     async def _shut(self) -> None:
         self._abort()
+
+    def _handle(self, datagram: Datagram, addr: Sockaddr) -> None:
+        """Let the behaviour answer."""
+        assert self._behaviour is not None
+        try:
+            answer = self._behaviour(datagram)
+            if inspect.isawaitable(answer):
+                answering = asyncio.ensure_future(self._handle_later(answer, addr))
+                self._answering.add(answering)
+                answering.add_done_callback(self._answering.discard)
+            else:
+                self._answer(answer, addr)
+        except BaseException as error:  # noqa: BLE001  whatever it is, the test fails with it
+            self._fail(as_exception(error))
+
+    async def _handle_later(self, answer: Awaitable[Answer], addr: Sockaddr) -> None:
+        try:
+            self._answer(await answer, addr)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  whatever it is, the test fails with it
+            self._fail(as_exception(error))
+
+    def _answer(self, answer: Any, addr: Sockaddr) -> None:
+        for payload in payloads_of(answer, self._payload):
+            self._end.send(payload, addr)
+
+    def _start_late(self) -> None:
+        """Let the behaviour have what came before it, and wasn't read."""
+        self._end.listener = self._handle
+        for datagram in self._end.untaken():
+            self._handle(datagram, datagram.source)
+
+    def _scripting(self, asked: str) -> DatagramScript:
+        self._refuse_if_closed(asked)
+        if self._behaviour is not None:
+            raise RuntimeError(f"{asked}: {self} {self._what_it_does()}, so it can't follow a script as well")
+        self._scripted = True
+        return self._script
+
+    def _post_script(self, function: Callable[..., object], *args: Any) -> None:
+        self._scope.post(self._follow_script)
+        self._scope.post(function, *args)
+
+    def _follow_script(self) -> None:
+        if not self._following:
+            self._following = True
+            self._script.begin()
+
+    def _start_silence(self, seconds: float, future: CaptureFuture[None], start: int) -> None:
+        loop = asyncio.get_running_loop()
+        over = loop.call_later(seconds, lambda: fulfil(future, None))
+        began = time.monotonic()
+        rows = self._end.received_rows
+
+        def breach() -> None:
+            if len(rows) <= start or future.done():
+                return
+            over.cancel()
+            datagram = make_datagram(rows[start])
+            host, port = datagram.source
+            when = f"after {datagram.time - began:.3g} s" if datagram.time > began else "before it began"
+            error = ScriptMismatch(
+                f"{self}: {seconds:g} s of silence were expected, but {when} {len(datagram.data)} bytes came from "
+                f"{host} port {port}: {_short(datagram.data)}"
+            )
+            self._fail(error)
+            fail(future, error)
+            return
+
+        self._end.watch(future, breach)
+
+    def _fail(self, error: Exception) -> None:
+        """Fail the test with ``error``, and give it to who waits."""
+        if self._scope.judged:  # what the tear-down causes is nobody's fault
+            return
+        self._errors.append(error)
+        self._scope.blame(error)
+        self._script.script.fail(error)
+        self._end.fail(error)
+
+    def _told(self) -> None:
+        """Count what the verdict is now as told."""
+        self._errors.clear()
+        self._script.tell()
+
+    def _what_it_does(self) -> str:
+        if self._behaviour is echo:
+            return "echoes"
+        return f"is served by {getattr(self._behaviour, '__qualname__', self._behaviour)}"
+
+    def _payload(self, data: object) -> bytes:
+        payload = bytes_like(data)
+        largest = LARGEST_PAYLOAD[self._family]
+        if len(payload) > largest:
+            raise ValueError(f"data has {len(payload)} bytes; the largest datagram here has {largest}")
+        return payload
 
     def _future(self, what: str) -> CaptureFuture[Any]:
         return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=self._what_came)
 
     def _what_came(self) -> str:
-        received = self._protocol.received
+        received = self._end.received
         if not received:
             return "no datagram came"
         last = received[-1]
@@ -157,81 +373,6 @@ class DatagramPeer(BoundPeer):
             f"{came} had come by then, the last {len(last.data)} bytes {_short(last.data)} "
             f"from {last.source[0]} port {last.source[1]}, {ago:.3g} s ago"
         )
-
-
-class _PeerProtocol(asyncio.DatagramProtocol):
-    """The peer's side on the loop: records what comes and goes, and lets the behaviour answer."""
-
-    def __init__(self, record: Record, behaviour: DatagramBehaviour) -> None:
-        self.transport: DrainingDatagramTransport | None = None
-        self.received_rows: list[Row] = []
-        self.sent_rows: list[Row] = []
-        self.received: View[Datagram] = View(self.received_rows, _datagram)
-        self.cursor = Cursor(record.lock)
-        self._counts: list[Cursor] = []
-        self._record = record
-        self._behaviour = behaviour
-        self._sources: dict[Sockaddr, Address] = {}
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, DrainingDatagramTransport)
-        self.transport = transport
-
-    def datagram_received(self, data: bytes, addr: Sockaddr) -> None:
-        # One tuple an address, however many datagrams it sends.
-        source = self._sources.setdefault(addr, (addr[0], addr[1]))
-        row = self._record.note("datagram_received", data, source)
-        self.received_rows.append(row)
-        # Answered first: whoever takes the datagram then finds the answer in the record, too.
-        answer = self._behaviour(_datagram(row))
-        if answer is not None:
-            for reply in (answer,) if isinstance(answer, bytes) else answer:
-                self.send(reply, addr)
-        if self.cursor.waiting:
-            self.cursor.serve()
-        for count in self._counts:
-            count.serve()
-
-    def error_received(self, exc: Exception) -> None:
-        self._record.note("error_received", exc)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._record.note("connection_lost", exc)
-
-    def send(self, data: bytes, to: Sockaddr, sent: Any = None) -> None:
-        if self.transport is None or self.transport.is_closing():
-            if sent is not None:
-                sent(ConnectionAbortedError("the peer was closed before the datagram was sent"))
-            return
-        self.sent_rows.append(self._record.note("datagram_sent", data, (to[0], to[1])))
-        self.transport.sendto(data, to, sent)
-
-    def when(self, count: int, future: CaptureFuture[Sequence[Datagram]]) -> CaptureFuture[Sequence[Datagram]]:
-        cursor = Cursor(self._record.lock)
-        with self._record.lock:
-            self._counts = [waiting for waiting in self._counts if waiting.waiting] + [cursor]
-        rows = self.received_rows
-        return cursor.ask(future, lambda at: (self.received, at) if len(rows) >= count else None)
-
-    def fail(self, error: BaseException) -> None:
-        for cursor in (self.cursor, *self._counts):
-            cursor.fail(error)
-
-
-def _datagram(row: Row) -> Datagram:
-    return Datagram(row[2], row[3], row[0])
-
-
-def _sent_datagram(row: Row) -> SentDatagram:
-    return SentDatagram(row[2], row[3], row[0])
-
-
-def _payload(data: object, family: int) -> bytes:
-    payload = bytes_like(data)
-    largest = LARGEST_PAYLOAD[socket.AddressFamily(family)]
-    if len(payload) > largest:
-        raise ValueError(f"data has {len(payload)} bytes; the largest datagram here has {largest}")
-    return payload
 
 
 def _checked_address(to: object) -> Address:

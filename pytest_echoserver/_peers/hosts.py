@@ -1,9 +1,17 @@
 """Where a peer may be bound."""
 
 import ipaddress
+import itertools
+import os
 import socket
+import sys
+from pathlib import Path
 
 __tracebackhide__ = True
+
+LONGEST_PATH = 107 if sys.platform == "linux" else 103
+"""Bytes of a Unix socket's path: sun_path of unix(7), less the zero that ends it."""
+_numbers = itertools.count(1)
 
 
 def check_host(host: object, *, allow_remote: bool = False) -> tuple[str, socket.AddressFamily]:
@@ -24,7 +32,7 @@ def check_host(host: object, *, allow_remote: bool = False) -> tuple[str, socket
     if not (address.is_loopback or allow_remote):
         raise ValueError(
             f"host {host!r} isn't a loopback address, and others on the network could reach it; "
-            "if that is meant, make the peer with peers.udp_echo(host=..., allow_remote=True)"
+            "if that is meant, make the peer with allow_remote=True, as in peers.udp(host=..., allow_remote=True)"
         )
     return host, socket.AF_INET if address.version == 4 else socket.AF_INET6
 
@@ -36,3 +44,26 @@ def check_port(port: object) -> int:
     if not 0 <= port <= 65_535:
         raise ValueError(f"port must be 0 (any free one) to 65535, not {port}")
     return port
+
+
+def checked_path(path: object) -> str:
+    """Give the path that a Unix socket may have.
+
+    Raises:
+        TypeError: it is no path.
+        ValueError: it is too long.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be a string or a path, not {path!r}")
+    text = os.fsdecode(path)
+    length = len(os.fsencode(text))
+    if not 0 < length <= LONGEST_PATH:
+        raise ValueError(
+            f"path must have 1 to {LONGEST_PATH} bytes, as Unix sockets have them here, not {length}: {text!r}"
+        )
+    return text
+
+
+def free_path(directory: Path) -> str:
+    """A path for a new Unix socket in ``directory``, which is ours."""
+    return checked_path(directory / f"{next(_numbers)}.sock")

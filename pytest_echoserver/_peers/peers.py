@@ -1,67 +1,249 @@
 """`Peers`: makes peers of any kind, in one scope."""
 
+import socket
 import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from .. import _deadline
+from .._checks import whole_number
+from .._directory import PrivateDirectory
 from .._scope import Scope
-from .._transports.datagram import bound_datagram_socket
-from .behaviours import DatagramBehaviour, echo
+from .._transports.datagram import RECEIVE_BUFFER, bound_datagram_socket
+from .._transports.listening import bound_stream_socket, bound_unix_socket, listen
+from .behaviours import DatagramBehaviour, StreamBehaviour, StreamEcho, check_handler, echo
 from .datagram import DatagramPeer
-from .hosts import check_host, check_port
+from .hosts import check_host, check_port, checked_path, free_path
+from .matching import check_framing
+from .stream import StreamPeer
+from .tls import checked_context
+
+if TYPE_CHECKING:
+    import ssl
 
 __tracebackhide__ = True
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted; the system may allow fewer."""
+
+
+class PeerOptions(TypedDict, total=False):
+    """What can be said of a peer of any kind.
+
+    ``name``: what it is called in reports; by default its kind and ordinal in the test. ``timeout``: seconds that a
+    wait for it may take, by default the configured ``echoserver_timeout``. ``strict``: whether the test fails if
+    something comes that neither script nor rules match; else that is only recorded. ``receive_buffer``: bytes of
+    the system's buffer for what comes in; small for a zero window soon after ``stall()``.
+    """
+
+    name: str | None
+    timeout: float | None
+    strict: bool | None
+    receive_buffer: int | None
+
+
+class UDPOptions(PeerOptions, total=False):
+    """Beside those of `PeerOptions`: what a peer over IP has.
+
+    ``host``: the IP address to bind, by default the configured ``echoserver_host``. ``port``: 0 for any free one.
+    ``allow_remote``: for a host that isn't loopback, where others on the network can reach the peer.
+    """
+
+    host: str | None
+    port: int
+    allow_remote: bool
+
+
+class TCPOptions(UDPOptions, total=False):
+    """Beside those of `UDPOptions`: what a stream has.
+
+    ``framing``: a delimiter, or a callable from what is unread to the length of the first message, or None as yet;
+    a script's patterns then match whole messages. ``tls``: True, or an `ssl.SSLContext` for the server's side.
+    """
+
+    framing: "bytes | Callable[[bytes], int | None] | None"
+    tls: "bool | ssl.SSLContext"
+
+
+class UnixOptions(PeerOptions, total=False):
+    """Beside those of `PeerOptions`: ``path`` of the socket, by default a new one in a private directory;
+    ``framing`` and ``tls`` as for TCP."""
+
+    path: str | None
+    framing: "bytes | Callable[[bytes], int | None] | None"
+    tls: "bool | ssl.SSLContext"
 
 
 class Peers:
     """Makes any number of peers, and closes them all at the end of the test.
 
-    Get it from the fixture ``peers``.
+    Get it from the fixture ``peers``; from ``session_peers`` they live as long as the session.
+
+    All of them raise:
+        OSError: the address can't be bound; the text names it.
+        TypeError, ValueError: an argument isn't what is allowed.
     """
 
-    def __init__(self, scope: Scope, host: str) -> None:
-        self._scope = scope
-        self._host = host
-
-    def udp_echo(
+    def __init__(
         self,
+        scope: Scope,
+        directory: PrivateDirectory,
+        default_context: "Callable[[], ssl.SSLContext]",
+        types: Mapping[str, Callable[..., Any]],
+        *,
+        host: str,
+        strict: bool,
+    ) -> None:
+        self._scope = scope
+        self._directory = directory
+        self._default_context = default_context
+        self._types = types
+        self._host = host
+        self._strict = strict
+
+    def __getattr__(self, name: str) -> Any:
+        made_by = self.__dict__.get("_types", {}).get(name)
+        if made_by is None:
+            raise AttributeError(f"there are no peers of the kind {name!r}", name=name, obj=self)
+        return partial(made_by, self)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._types]
+
+    def udp(self, behaviour: DatagramBehaviour | None = None, **options: Unpack[UDPOptions]) -> DatagramPeer:
+        """Make a UDP peer, with or without a behaviour: see `DatagramPeer.serve`. Options: `UDPOptions`."""
+        return self._datagram_peer("udp", behaviour, **options)
+
+    def udp_echo(self, **options: Unpack[UDPOptions]) -> DatagramPeer:
+        """Make a UDP peer that sends every datagram back to where it came from. Options: `UDPOptions`."""
+        return self._datagram_peer("udp_echo", echo, **options)
+
+    def tcp(self, behaviour: StreamBehaviour | None = None, **options: Unpack[TCPOptions]) -> StreamPeer:
+        """Make a TCP peer, with or without a behaviour: see `StreamPeer.serve`. Options: `TCPOptions`."""
+        return self._tcp_peer("tcp", behaviour, **options)
+
+    def tcp_echo(self, **options: Unpack[TCPOptions]) -> StreamPeer:
+        """Make a TCP peer that sends back what comes, and ends each connection after its client. Options:
+        `TCPOptions`."""
+        return self._tcp_peer("tcp_echo", StreamEcho, **options)
+
+    def unix(self, behaviour: StreamBehaviour | None = None, **options: Unpack[UnixOptions]) -> StreamPeer:
+        """Make a peer on a Unix socket, with or without a behaviour. Options: `UnixOptions`."""
+        return self._unix_peer("unix", behaviour, **options)
+
+    def unix_echo(self, **options: Unpack[UnixOptions]) -> StreamPeer:
+        """Make a peer on a Unix socket that sends back what comes. Options: `UnixOptions`."""
+        return self._unix_peer("unix_echo", StreamEcho, **options)
+
+    def tls(self, behaviour: StreamBehaviour | None = None, **options: Unpack[TCPOptions]) -> StreamPeer:
+        """Make a TCP peer that speaks TLS, with or without a behaviour. Options: `TCPOptions`.
+
+        Its certificate is one of ``tls_authority``, unless ``tls=`` or ``echoserver_ssl_context`` says otherwise.
+        """
+        return self._tcp_peer("tls", behaviour, **_with_tls(options))
+
+    def tls_echo(self, **options: Unpack[TCPOptions]) -> StreamPeer:
+        """Make a TLS peer that sends back what comes. Options: `TCPOptions`."""
+        return self._tcp_peer("tls_echo", StreamEcho, **_with_tls(options))
+
+    def _datagram_peer(
+        self,
+        kind: str,
+        behaviour: DatagramBehaviour | None,
         *,
         host: str | None = None,
         port: int = 0,
+        allow_remote: bool = False,
+        receive_buffer: int | None = None,
         name: str | None = None,
         timeout: float | None = None,
-        allow_remote: bool = False,
+        strict: bool | None = None,
     ) -> DatagramPeer:
-        """Make a peer that sends every datagram back to where it came from.
+        address, family = self._checked_host(host, allow_remote)
+        common = self._common(behaviour, timeout, strict)
+        size = RECEIVE_BUFFER if receive_buffer is None else whole_number(receive_buffer, "receive_buffer", least=1)
+        checked_name = self._checked_name(name, kind)
+        sock = bound_datagram_socket(family, address, check_port(port), size)
+        return DatagramPeer(self._scope, checked_name, sock, **common)
 
-        Args:
-            host: the IP address to bind, by default the configured ``echoserver_host``; ``"::1"`` for IPv6.
-            port: the port to bind; 0 for any free one.
-            name: what it is called in reports; by default its kind and ordinal in the test.
-            timeout: seconds that a wait for it may take, by default the configured ``echoserver_timeout``.
-            allow_remote: let it be bound to a host that isn't loopback. Others on the network can then reach it.
-
-        Raises:
-            OSError: the address can't be bound; the text names it.
-            TypeError, ValueError: an argument isn't what is allowed.
-        """
-        return self._udp(echo, "udp_echo", host, port, name, timeout, allow_remote)
-
-    def _udp(
+    def _tcp_peer(
         self,
-        behaviour: DatagramBehaviour,
         kind: str,
-        host: str | None,
-        port: int,
-        name: str | None,
-        timeout: float | None,
-        allow_remote: bool,
-    ) -> DatagramPeer:
+        behaviour: Any,
+        *,
+        host: str | None = None,
+        port: int = 0,
+        allow_remote: bool = False,
+        **options: Any,
+    ) -> StreamPeer:
+        address, family = self._checked_host(host, allow_remote)
+        check_port(port)
+        return self._stream_peer(kind, behaviour, lambda: bound_stream_socket(family, address, port), **options)
+
+    def _unix_peer(self, kind: str, behaviour: Any, *, path: str | None = None, **options: Any) -> StreamPeer:
+        where = checked_path(path) if path is not None else None
+        return self._stream_peer(
+            kind, behaviour, lambda: bound_unix_socket(where or free_path(self._directory.path)), **options
+        )
+
+    def _stream_peer(
+        self,
+        kind: str,
+        behaviour: Any,
+        bind: Callable[[], socket.socket],
+        *,
+        framing: Any = None,
+        tls: Any = False,
+        receive_buffer: int | None = None,
+        name: str | None = None,
+        timeout: float | None = None,
+        strict: bool | None = None,
+    ) -> StreamPeer:
+        common = self._common(behaviour, timeout, strict)
+        checked_framing = check_framing(framing)
+        if receive_buffer is not None:
+            whole_number(receive_buffer, "receive_buffer", least=1)
+        checked_name = self._checked_name(name, kind)
+        context = self._server_context(tls)
+        sock = bind()
+        try:
+            if receive_buffer is not None:  # before it listens: what it accepts has it from there
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            listen(sock, BACKLOG)
+        except BaseException:
+            sock.close()
+            raise
+        return StreamPeer(self._scope, checked_name, sock, framing=checked_framing, tls=context, **common)
+
+    def _checked_host(self, host: str | None, allow_remote: bool) -> tuple[str, socket.AddressFamily]:
         address, family = check_host(self._host if host is None else host, allow_remote=allow_remote)
-        limit = self._scope.timeout if timeout is None else _deadline.seconds(timeout)
+        if allow_remote:
+            warnings.warn(f"a peer listens on {address}, where others can reach it", stacklevel=5)
+        return address, family
+
+    def _checked_name(self, name: object, kind: str) -> str:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a string, not {name!r}")
-        check_port(port)
-        if allow_remote:
-            warnings.warn(f"a UDP peer listens on {address}, where others can reach it", stacklevel=3)
-        sock = bound_datagram_socket(family, address, port)
-        return DatagramPeer(self._scope, name or self._scope.name_for(kind), sock, behaviour, limit)
+        return name or self._scope.name_for(kind)
+
+    def _common(self, behaviour: Any, timeout: float | None, strict: object) -> dict[str, Any]:
+        """The options that all peers have, checked."""
+        if strict is not None and not isinstance(strict, bool):
+            raise TypeError(f"strict must be True or False, not {strict!r}")
+        return {
+            "behaviour": None if behaviour is None else check_handler(behaviour),
+            "timeout": self._scope.timeout if timeout is None else _deadline.seconds(timeout),
+            "strict": self._strict if strict is None else strict,
+        }
+
+    def _server_context(self, tls: object) -> Any:
+        if tls is False:
+            return None
+        return self._default_context() if tls is True else checked_context(tls)
+
+
+def _with_tls(options: TCPOptions) -> TCPOptions:
+    if options.get("tls", True) is False:
+        raise ValueError("tls=False on a TLS peer: make it with peers.tcp() instead")
+    return {"tls": True, **options}

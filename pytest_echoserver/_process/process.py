@@ -118,7 +118,7 @@ class Process:
         fd = STREAMS[stream]
         if fd not in self._capture.piped:
             raise RuntimeError(f"read_until(): the {stream} of {self} is no pipe, so nothing of it is captured")
-        return self._capture.outputs[fd].read_until(self._future(f"{wanted} on {stream}", fd), wanted)
+        return self._capture.readers[fd].read_until(self._future(f"{wanted} on {stream}", fd), wanted)
 
     def write(self, data: bytes) -> CaptureFuture[None]:
         """Write to its stdin; the future is done when the kernel has taken all of it.
@@ -241,7 +241,7 @@ class Process:
     def _future(self, what: str, fd: int = STDOUT) -> CaptureFuture[Any]:
         def instead() -> str:
             state = "it still runs" if self.returncode is None else f"it exited with {self.returncode}"
-            return f"{state}; {self._capture.outputs[fd].tell_unread()}"
+            return f"{state}; {self._capture.readers[fd].tell_unread()}"
 
         return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=instead)
 

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from .._cursors import ByteStream, Cursor
+from .._bytestream import ByteStream
+from .._cursors import Cursor
 from .._futures import CaptureFuture
 from .._outcomes import as_exception
 from .._record import Record
@@ -33,6 +34,7 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         self._open_outputs: set[int] = set()
         self._lost = False
         self.outputs = {STDOUT: ByteStream(record.lock), STDERR: ByteStream(record.lock)}
+        self.readers = {fd: stream.reader() for fd, stream in self.outputs.items()}
         self.stdin: WriteQueue | None = None
         self.exit_cursor = Cursor(record.lock)
         self.end_cursor = Cursor(record.lock)

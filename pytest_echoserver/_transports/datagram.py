@@ -116,7 +116,9 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         return True
 
 
-def bound_datagram_socket(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+def bound_datagram_socket(
+    family: socket.AddressFamily, host: str, port: int, receive_buffer: int = RECEIVE_BUFFER
+) -> socket.socket:
     """Give a non-blocking UDP socket bound to ``host`` and ``port`` (0: any free one), with a large buffer.
 
     Raises:
@@ -125,7 +127,7 @@ def bound_datagram_socket(family: socket.AddressFamily, host: str, port: int) ->
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.bind((host, port))
     except OSError as error:
         sock.close()

@@ -25,19 +25,22 @@ class WriteQueue:
     def closed(self) -> bool:
         return self._transport.is_closing()
 
-    def write(self, data: bytes, future: CaptureFuture[None]) -> None:
+    def write(self, data: bytes, future: CaptureFuture[None] | None) -> None:
         if not self.closed:
             self._transport.write(data)
+        if future is None:
+            return
         if self.closed:
             fail(future, BrokenPipeError("the other end is closed, or this one is"))
         else:
             self.when_empty(future)
 
-    def write_eof(self, future: CaptureFuture[None]) -> None:
+    def write_eof(self, future: CaptureFuture[None] | None) -> None:
         """End our direction, once all before it has left."""
         if not self.closed:
             self._transport.write_eof()
-        self.when_empty(future)
+        if future is not None:
+            self.when_empty(future)
 
     def resume_writing(self) -> None:
         while self._waiting:

@@ -1,0 +1,168 @@
+"""The bytes of one direction of a stream, kept whole, and the readers that go through them."""
+
+import asyncio
+import threading
+from typing import Any, TypeVar
+
+from ._cursors import Cursor
+from ._futures import CaptureFuture
+from ._patterns import Pattern, Search
+
+__tracebackhide__ = True
+
+T = TypeVar("T")
+
+
+class EndOfStream(asyncio.IncompleteReadError):
+    """An `asyncio.IncompleteReadError` that says what was awaited, and what came instead."""
+
+    def __init__(self, partial: bytes, expected: int | None, text: str) -> None:
+        super().__init__(partial, expected)
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.partial, self.expected, self._text)
+
+
+class ByteStream:
+    """What came in, or went out, on a stream. Any number of readers go through it, none in another's way."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self.buffer = bytearray()
+        self.ended = False
+        self.error: BaseException | None = None
+        self.lock = lock
+        self._readers: list[Reader] = []
+        self._forgotten = 0
+
+    def __bytes__(self) -> bytes:
+        with self.lock:
+            return bytes(self.buffer[self._forgotten :])
+
+    def __len__(self) -> int:
+        return len(self.buffer)
+
+    def reader(self, start: int = 0) -> "Reader":
+        """A new reader of all from position ``start`` on."""
+        reader = Reader(self, start)
+        self._readers.append(reader)
+        return reader
+
+    def add(self, data: bytes) -> None:
+        """Take in more of it; who waits for it is served by `serve`."""
+        with self.lock:
+            self.buffer += data
+
+    def serve(self) -> None:
+        for reader in self._readers:
+            reader.serve()
+
+    def feed(self, data: bytes) -> None:
+        self.add(data)
+        self.serve()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Nothing more will come. Reads that want more than there is end here, with ``error`` if there is one."""
+        if not self.ended:
+            self.error = self.error or error
+            self.ended = True
+            self.serve()
+
+    def will_end_with(self, error: BaseException) -> None:
+        """Whatever ends this, it is for ``error``; what is still on its way comes before that."""
+        self.error = self.error or error
+
+    def forget(self) -> None:
+        """Have what came so far shown no more; readers go on where they are."""
+        self._forgotten = len(self.buffer)
+
+
+class Reader:
+    """Goes through a stream: each read begins where the last one of this reader ended.
+
+    Reads are served in the order in which they were asked for.
+    """
+
+    def __init__(self, stream: ByteStream, start: int) -> None:
+        self._stream = stream
+        self._cursor = Cursor(stream.lock)
+        self._cursor.position = start
+
+    @property
+    def position(self) -> int:
+        return self._cursor.position
+
+    def skip_to(self, position: int) -> None:
+        """Begin the next read no earlier than at ``position``."""
+        with self._stream.lock:
+            self._cursor.position = max(self._cursor.position, position)
+
+    def serve(self) -> None:
+        if self._cursor.waiting:
+            self._cursor.serve()
+
+    def fail(self, error: BaseException) -> None:
+        """End the reads that wait, with ``error``."""
+        self._cursor.fail(error)
+
+    def tell_unread(self, most: int = 200) -> str:
+        """Tell what a read that ran out of time had before it."""
+        with self._stream.lock:
+            start, buffer = self._cursor.position, self._stream.buffer
+            unread = len(buffer) - start
+            shown = bytes(buffer[start : start + most])
+        if unread:
+            cut = "" if unread <= most else f"… ({unread} bytes)"
+            return f"what came, and wasn't read before, was {shown!r}{cut}"
+        return f"nothing came after the {start} bytes read before" if start else "nothing came"
+
+    def read(self, future: CaptureFuture[bytes], n: int) -> CaptureFuture[bytes]:
+        """What is there, at most ``n`` bytes, as soon as there is any; with -1 all up to the end."""
+        stream = self._stream
+
+        def take(start: int) -> tuple[bytes, int] | None:
+            here = len(stream.buffer) - start
+            if not stream.ended and (n < 0 or here == 0):
+                return None
+            if stream.error is not None and (n < 0 or here == 0):
+                raise stream.error
+            return self._cut(start, len(stream.buffer) if n < 0 else min(start + n, len(stream.buffer)))
+
+        return self._cursor.ask(future, take)
+
+    def read_exactly(self, future: CaptureFuture[bytes], n: int) -> CaptureFuture[bytes]:
+        def take(start: int) -> tuple[bytes, int] | None:
+            if len(self._stream.buffer) - start >= n:
+                return self._cut(start, start + n)
+            self._check_end(start, n, future)
+            return None
+
+        return self._cursor.ask(future, take)
+
+    def read_until(self, future: CaptureFuture[T], pattern: Pattern[T]) -> CaptureFuture[T]:
+        search: Search[T] | None = None
+
+        def take(start: int) -> tuple[T, int] | None:
+            nonlocal search
+            if search is None:  # only now is it known where the reads before this one end
+                search = pattern.search_from(start)
+            found = search.find(self._stream.buffer)
+            if found is None:
+                self._check_end(start, None, future)
+            return found
+
+        return self._cursor.ask(future, take)
+
+    def _cut(self, start: int, end: int) -> tuple[bytes, int]:
+        return bytes(self._stream.buffer[start:end]), end
+
+    def _check_end(self, start: int, expected: int | None, future: CaptureFuture[Any]) -> None:
+        stream = self._stream
+        if stream.ended and stream.error is not None:
+            raise stream.error
+        if stream.ended:
+            text = f"the end came before {future.awaited}: {self.tell_unread()}"
+            raise EndOfStream(bytes(stream.buffer[start:]), expected, text)

@@ -1,0 +1,146 @@
+"""`DatagramScript`: a script as it is followed by a datagram peer."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .._outcomes import as_exception
+from .._record import Datagram
+from .._transports.datagram import Sockaddr
+from .datagram_end import DatagramEnd
+from .expectations import Expectation, PatternLike, Rule, answers_of
+from .matching import message_pattern
+from .mismatch import unexpected, unmet
+from .outbox import Outbox
+from .script import Act, Action, Reply, Script
+
+__tracebackhide__ = True
+
+
+class DatagramScript:
+    """Matches whole datagrams, from whatever source, and answers to where each came from.
+
+    Args:
+        owner: whose it is, for errors.
+        end: what the datagrams come in by, and the answers go out.
+        strict: whether it is an error if nothing matches.
+        check_answer: gives the bytes of an answer, or raises.
+        post: has a function called on the engine's loop.
+        fail: called with what went wrong.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        lock: threading.RLock,
+        timeout: float,
+        *,
+        end: DatagramEnd,
+        strict: bool,
+        check_answer: Callable[[object], bytes],
+        post: Callable[..., object],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        self.end = end
+        self.script = Script(
+            owner,
+            lock,
+            timeout,
+            pattern=message_pattern,
+            check_answer=check_answer,
+            check_act=_no_act,
+            post=post,
+        )
+        self._strict = strict
+        self._fail = fail
+        self._post = post
+        self._late: list[Datagram] = []
+
+    def expect(self, pattern: PatternLike, times: int) -> Expectation:
+        step = self.script.expect(pattern, times)
+        self._post(self.go_on)
+        return Expectation(self.script, step)
+
+    def on(self, pattern: PatternLike) -> Rule:
+        step = self.script.on(pattern)
+        self._post(self.go_on)
+        return Rule(self.script, step)
+
+    def begin(self) -> None:
+        """Follow the script from here on; what came before and was not read may meet it as well."""
+        self._late = self.end.untaken()
+        self.end.listener = self._came
+
+    def go_on(self) -> None:
+        """Look again at what came before the script: a step was added."""
+        moved = True
+        while moved:
+            moved = False
+            for datagram in list(self._late):
+                if self._meets(datagram, datagram.source):
+                    self._late.remove(datagram)
+                    moved = True
+                    break
+
+    def verdict(self) -> list[Exception]:
+        """What is wrong, if it all ended now, and wasn't told before."""
+        if self.script.error is not None:
+            return []
+        left = [(f"from {_told(datagram)}", datagram.data) for datagram in self._late] if self._strict else []
+        return [unmet(self.script, left)] if self.script.unmet or left else []
+
+    def tell(self) -> None:
+        """Count what the verdict is now as told: no later one has it again."""
+        self.script.tell_unmet()
+        self._late.clear()
+
+    def _came(self, datagram: Datagram, addr: Sockaddr) -> None:
+        if self._meets(datagram, addr):
+            return
+        self.end.note_unexpected(datagram)
+        if self._strict and self.script.error is None:
+            script = self.script
+            why = "the script is at its end" if script.steps and script.current is None else ""
+            what = f"datagram of {len(datagram.data)} bytes from {_told(datagram)}"
+            self._fail(unexpected(script, what, datagram.data, why))
+
+    def _meets(self, datagram: Datagram, addr: Sockaddr) -> bool:
+        """Do what the script or a rule says to a datagram; false if none has a word on it."""
+        current = self.script.current
+        try:
+            for step in ([current] if current is not None else []) + self.script.rules:
+                found = step.wanted.match(datagram.data)
+                if found is not None:
+                    subject = datagram if isinstance(found, bytes) else found
+                    self.script.came(step, _Exchange(self, addr), subject)
+                    return True
+        except BaseException as error:  # noqa: BLE001  of a user's predicate, or what makes an answer
+            self._fail(as_exception(error))
+            return True
+        return False
+
+
+class _Exchange:
+    """One datagram, and what goes back to where it came from."""
+
+    def __init__(self, script: DatagramScript, addr: Sockaddr) -> None:
+        self._script = script
+        self._addr = addr
+        self._outbox = Outbox()
+
+    def act(self, subject: Any, action: Action) -> None:
+        assert isinstance(action, Reply)
+        if action.after:
+            self._outbox.pause(action.after)
+        for answer in action.answers:
+            for data in answers_of(answer, subject, self._script.script.check_answer):
+                self._outbox.do(self._script.end.send, data, self._addr)
+
+
+def _told(datagram: Datagram) -> str:
+    host, port = datagram.source
+    return f"{host} port {port}"
+
+
+def _no_act(act: Act) -> None:
+    raise TypeError(f"a datagram can only be replied to: there is no {act.value}")

@@ -1,0 +1,151 @@
+"""What a script's patterns match: whole messages, or the next bytes of a stream that has none."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .._checks import bytes_like
+from .._patterns import Regex, Search, compile_pattern
+
+__tracebackhide__ = True
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePattern:
+    """Matches a whole message: equal bytes, a regular expression's full match, a predicate, or ``...``: any."""
+
+    value: Any
+
+    def match(self, message: bytes) -> Any:
+        """What the match is told by, or None: the match of a regular expression, else the message."""
+        if isinstance(self.value, bytes):
+            return message if message == self.value else None
+        if isinstance(self.value, re.Pattern):
+            return self.value.fullmatch(message)
+        return message if self.value is ... or self.value(message) else None
+
+
+def message_pattern(value: Any) -> MessagePattern:
+    """Check a pattern for whole messages.
+
+    Raises:
+        TypeError: it is none of what a pattern may be.
+    """
+    if isinstance(value, re.Pattern):
+        if not isinstance(value.pattern, bytes):
+            raise TypeError(f"a pattern must be of bytes, as in re.compile(rb'...'), not {value!r}")
+    elif not (value is ... or callable(value) or isinstance(value, (bytes, bytearray, memoryview))):
+        raise TypeError(
+            f"a pattern must be bytes, a compiled regular expression of bytes, a predicate or ..., not {value!r}"
+        )
+    return MessagePattern(bytes(value) if isinstance(value, (bytearray, memoryview)) else value)
+
+
+class PrefixSearch(Protocol):
+    """Compares the bytes from one place on with a pattern, as they come."""
+
+    diverged: bool
+    """Whether no byte to come can make them match any more."""
+
+    def find(self, buffer: bytearray) -> tuple[Any, int] | None:
+        """What matched and where it ends, or None as yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPattern:
+    """Matches the next bytes of a stream, however they were cut."""
+
+    value: bytes | Regex
+
+    def search_from(self, start: int) -> PrefixSearch:
+        if isinstance(self.value, bytes):
+            return _LiteralPrefix(self.value, start)
+        return _RegexPrefix(self.value.search_from(start))
+
+
+def stream_pattern(value: Any) -> StreamPattern:
+    """Check a pattern for a stream without framing.
+
+    Raises:
+        TypeError, ValueError: it is none, or one that only has a meaning for whole messages.
+    """
+    if value is ... or (callable(value) and not isinstance(value, type)):
+        what = "... " if value is ... else "a predicate "
+        raise ValueError(
+            f"{what}can't tell where a message ends, and this stream has no framing: make the peer with framing=, "
+            r"as in peers.tcp(framing=b'\r\n'), or expect bytes or a regular expression"
+        )
+    if isinstance(value, (bytearray, memoryview)):
+        value = bytes(value)
+    compiled = compile_pattern(value, anchored=True)
+    return StreamPattern(compiled if isinstance(compiled, Regex) else compiled.literal)
+
+
+class Framing:
+    """Finds where the messages of a stream end."""
+
+    def __init__(self, value: bytes | Callable[[bytes], int | None]) -> None:
+        self._value = value
+
+    def end_of_message(self, buffer: bytearray, start: int, looked: int) -> int | None:
+        """Where the message that begins at ``start`` ends; None as yet.
+
+        Args:
+            looked: up to where it was looked for before, in vain.
+
+        Raises:
+            TypeError, ValueError: the framing callable gave what is no length.
+        """
+        if isinstance(self._value, bytes):
+            at = buffer.find(self._value, max(start, looked - len(self._value) + 1))
+            return None if at < 0 else at + len(self._value)
+        length = self._value(bytes(buffer[start:]))
+        if length is None:
+            return None
+        if isinstance(length, bool) or not isinstance(length, int):
+            raise TypeError(f"framing must give the length of the first message or None, not {length!r}")
+        if length < 1:
+            raise ValueError(f"framing gave {length} as the length of a message, which has at least 1 byte")
+        return start + length if start + length <= len(buffer) else None
+
+
+def check_framing(value: object) -> Framing | None:
+    """Give the framing that ``value`` means.
+
+    Raises:
+        TypeError, ValueError: it is neither a delimiter nor callable.
+    """
+    if value is None:
+        return None
+    if callable(value):
+        return Framing(value)
+    delimiter = bytes_like(value, "framing, if it isn't a callable,")
+    if not delimiter:
+        raise ValueError("framing must be a delimiter of at least 1 byte, not b''")
+    return Framing(delimiter)
+
+
+class _LiteralPrefix:
+    def __init__(self, literal: bytes, start: int) -> None:
+        self.diverged = False
+        self._literal = literal
+        self._start = start
+
+    def find(self, buffer: bytearray) -> tuple[bytes, int] | None:
+        end = self._start + len(self._literal)
+        head = bytes(buffer[self._start : end])
+        if head == self._literal:
+            return head, end
+        self.diverged = not self._literal.startswith(head)
+        return None
+
+
+class _RegexPrefix:
+    diverged = False  # there is no telling, for a regular expression
+
+    def __init__(self, search: Search[re.Match[bytes]]) -> None:
+        self._search = search
+
+    def find(self, buffer: bytearray) -> tuple[re.Match[bytes], int] | None:
+        return self._search.find(buffer)

@@ -1,0 +1,144 @@
+"""`ScriptMismatch`: what came is not what the script says; told with the script and the first difference."""
+
+import re
+from typing import Any
+
+from .matching import MessagePattern, StreamPattern
+from .script import Script, Step
+
+WINDOW = 16
+"""Bytes in a line of a difference."""
+LONGEST_LINE = 110
+
+
+class ScriptMismatch(AssertionError):
+    """The code under test has sent what its peer's script doesn't expect, or has not sent what it does."""
+
+    __module__ = "pytest_echoserver"
+
+
+def unexpected(script: Script, what: str, got: bytes, why: str = "") -> ScriptMismatch:
+    """The error for something that came and that nothing matches.
+
+    Args:
+        what: what came and from where, as "8 bytes on connection 1".
+        got: its bytes, for the difference.
+        why: what else has to be said, as "the script is at its end".
+    """
+    lines = [f"{script.peer}: unexpected {what}" + (f", {why}" if why else "")]
+    lines += _told_script(script)
+    lines += _told_difference(script, got)
+    later = [n for n, step in enumerate(script.steps, 1) if n > script.position + 1 and _matches(step, got)]
+    if later:
+        lines.append(f"  it would match step {later[0]}: is it out of order, or is something missing before it?")
+    return ScriptMismatch("\n".join(lines))
+
+
+def unmet(script: Script, left: list[tuple[str, bytes]]) -> ScriptMismatch:
+    """The error for what was expected and never came.
+
+    Args:
+        left: what came and was matched by nothing as yet, each told from where.
+    """
+    count = len(script.unmet)
+    if count:
+        head = f"{count} of the script's {len(script.steps)} steps not met"
+    else:
+        head = "something came that nothing has matched"
+    lines = [f"{script.peer}: {head}", *_told_script(script)]
+    for where, got in left:
+        lines.append(f"  left over {where}:")
+        lines += _told_difference(script, got)
+    return ScriptMismatch("\n".join(lines))
+
+
+def _told_script(script: Script) -> list[str]:
+    lines = []
+    width = min(LONGEST_LINE, max((len(step.told()) for step in script.steps), default=0))
+    for number, step in enumerate(script.steps, 1):
+        current = number == script.position + 1
+        state = "met" if step.met else f"met {step.count} of {step.times} times" if step.count else "not met"
+        mark = ">" if current else " "
+        lines.append(f"  {mark} {number}. {_cut(step.told()):<{width}}  {state:<8} {step.where}".rstrip())
+    if script.steps and script.current is None:
+        lines.append("  > the end of the script")
+    for step in script.rules:
+        often = f"answered {step.count} times" if step.count else "never came"
+        lines.append(f"    a rule: {_cut(step.told())}  {often}  {step.where}".rstrip())
+    return lines
+
+
+def _told_difference(script: Script, got: bytes) -> list[str]:
+    """The first difference between ``got`` and what comes nearest to it, with offset, hex and text."""
+    wanted = [step for step in [script.current, *script.rules] if step is not None]
+    literals = [literal for step in wanted if (literal := _literal(step)) is not None]
+    told = [f"  got: {_payload(got)}"]
+    if not literals:
+        patterns = [step for step in wanted if isinstance(step.wanted, (MessagePattern, StreamPattern))]
+        return told + [f"  it does not match {_pattern(step)}" for step in patterns[:3]]
+    nearest = max(literals, key=lambda literal: _common(literal, got))
+    at = _common(nearest, got)
+    if at == len(nearest) == len(got):
+        return told
+    begin = max(0, at - at % WINDOW)
+    return [
+        *told,
+        f"  the first difference is at offset {at} (0x{at:x}): {_difference(nearest, got, at)}",
+        f"    expected  {begin:04x}  {_hex_line(nearest, begin)}",
+        f"    got       {begin:04x}  {_hex_line(got, begin)}",
+        " " * (len("    expected  0000  ") + 3 * (at - begin)) + "^^",
+    ]
+
+
+def _difference(expected: bytes, got: bytes, at: int) -> str:
+    if at >= len(got):
+        return f"{_byte(expected, at)} and {len(expected) - at - 1} more expected, and nothing more came"
+    if at >= len(expected):
+        return f"{len(got) - at} bytes more than expected"
+    return f"{_byte(expected, at)} expected, {_byte(got, at)} got"
+
+
+def _byte(data: bytes, at: int) -> str:
+    return f"0x{data[at]:02x} {data[at : at + 1]!r}"
+
+
+def _hex_line(data: bytes, begin: int) -> str:
+    piece = data[begin : begin + WINDOW]
+    return f"{piece.hex(' '):<{3 * WINDOW - 1}}  {piece!r}"
+
+
+def _literal(step: Step) -> bytes | None:
+    value = step.wanted.value if isinstance(step.wanted, (MessagePattern, StreamPattern)) else None
+    return value if isinstance(value, bytes) else None
+
+
+def _pattern(step: Step) -> str:
+    return _cut(step.call.partition("(")[2].removesuffix(")"))
+
+
+def _matches(step: Step, got: bytes) -> bool:
+    if isinstance(step.wanted, StreamPattern):
+        return step.wanted.search_from(0).find(bytearray(got)) is not None
+    if not isinstance(step.wanted, MessagePattern):
+        return False
+    value: Any = step.wanted.value
+    # A predicate is the user's code, and was not written to be asked this.
+    return isinstance(value, (bytes, re.Pattern)) and step.wanted.match(got) is not None
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """The length of what both begin with."""
+    length = min(len(one), len(other))
+    if one[:length] == other[:length]:
+        return length
+    return next(at for at in range(length) if one[at] != other[at])
+
+
+def _payload(data: bytes, most: int = 200) -> str:
+    if len(data) <= most:
+        return f"{data!r} ({len(data)} bytes)"
+    return f"{data[: most // 2]!r} … {data[-most // 2 :]!r} ({len(data)} bytes)"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 1]}…"

@@ -1,0 +1,76 @@
+"""`Outbox`: things to do in order, each begun when the one before it has ended."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .._futures import CaptureFuture
+from .._outcomes import fail, fulfil
+
+__tracebackhide__ = True
+
+Step = Callable[[], Awaitable[None]]
+
+
+class Outbox:
+    """Lives on the engine's loop. While it is idle, whoever has something short to do may do it right away."""
+
+    def __init__(self) -> None:
+        self._steps: deque[tuple[Step, CaptureFuture[None] | None, bool]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self._worker is None
+
+    def do(self, function: Callable[..., object], *args: Any, future: CaptureFuture[None] | None = None) -> None:
+        """Call ``function``, which takes no time, after all before it; if it never is, ``future`` gets an error."""
+        if self._worker is None:
+            function(*args)
+            return
+
+        async def step() -> None:
+            function(*args)
+
+        self._put(step, future, fulfils=False)
+
+    def put(self, step: Step, future: CaptureFuture[None] | None = None) -> None:
+        """Do ``step`` after all before it; ``future`` gets its outcome."""
+        self._put(step, future, fulfils=True)
+
+    def pause(self, seconds: float) -> None:
+        """Let so much time pass before what comes next."""
+        self.put(lambda: asyncio.sleep(seconds))
+
+    def cancel(self) -> None:
+        """Drop what hasn't been done."""
+        if self._worker is not None:
+            self._worker.cancel()
+
+    def _put(self, step: Step, future: CaptureFuture[None] | None, *, fulfils: bool) -> None:
+        self._steps.append((step, future, fulfils))
+        if self._worker is None:
+            self._worker = asyncio.ensure_future(self._work())
+
+    async def _work(self) -> None:
+        future: CaptureFuture[None] | None = None
+        try:
+            while self._steps:
+                step, future, fulfils = self._steps.popleft()
+                try:
+                    await step()
+                except Exception as error:
+                    if future is None:
+                        raise
+                    fail(future, error)
+                else:
+                    if future is not None and fulfils:
+                        fulfil(future, None)
+                    future = None
+        finally:
+            self._worker = None
+            for undone in [future, *(later for _, later, _ in self._steps)]:
+                if undone is not None:
+                    fail(undone, ConnectionAbortedError("the connection was closed before this was done"))
+            self._steps.clear()

@@ -1,0 +1,217 @@
+"""`Script`: what is expected of the code under test, in order, and the rules that stand beside it.
+
+It knows what came and what is to be done, and nothing of sockets: who reads messages off one asks `current` and
+`rules`, and says what matched by `came`.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from .._checks import whole_number
+from .._cursors import Cursor
+from .._futures import CaptureFuture
+from .._tracebacks import call_site
+
+__tracebackhide__ = True
+
+LATE_ACTIONS = 1000
+"""For so many of the last messages that it met, an action that is added to a step is made up for."""
+
+
+class Act(Enum):
+    """What can be done to a connection."""
+
+    CLOSE = "close"
+    RESET = "reset"
+    STALL = "stall"
+    SEND_EOF = "send_eof"
+
+    def told(self) -> str:
+        return f".{self.value}()"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is answered, and after how many seconds."""
+
+    answers: tuple[Any, ...]
+    after: float = 0.0
+
+    def told(self) -> str:
+        answers = ", ".join(shown(answer) for answer in self.answers)
+        return f".reply({answers}, after={self.after:g})" if self.after else f".reply({answers})"
+
+
+Action = Reply | Act
+
+
+class Target(Protocol):
+    """Whom to answer: one connection, or the source of one datagram."""
+
+    def act(self, subject: Any, action: Action) -> None: ...
+
+
+class Moment(Enum):
+    """What can be expected beside messages."""
+
+    CONNECTION = "expect_connection()"
+    EOF = "expect_eof()"
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """One expectation or rule: what is wanted (a pattern, or a `Moment`), how often, and what is then done."""
+
+    wanted: Any
+    call: str
+    where: str
+    cursor: Cursor
+    times: int = 1
+    count: int = 0
+    last: Any = None
+    actions: list[Action] = field(default_factory=list)
+    served: deque[tuple[Target, Any]] = field(default_factory=lambda: deque(maxlen=LATE_ACTIONS))
+
+    @property
+    def met(self) -> bool:
+        return self.count >= self.times
+
+    def told(self) -> str:
+        """As it was written, more or less."""
+        return self.call + "".join(action.told() for action in self.actions)
+
+
+class Script:
+    """The expectations of one peer, or of one connection.
+
+    Args:
+        peer: whose it is, for errors.
+        lock: the record's, which all who wait share.
+        timeout: seconds that a wait for ``met`` may take.
+        pattern: makes what is kept as ``wanted`` of what a user gave, or raises.
+        check_answer: gives the bytes of an answer, or raises.
+        check_act: raises if something can't be done there.
+        post: has a function called on the engine's loop.
+        rules: those to stand beside it, if not its own.
+    """
+
+    def __init__(
+        self,
+        peer: str,
+        lock: threading.RLock,
+        timeout: float,
+        *,
+        pattern: Callable[[Any], Any],
+        check_answer: Callable[[object], bytes],
+        check_act: Callable[[Act], None],
+        post: Callable[..., object],
+        rules: list[Step] | None = None,
+    ) -> None:
+        self.peer = peer
+        self.steps: list[Step] = []
+        self.rules = [] if rules is None else rules
+        self.error: Exception | None = None
+        self.check_answer = check_answer
+        self.check_act = check_act
+        self._told: set[Step] = set()
+        self._position = 0
+        self._lock = lock
+        self._timeout = timeout
+        self._pattern = pattern
+        self._post = post
+
+    @property
+    def current(self) -> Step | None:
+        """The step that has to come next, or None after the last."""
+        return self.steps[self._position] if self._position < len(self.steps) else None
+
+    @property
+    def position(self) -> int:
+        return self._position
+
+    @property
+    def unmet(self) -> list[Step]:
+        return [step for step in self.steps[self._position :] if step not in self._told]
+
+    def tell_unmet(self) -> None:
+        """Count what is unmet now as told: no later judgement reports it again."""
+        self._told.update(self.steps[self._position :])
+
+    def expect(self, pattern: Any, times: int = 1) -> Step:
+        whole_number(times, "times", least=1)
+        often = "" if times == 1 else f", times={times}"
+        step = Step(self._pattern(pattern), f"expect({shown(pattern)}{often})", call_site(), self._cursor(), times)
+        self.steps.append(step)
+        return step
+
+    def expect_moment(self, moment: Moment) -> Step:
+        step = Step(moment, moment.value, call_site(), self._cursor())
+        self.steps.append(step)
+        return step
+
+    def on(self, pattern: Any) -> Step:
+        step = Step(self._pattern(pattern), f"on({shown(pattern)})", call_site(), self._cursor())
+        self.rules.append(step)
+        return step
+
+    def add_action(self, step: Step, action: Action) -> None:
+        """Have ``action`` done whenever ``step`` is met, and where it was met before this was said."""
+        with self._lock:
+            step.actions.append(action)
+            served = list(step.served)
+        for target, subject in served:
+            self._post(target.act, subject, action)
+
+    def came(self, step: Step, target: Target, subject: Any) -> None:
+        """``subject`` has met ``step``: go on in the script, and do what is to be done to ``target``."""
+        with self._lock:
+            step.count += 1
+            step.last = subject
+            if step is self.current and step.met:
+                self._position += 1
+            step.served.append((target, subject))
+            actions = list(step.actions)
+        for action in actions:
+            target.act(subject, action)
+        if step.cursor.waiting:
+            step.cursor.serve()
+
+    def when_met(self, step: Step) -> CaptureFuture[Any]:
+        future: CaptureFuture[Any] = CaptureFuture(
+            step.call,
+            where=self.peer,
+            timeout=self._timeout,
+            instead=lambda: f"it was met {step.count} times of {step.times}",
+        )
+
+        def take(at: int) -> tuple[Any, int] | None:
+            if step.met:
+                return step.last, at
+            if self.error is not None:
+                raise self.error
+            return None
+
+        return step.cursor.ask(future, take)
+
+    def fail(self, error: Exception) -> None:
+        """End the waits for what is not met, with ``error``."""
+        self.error = self.error or error
+        for step in self.steps[self._position :]:
+            step.cursor.fail(error)
+
+    def _cursor(self) -> Cursor:
+        return Cursor(self._lock)
+
+
+def shown(value: Any, most: int = 60) -> str:
+    """A pattern or an answer as it may be written, cut if it is long."""
+    if value is ...:
+        return "..."
+    if callable(value):
+        return str(getattr(value, "__qualname__", None) or repr(value)).replace("<locals>.", "")
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 20]}…{text[-19:]}"

@@ -1,0 +1,414 @@
+"""`StreamPeer`: a TCP, Unix or TLS peer of the code under test."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from .._cursors import Cursor
+from .._futures import CaptureFuture, refuse_to_block
+from .._outcomes import fulfil
+from .._record import Event, Record
+from .._scope import Member, Scope
+from .._transports.accepting import Acceptor
+from .behaviours import StreamBehaviour, StreamEcho, check_handler, start_handler
+from .bound import BoundPeer
+from .connection import Connection, check_act
+from .expectations import PatternLike, StreamExpectation, StreamRule
+from .matching import Framing
+from .mismatch import ScriptMismatch
+from .script import Act, Moment
+from .stream_end import StreamEnd
+from .stream_script import StreamScript
+from .tls import handshake_error
+
+__tracebackhide__ = True
+
+H = TypeVar("H", bound=StreamBehaviour)
+
+LAST_WORDS = 1.0
+"""Seconds that handlers have to end, after they were cancelled."""
+
+
+class StreamPeer(BoundPeer):
+    """A stream peer for the code under test: bound and listening before you see it, remembering every byte.
+
+    Get one from a fixture like ``tcp_peer``, or from `Peers`. Without a behaviour it accepts and records; give it
+    a handler by `serve`, or a script by `expect` and `on`, before the code under test connects or after. What the
+    test has not read by then is theirs.
+    """
+
+    _captured_in = "connections"
+
+    def __init__(
+        self,
+        scope: Scope,
+        name: str,
+        sock: socket.socket,
+        *,
+        behaviour: Any,
+        timeout: float,
+        strict: bool,
+        framing: Framing | None = None,
+        tls: Any = None,
+    ) -> None:
+        unix = sock.family not in (socket.AF_INET, socket.AF_INET6)
+        super().__init__(scope, name, "unix" if unix else "tls" if tls else "tcp", sock)
+        self._tls = tls
+        self._timeout = timeout
+        self._strict = strict
+        self._framing = framing
+        self._behaviour = behaviour
+        self._record = Record()
+        self._accepted: list[PeerConnection] = []
+        self._connections: list[PeerConnection] = []
+        self._made, self._first = Cursor(self._record.lock), Cursor(self._record.lock)
+        self._at_work: set[asyncio.Task[None]] = set()
+        self._handlers: set[asyncio.Task[None]] = set()
+        self._script = StreamScript(
+            str(self),
+            self._record.lock,
+            timeout,
+            framing=framing,
+            strict=strict,
+            check_act=self._check_act,
+            post=self._post_script,
+            fail=self._fail,
+        )
+        self._scripted = False
+        self._following = False
+        self._errors: list[Exception] = []
+        self._excused: list[CaptureFuture[Exception]] = []
+        self._acceptor: Acceptor | None = None
+        scope.adopt(Member(str(self), self._record, self._shut, verdict=self._verdict, numbered=True))
+        scope.call(self._open)
+        scope.opened(self)
+
+    @property
+    def connections(self) -> Sequence[Connection]:
+        """The connections that were made so far, in order."""
+        return tuple(self._connections)
+
+    @property
+    def connection(self) -> Connection:
+        """The only connection; waits for it.
+
+        Raises:
+            RuntimeError: there are several; or it would have to wait, on the thread of a running event loop: there
+                ``await peer.next_connection()``.
+            CaptureTimeout: none came in time.
+        """
+        if not self._connections:
+            refuse_to_block(f"{self._name}.connection")
+            some: CaptureFuture[None] = self._future("a connection")
+            self._first.ask(some, lambda at: (None, at) if self._connections else None).result()
+        if len(self._connections) > 1:
+            raise RuntimeError(
+                f"{self} has {len(self._connections)} connections: take them from `connections`, or one after the "
+                "other by next_connection()"
+            )
+        return self._connections[0]
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """Everything that happened, in order. The first argument of each is the number of the connection, from 1:
+        ``connection_made(n, peername)``, ``data_received(n, data)``, ``data_sent(n, data)``, ``eof_received(n)``,
+        ``eof_sent(n)``, ``reset_sent(n)``, ``unexpected(n, data)``, ``connection_lost(n, exc)``, and over TLS
+        ``handshake_started(n, peername)``, ``handshake_completed(n, version)``, ``handshake_failed(n, exc)``."""
+        return self._record.events
+
+    def next_connection(self) -> CaptureFuture[Connection]:
+        """The next connection that no call has taken yet, whether it was made or will be.
+
+        Raises:
+            RuntimeError: the peer is closed.
+        """
+        self._refuse_if_closed("next_connection()")
+        connections = self._connections
+
+        def take(at: int) -> tuple[Connection, int] | None:
+            return (connections[at], at + 1) if at < len(connections) else None
+
+        return self._made.ask(self._future("the next connection"), take)
+
+    def serve(self, handler: H) -> H:
+        """Have ``handler``, an ``async`` function of the `Connection`, serve each connection. Also as a decorator.
+
+        When it returns, the connection is drained and closed. What it raises fails the test; but not the client's
+        clean EOF at the start of a read, its reset, or being cancelled at the end of the test.
+
+        Raises:
+            TypeError: it isn't callable, or is a coroutine.
+            RuntimeError: the peer has a behaviour; or is closed.
+        """
+        check_handler(handler)
+        self._refuse_if_closed("serve()")
+        if self._behaviour is not None:
+            raise RuntimeError(f"serve(): {self} {self._what_it_does()} already")
+        if self._scripted:
+            raise RuntimeError(f"serve(): {self} follows a script, so no handler can serve it as well")
+        self._behaviour = handler
+        self._scope.post(self._start_late)
+        return handler
+
+    def expect(self, pattern: PatternLike, *, times: int = 1) -> StreamExpectation:
+        """Add to the script: what has to come next. Say what to answer by ``.reply(...)``, ``.close()`` and so on.
+
+        Args:
+            pattern: bytes, a compiled regular expression of bytes that ends in a literal, or, on a peer made with
+                ``framing=``, also a predicate of a message's bytes, or ``...`` for any message.
+            times: how often it has to come, one after the other.
+
+        Raises:
+            TypeError, ValueError: no such pattern can be expected; the text says why.
+            RuntimeError: a handler serves the peer; or it is closed.
+        """
+        return self._scripting("expect()").expect(pattern, times)
+
+    def expect_connection(self) -> StreamExpectation:
+        """Add to the script: a new connection has to come next. Its ``reply`` is a greeting."""
+        return self._scripting("expect_connection()").expect_moment(Moment.CONNECTION)
+
+    def expect_eof(self) -> StreamExpectation:
+        """Add to the script: the client has to end the connection next, or its direction of it."""
+        return self._scripting("expect_eof()").expect_moment(Moment.EOF)
+
+    def on(self, pattern: PatternLike) -> StreamRule:
+        """Add a rule: what may come at any time, any number of times, and what to answer.
+
+        Rules are tried when the script does not match.
+
+        Raises:
+            TypeError, ValueError: no such pattern can be expected; the text says why.
+            RuntimeError: a handler serves the peer; or it is closed.
+        """
+        return self._scripting("on()").on(pattern)
+
+    def expect_handshake_failure(self) -> CaptureFuture[Exception]:
+        """Excuse the next TLS handshake that fails: that of a client which is meant to reject the certificate.
+
+        Returns:
+            A future of the error, an `ssl.SSLError` or a `ConnectionError`. If none has come by the end of the
+            test, the test fails.
+
+        Raises:
+            RuntimeError: the peer speaks no TLS.
+        """
+        if self._tls is None:
+            raise RuntimeError(f"expect_handshake_failure(): {self} speaks no TLS, so there is no handshake")
+        self._refuse_if_closed("expect_handshake_failure()")
+        future: CaptureFuture[Exception] = self._future("a failed TLS handshake")
+        self._excused.append(future)
+        return future
+
+    def verify(self) -> None:
+        """Check now, after what has arrived was read: is all met that was expected, and did nothing go wrong?
+
+        Raises:
+            Exception: what went wrong, several as an `ExceptionGroup`. If you catch it, it isn't reported again.
+        """
+        self._scope.verify(lambda: [*self._errors, *self._verdict()], self._told)
+
+    def clear(self) -> None:
+        """Forget what was recorded, and the connections that have ended. The script goes on where it is."""
+        self._scope.call(self._clear)
+
+    def close(self) -> None:
+        """Close the listener and all connections. When this returns, nothing more is recorded; what was stays.
+
+        Raises:
+            ExceptionGroup: the peer is one of ``session_peers``, and its script is not met.
+        """
+        if self._scope.engine.here:
+            self._keep(self._shut())
+            return
+        self._scope.run(self._shut)
+        self._closed_in_good_order(self._verdict, self._told)
+
+    def _open(self) -> None:
+        self._acceptor = Acceptor(self._scope.engine.loop, self._socket, self._accept)
+
+    def _accept(self, sock: socket.socket, peername: Any) -> None:
+        connection = PeerConnection(self, sock, peername)
+        self._accepted.append(connection)
+        self._keep(self._attach(connection, sock))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done that nobody waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
+
+    async def _attach(self, connection: "PeerConnection", sock: socket.socket) -> None:
+        """Put an accepted socket on the loop; over TLS, after the handshake."""
+        loop = asyncio.get_running_loop()
+        end = connection._end
+        end.made = lambda: self._connected(connection)
+        try:
+            if self._tls is None:
+                await loop.connect_accepted_socket(lambda: end, sock)
+            else:
+                self._record.note("handshake_started", connection.number, connection.peername)
+                await loop.connect_accepted_socket(
+                    lambda: end, sock, ssl=self._tls, ssl_handshake_timeout=max(self._timeout, 0.001)
+                )
+        except OSError as error:
+            self._handshake_failed(connection, error)
+        finally:
+            end.settle_without_transport()
+
+    def _handshake_failed(self, connection: "PeerConnection", error: OSError) -> None:
+        self._record.note("handshake_failed", connection.number, error)
+        excused = next((future for future in self._excused if future.claim()), None)
+        if excused is not None:
+            self._excused.remove(excused)
+            fulfil(excused, error)
+            return
+        failure = handshake_error(connection.peername, str(self), error)
+        failure.__cause__ = error
+        self._fail(connection, failure)
+
+    def _connected(self, connection: "PeerConnection") -> None:
+        if self._tls is not None:
+            self._record.note("handshake_completed", connection.number, connection._end.tls_version)
+        self._record.note("connection_made", connection.number, connection.peername)
+        self._connections.append(connection)
+        self._start(connection)
+        self._made.serve()
+        self._first.serve()
+
+    def _start(self, connection: Connection, start: int = 0) -> None:
+        """Let the peer's behaviour have ``connection``, from position ``start`` of its input on."""
+        if self._behaviour is StreamEcho:
+            connection._end.listener = StreamEcho(connection)
+        elif self._behaviour is not None:
+            connection._for_handler = connection._end.inbound.reader(start)
+            handler = start_handler(self._behaviour, connection, self._fail)
+            self._handlers.add(handler)
+            handler.add_done_callback(self._handlers.discard)
+        elif self._following:
+            self._script.follow(connection, start)
+
+    def _start_late(self) -> None:
+        """Let the behaviour have the connections that were there before it."""
+        for connection in self._connections:
+            if not connection._end.lost.is_set():
+                self._start(connection, connection._for_test.position)
+
+    def _scripting(self, asked: str) -> StreamScript:
+        self._refuse_if_closed(asked)
+        if self._behaviour is not None:
+            raise RuntimeError(f"{asked}: {self} {self._what_it_does()}, so it can't follow a script as well")
+        self._scripted = True
+        return self._script
+
+    def _post_script(self, function: Callable[..., object], *args: Any) -> None:
+        self._scope.post(self._follow_script)
+        self._scope.post(function, *args)
+
+    def _follow_script(self) -> None:
+        if not self._following:
+            self._following = True
+            self._start_late()
+
+    def _check_act(self, act: Act) -> None:
+        check_act(act, tls=self._tls is not None, unix=self._is_unix, who=str(self))
+
+    def _fail(self, connection: Connection, error: Exception) -> None:
+        """Fail the test with what went wrong on ``connection``, and end that."""
+        if self._scope.judged:  # what the tear-down causes is nobody's fault
+            return
+        self._errors.append(error)
+        self._scope.blame(error)
+        connection._end.fail(error)
+        self._script.script.fail(error)
+        self._made.fail(error)
+        self._first.fail(error)
+        for each in self._connections:
+            each._for_test.fail(error)
+
+    def _verdict(self) -> list[Exception]:
+        """What is wrong, if it all ended now, and wasn't told before."""
+        errors = self._script.verdict()
+        for connection in self._connections:
+            errors += connection._verdict()
+        missing = sum(not future.done() for future in self._excused)
+        if missing:
+            errors.append(ScriptMismatch(f"{self}: {missing} TLS handshakes were expected to fail, and have not"))
+        return errors
+
+    def _told(self) -> None:
+        """Count what the verdict is now as told."""
+        self._errors.clear()
+        self._excused.clear()
+        self._script.tell()
+        for connection in self._connections:
+            connection._told()
+
+    def _clear(self) -> None:
+        def live(connections: Sequence[PeerConnection]) -> list[PeerConnection]:
+            return [each for each in connections if not each._end.lost.is_set()]
+
+        with self._record.lock:
+            self._made.position = len(live(self._connections[: self._made.position]))
+            self._connections[:] = live(self._connections)
+            self._accepted[:] = live(self._accepted)
+            self._record.rows.clear()
+            for connection in self._connections:
+                connection._forget()
+
+    async def _shut(self) -> None:
+        if self._acceptor is not None:
+            self._acceptor.close()
+        for handler in self._handlers:
+            handler.cancel()
+        if self._handlers:  # each may have something left to say
+            await asyncio.wait(self._handlers, timeout=LAST_WORDS)
+        open_ = [each._end for each in self._accepted if not each._end.lost.is_set()]
+        for end in open_:
+            end.hang_up()
+        for end in open_:
+            await end.lost.wait()
+        closed = RuntimeError(f"{self} was closed while this was awaited")
+        for cursor in (self._made, self._first):
+            cursor.fail(closed)
+
+    def _future(self, what: str) -> CaptureFuture[Any]:
+        return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=self._what_came)
+
+    def _what_came(self) -> str:
+        made, accepted = len(self._connections), len(self._accepted)
+        if accepted > made:
+            return f"{made} connections were made, and {accepted - made} got no further than a TLS handshake"
+        return f"{made} connections were made" if made else "no connection came"
+
+    def _what_it_does(self) -> str:
+        if self._behaviour is StreamEcho:
+            return "echoes"
+        return f"is served by {getattr(self._behaviour, '__qualname__', self._behaviour)}"
+
+
+class PeerConnection(Connection):
+    """A `Connection` that a peer has accepted."""
+
+    def __init__(self, peer: StreamPeer, sock: socket.socket, peername: Any) -> None:
+        self.number = len(peer._accepted) + 1
+        end = StreamEnd(peer._record, self.number)
+        end.sock, end.tls = sock, peer._tls is not None
+        super().__init__(peer._scope, f"connection {self.number} of {peer}", peer._timeout, end)
+        self._short_name = f"connection {self.number}"
+        self._peername = peername[:2] if isinstance(peername, tuple) else peername
+        self._peer = peer
+        self._framing, self._strict, self._rules = peer._framing, peer._strict, peer._script.script.rules
+
+    def _make_script(self) -> StreamScript:
+        peer = self._peer
+        if peer._behaviour is not None:
+            raise RuntimeError(f"expect(): {peer} {peer._what_it_does()}, so it can't follow a script as well")
+        return super()._make_script()
+
+    def _follow_script(self, script: StreamScript) -> None:
+        script.follow(self, max(self._for_test.position, self._peer._script.leave(self)))
+
+    def _fail(self, error: Exception) -> None:
+        self._peer._fail(self, error)

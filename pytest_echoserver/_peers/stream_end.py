@@ -1,0 +1,324 @@
+"""`StreamEnd`: our end of a stream connection, on the engine's loop."""
+
+import asyncio
+import socket
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol, cast
+
+from .._bytestream import ByteStream
+from .._cursors import Cursor
+from .._futures import CaptureFuture, CaptureTimeout
+from .._outcomes import fail
+from .._record import Record
+from .._transports.arrival import until_arrived, until_read
+from .._transports.writing import WriteQueue
+from .outbox import Outbox
+
+__tracebackhide__ = True
+
+PATIENCE = 1.0
+"""Seconds that a reset waits for what was sent before it to arrive."""
+TURNS = 3
+"""Turns of the loop in which a transport reads what has arrived, or writes what it holds."""
+LARGEST_READ = 65_536
+
+
+class StreamListener(Protocol):
+    """Who acts on what comes in. It is told after that was recorded, and before any reader is served."""
+
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> None: ...
+    def connection_lost(self) -> None: ...
+
+
+class StreamEnd(asyncio.Protocol):
+    """Records what comes and goes, and does what the connection's users ask for, in order.
+
+    Its ``listener`` acts on what comes; ``made`` is called once it has its transport. ``sock`` is the socket that
+    the transport is for, ours to ask and to shut down; ``tls`` says that neither direction can be closed alone.
+
+    Args:
+        record: where the entries go; ``prefix`` stands before the arguments of each.
+    """
+
+    def __init__(self, record: Record, *prefix: Any) -> None:
+        self.inbound = ByteStream(record.lock)
+        self.outbound = ByteStream(record.lock)
+        self.end_cursor = Cursor(record.lock)
+        self.ends: list[str] = []
+        self.lost = asyncio.Event()
+        self.outbox = Outbox()
+        self.listener: StreamListener | None = None
+        self.made: Callable[[], None] | None = None
+        self.sock: socket.socket | None = None
+        self.tls = False
+        self._record = record
+        self._prefix = prefix
+        self._eof_sent = False
+        self._stalled = False
+        self._transport: asyncio.Transport | None = None
+        self._queue: WriteQueue | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._queue = WriteQueue(self._transport)
+        if self._stalled:
+            self._transport.pause_reading()
+        if self.made is not None:
+            self.made()
+
+    def data_received(self, data: bytes) -> None:
+        self.note("data_received", data)
+        self.inbound.add(data)
+        # Answered first: whoever reads what came then finds the answer in the record, too.
+        if self.listener is not None:
+            self.listener.data_received(data)
+        self.inbound.serve()
+
+    def eof_received(self) -> bool:
+        self.note("eof_received")
+        self._ended("eof")
+        self.inbound.end()
+        if self.listener is not None:
+            self.listener.eof_received()
+        return not self.tls  # our direction stays open, but for TLS, where asyncio closes both
+
+    def resume_writing(self) -> None:
+        if self._queue is not None:
+            self._queue.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.note("connection_lost", exc)
+        reset = isinstance(exc, ConnectionError)
+        if exc is not None:
+            self._ended("reset" if reset else "eof")
+        self.inbound.end(exc if reset else None)
+        self.outbound.end()
+        if self._queue is not None:
+            self._queue.fail(exc or BrokenPipeError("the connection was closed before this was sent"))
+        self.end_cursor.fail(ConnectionAbortedError("the connection was closed on this side"))
+        self.lost.set()
+        if self.listener is not None:
+            self.listener.connection_lost()
+
+    def send(self, data: bytes, future: CaptureFuture[None] | None = None) -> None:
+        """Send ``data`` after all that was asked for before; the future is done when the kernel has it."""
+        self.outbox.do(self._write, data, future, future=future)
+
+    def send_in_segments(
+        self, data: bytes, sizes: Sequence[int], limit: float, future: CaptureFuture[None]
+    ) -> None:
+        """Send ``data`` cut in pieces, each once the one before it was read at the other end."""
+        self.outbox.put(lambda: self._write_segments(data, sizes, limit, future), future)
+
+    def send_eof(self, future: CaptureFuture[None] | None = None) -> None:
+        self.outbox.do(self._write_eof, future, future=future)
+
+    def close(self, future: CaptureFuture[None] | None = None) -> None:
+        """Close after all that was sent has left, and what has come in was read: a FIN for the other side."""
+        self.outbox.put(self.drain_and_close, future)
+
+    def reset(self, future: CaptureFuture[None] | None = None) -> None:
+        """Close after all that was sent has arrived, as far as it does: a RST for the other side."""
+        self.outbox.put(self._arrive_and_reset, future)
+
+    def stall(self) -> None:
+        """Stop reading: the window closes once the buffers are full."""
+        self._stalled = True
+        if self._transport is None:
+            return
+        # TLS has a buffer of its own: 256 KiB before it stops to read from the socket.
+        limit = getattr(self._transport, "set_read_buffer_limits", None)
+        if self.tls and limit is not None:
+            limit(1)
+        self._transport.pause_reading()
+
+    def unstall(self) -> None:
+        self._stalled = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def fail(self, error: BaseException) -> None:
+        """Reset the connection, for ``error``: who waits for something to be read gets it."""
+        self.inbound.will_end_with(error)
+        self.outbox.cancel()
+        self._linger_not()
+        self.abort()
+
+    def abort(self) -> None:
+        """Close it now, dropping what wasn't sent."""
+        self.outbox.cancel()
+        if self._transport is None:
+            self.lost.set()
+        else:
+            self._transport.abort()
+
+    def hang_up(self) -> None:
+        """Close it now: cleanly, unless something waits to be sent."""
+        transport = self._transport
+        at_rest = self.outbox.idle and transport is not None and not transport.get_write_buffer_size()
+        if transport is None or transport.is_closing() or not at_rest:
+            self.abort()
+            return
+        if self.tls:
+            transport.close()
+            self._shut_down()
+        else:
+            transport.pause_reading()
+            self._shut_down_and_drain()
+        transport.abort()
+
+    def settle_without_transport(self) -> None:
+        """It will never get one, if it has none: the attempt has ended."""
+        if self._transport is None:
+            if self.sock is not None:
+                self.sock.close()
+            self.lost.set()
+
+    @property
+    def tls_version(self) -> str | None:
+        """The version that was agreed upon, as "TLSv1.3"."""
+        ssl_object = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        return ssl_object.version() if ssl_object is not None else None
+
+    async def end_outbound(self) -> None:
+        """Send EOF, if that wasn't done; return when it has left, after all that was sent."""
+        left: CaptureFuture[None] = CaptureFuture("all that was sent to leave")
+        self.send_eof(left)
+        await left
+
+    async def drain_and_close(self) -> None:
+        """Close once our buffer is empty and what is in the kernel's was read.
+
+        To close with unread input would be a reset for the other side. So it gets our FIN first, which it sees
+        whatever comes after; and we read last.
+        """
+        transport = self._transport
+        if transport is None or self.lost.is_set():
+            return
+        if not transport.is_closing():
+            with suppress(OSError):  # lost, or its reader is slow: close() then goes on in the background
+                await self._emptied()
+        if transport.is_closing() or transport.get_write_buffer_size():
+            transport.close()
+        elif self.tls:
+            await self._close_tls(transport)
+        else:
+            transport.pause_reading()
+            self._shut_down_and_drain()
+            transport.abort()
+        await self.lost.wait()
+
+    async def _close_tls(self, transport: asyncio.Transport) -> None:
+        if self._stalled:
+            self.unstall()
+        seen = -1
+        while seen != len(self.inbound):
+            seen = len(self.inbound)
+            await asyncio.sleep(0)
+        transport.close()  # sends close_notify, and would wait for that of the client
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        if not self.lost.is_set():
+            self._shut_down()
+            transport.abort()
+
+    def _shut_down(self) -> None:
+        if self.sock is not None:
+            # A Unix socket that is closed with unread input resets whatever went before: so no more may come in.
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR if self.is_unix else socket.SHUT_WR)
+
+    def _shut_down_and_drain(self) -> None:
+        self._shut_down()
+        with suppress(OSError):
+            while self.sock is not None and (data := self.sock.recv(LARGEST_READ)):
+                self.data_received(data)
+
+    async def _arrive_and_reset(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        with suppress(OSError):
+            async with asyncio.timeout(PATIENCE):
+                await self._emptied()
+        if self.sock is not None and self.sock.fileno() >= 0:
+            await until_arrived(self.sock, PATIENCE)
+        self.note("reset_sent")
+        self._linger_not()
+        transport.abort()
+        await self.lost.wait()
+
+    async def _write_segments(
+        self, data: bytes, sizes: Sequence[int], limit: float, future: CaptureFuture[None]
+    ) -> None:
+        at = 0
+        for number, size in enumerate(sizes, 1):
+            if not await self._read_there(limit):
+                fail(
+                    future,
+                    CaptureTimeout(
+                        f"segment {number - 1} of {len(sizes)} was not read at the other end within {limit:g} s, "
+                        f"so the next can't arrive as a read of its own; {len(data) - at} bytes were not sent"
+                    ),
+                )
+                return
+            self._write(data[at : at + size], future if number == len(sizes) else None)
+            at += size
+        await self._read_there(limit)  # lest what is sent next be read together with the last of these
+
+    async def _read_there(self, limit: float) -> bool:
+        if self._transport is None or self._transport.is_closing():
+            return True
+        with suppress(OSError):
+            await self._emptied()
+        return self.sock is None or self.sock.fileno() < 0 or await until_read(self.sock, limit)
+
+    async def _emptied(self) -> None:
+        """Wait until the kernel has all that was written."""
+        assert self._queue is not None
+        emptied: CaptureFuture[None] = CaptureFuture("all that was sent to leave")
+        self._queue.when_empty(emptied)
+        await emptied
+
+    def _write(self, data: bytes, future: CaptureFuture[None] | None) -> None:
+        if self._queue is None or self._queue.closed:
+            if future is not None:
+                fail(future, BrokenPipeError("the other end is closed, or this one is"))
+            return
+        self.note("data_sent", data)
+        self.outbound.feed(data)
+        self._queue.write(data, future)
+
+    def _write_eof(self, future: CaptureFuture[None] | None) -> None:
+        if self._queue is None or self._queue.closed:
+            if future is not None:
+                fail(future, BrokenPipeError("the other end is closed, or this one is"))
+            return
+        if not self._eof_sent:
+            self._eof_sent = True
+            self.note("eof_sent")
+        self._queue.write_eof(future)
+
+    @property
+    def is_unix(self) -> bool:
+        return self.sock is not None and self.sock.family not in (socket.AF_INET, socket.AF_INET6)
+
+    def _linger_not(self) -> None:
+        """Make the close that comes a RST rather than a FIN (socket(7), SO_LINGER with a time of 0)."""
+        if self.sock is None or self.is_unix:
+            return
+        linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+        with suppress(OSError):
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    def note(self, name: str, *args: Any) -> None:
+        self._record.note(name, *self._prefix, *args)
+
+    def _ended(self, how: str) -> None:
+        if not self.ends:
+            self.ends.append(how)
+            self.end_cursor.serve()

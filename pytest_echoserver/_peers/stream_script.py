@@ -1,0 +1,359 @@
+"""`StreamScript`: a script as it is followed on the connections of a stream peer."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .._outcomes import as_exception
+from .expectations import PatternLike, StreamExpectation, StreamRule, answers_of, any_bytes
+from .matching import Framing, MessagePattern, PrefixSearch, StreamPattern, message_pattern, stream_pattern
+from .mismatch import unexpected, unmet
+from .script import Act, Action, Moment, Reply, Script, Step
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+__tracebackhide__ = True
+
+
+class StreamScript:
+    """Follows one conversation over one connection after the other; rules hold on all at any time.
+
+    The script is with a connection from the first match there to the end of that connection: then it goes on
+    with whichever comes next. What comes on another meanwhile, and matches no rule, waits.
+
+    Args:
+        owner: whose it is, for errors.
+        lock: that of the record.
+        timeout: seconds that a wait for ``met`` may take.
+        framing: what tells messages; without it the script is matched byte by byte.
+        strict: whether it is an error if nothing matches.
+        check_act: raises if something can't be done there.
+        post: has a function called on the engine's loop.
+        fail: called with a connection and what went wrong there.
+        rules: those of another script to go by, too.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        lock: threading.RLock,
+        timeout: float,
+        *,
+        framing: Framing | None,
+        strict: bool,
+        check_act: Callable[[Act], None],
+        post: Callable[..., object],
+        fail: "Callable[[Connection, Exception], None]",
+        rules: list[Step] | None = None,
+    ) -> None:
+        self.framing = framing
+        self.strict = strict
+        self.fail = fail
+        self.script = Script(
+            owner,
+            lock,
+            timeout,
+            pattern=stream_pattern if framing is None else message_pattern,
+            check_answer=any_bytes,
+            check_act=check_act,
+            post=post,
+            rules=rules,
+        )
+        self._post = post
+        self._with: Talk | None = None
+        self._untaken: list[Talk] = []
+        self._talks: dict[Connection, Talk] = {}
+
+    def expect(self, pattern: PatternLike, times: int = 1) -> StreamExpectation:
+        return self._added(self.script.expect(pattern, times))
+
+    def expect_moment(self, moment: Moment) -> StreamExpectation:
+        return self._added(self.script.expect_moment(moment))
+
+    def on(self, pattern: PatternLike) -> StreamRule:
+        step = self.script.on(pattern)
+        self._post(self.go_on)
+        return StreamRule(self.script, step)
+
+    def _added(self, step: Step) -> StreamExpectation:
+        self._post(self.go_on)
+        return StreamExpectation(self.script, step)
+
+    def follow(self, connection: "Connection", start: int = 0) -> None:
+        """Follow the script on ``connection`` too, from position ``start`` of its input on."""
+        end = connection._end
+        talk = Talk(self, connection, start, late_until=len(end.inbound))
+        self._talks[connection] = talk
+        self._untaken.append(talk)
+        end.listener = talk
+        self.go_on()
+
+    def leave(self, connection: "Connection") -> int:
+        """Follow it there no longer; give the position that it had come to."""
+        talk = self._talks.get(connection)
+        if talk is None:
+            return 0
+        self.left(talk)
+        connection._end.listener = None
+        return talk.start
+
+    def go_on(self) -> None:
+        """Look at all that waits: a step was added, or the connection that held the script has ended."""
+        moved = True
+        while moved:
+            moved = self._take_connection() or any(talk.advance() for talk in list(self._talks.values()))
+
+    def advance(self, talk: "Talk") -> None:
+        """Look at what came on one connection, and if the script has moved by that, at all that waits."""
+        before = (self.script.position, self._with)
+        while talk.advance():
+            pass
+        if (self.script.position, self._with) != before or not self._talks.get(talk.connection):
+            self.go_on()
+
+    def may_meet(self, talk: "Talk") -> bool:
+        """Whether the script is with this connection, or with none."""
+        return self._with in (None, talk)
+
+    def taken_by(self, talk: "Talk") -> None:
+        """A step was met there: the script is with that connection now."""
+        self._with = talk
+        with suppress(ValueError):
+            self._untaken.remove(talk)
+
+    def left(self, talk: "Talk") -> None:
+        """The conversation there has ended."""
+        self._talks.pop(talk.connection, None)
+        self._forget(talk)
+
+    def left_over(self) -> list[tuple[str, bytes]]:
+        """What came and was matched by nothing as yet."""
+        unread = ((talk, talk.unread) for talk in self._talks.values())
+        return [
+            (f"on {talk.connection._short_name}{self._why(talk)}", data)
+            for talk, data in unread
+            if len(data) > talk.told
+        ]
+
+    def verdict(self) -> list[Exception]:
+        """What is wrong, if it all ended now, and wasn't told before."""
+        if self.script.error is not None:
+            return []
+        left = self.left_over() if self.strict else []
+        if not (self.script.unmet or left):
+            return []
+        return [unmet(self.script, left)]
+
+    def tell(self) -> None:
+        """Count what the verdict is now as told: no later one has it again."""
+        self.script.tell_unmet()
+        for talk in self._talks.values():
+            talk.told = len(talk.unread)
+
+    def _take_connection(self) -> bool:
+        current = self.script.current
+        if current is None or current.wanted is not Moment.CONNECTION or not self._untaken:
+            return False
+        talk = self._untaken[0]
+        self.taken_by(talk)
+        talk.came(current, talk.connection)
+        return True
+
+    def _forget(self, talk: "Talk") -> None:
+        with suppress(ValueError):
+            self._untaken.remove(talk)
+        if self._with is talk:
+            self._with = None
+
+    def _why(self, talk: "Talk") -> str:
+        if self._with in (None, talk):
+            return ""
+        assert self._with is not None
+        return (
+            f" (the script was still with {self._with.connection._short_name}, which had not ended; for concurrent "
+            "connections give each a script of its own: connection.expect(...))"
+        )
+
+
+class Talk:
+    """What the script has to do with one connection."""
+
+    def __init__(self, follower: StreamScript, connection: "Connection", start: int, late_until: int) -> None:
+        self.connection = connection
+        self.start = start
+        self.ended_by: str | None = next(iter(connection._end.ends), None)
+        self.told = 0
+        self._late_until = late_until
+        self._follower = follower
+        self._end = connection._end
+        self._over = False
+        self._searches: dict[Step, PrefixSearch] = {}
+        self._looked = start
+
+    @property
+    def unread(self) -> bytes:
+        return bytes(self._end.inbound.buffer[self.start :])
+
+    def data_received(self, _: bytes) -> None:
+        self._look()
+
+    def eof_received(self) -> None:
+        self.ended_by = "eof"
+        self._look()
+
+    def connection_lost(self) -> None:
+        self.ended_by = self.ended_by or next(iter(self._end.ends), "us")
+        self._look()
+
+    def act(self, subject: Any, action: Action) -> None:
+        """Do what the script says, after all it said before."""
+        match action:
+            case Reply():
+                self._reply(subject, action)
+            case Act.CLOSE:
+                self._is_over()
+                self._end.close()
+            case Act.RESET:
+                self._is_over()
+                self._end.reset()
+            case Act.STALL:
+                self._end.outbox.do(self._end.stall)
+            case Act.SEND_EOF:
+                self._end.send_eof()
+
+    def advance(self) -> bool:
+        """Take the next message, or the end; false if nothing can be taken now."""
+        if self._over:
+            return False
+        if self.start == len(self._end.inbound):
+            return self.ended_by is not None and self._take_end()
+        try:
+            found = self._find()
+        except BaseException as error:  # noqa: BLE001  of a user's predicate or framing
+            self._fail(as_exception(error))
+            return False
+        if found is None:
+            return self.ended_by is not None and self._cannot_match(len(self._end.inbound))
+        step, subject, end = found
+        if step is None:
+            return self._cannot_match(end)
+        self._move_to(end)
+        if step is self._follower.script.current:
+            self._follower.taken_by(self)
+        self.came(step, subject)
+        return True
+
+    def _find(self) -> tuple[Step | None, Any, int] | None:
+        """The step that is met, by what, and where it ends; without a step: nothing can match. None as yet."""
+        script = self._follower.script
+        current = script.current
+        mine = current if current is not None and self._follower.may_meet(self) else None
+        if isinstance(getattr(mine, "wanted", None), Moment):
+            mine = None
+        if self._follower.framing is not None:
+            return self._find_message(self._follower.framing, mine, script.rules)
+        return self._find_prefix(mine, script.rules)
+
+    def _find_message(
+        self, framing: Framing, mine: Step | None, rules: list[Step]
+    ) -> tuple[Step | None, Any, int] | None:
+        buffer = self._end.inbound.buffer
+        end = framing.end_of_message(buffer, self.start, self._looked)
+        if end is None:
+            self._looked = len(buffer)
+            return None
+        message = bytes(buffer[self.start : end])
+        for step in ([mine] if mine is not None else []) + rules:
+            assert isinstance(step.wanted, MessagePattern)
+            subject = step.wanted.match(message)
+            if subject is not None:
+                return step, subject, end
+        return None, None, end
+
+    def _find_prefix(self, mine: Step | None, rules: list[Step]) -> tuple[Step | None, Any, int] | None:
+        """The script's literal comes first, as long as it can still match; else whoever ends first.
+
+        So it doesn't matter how the bytes were cut.
+        """
+        found: list[tuple[Step, Any, int]] = []
+        undecided = False
+        for step in ([mine] if mine is not None else []) + rules:
+            assert isinstance(step.wanted, StreamPattern)
+            search = self._searches.get(step)
+            if search is None:
+                search = self._searches[step] = step.wanted.search_from(self.start)
+            match = search.find(self._end.inbound.buffer)
+            literal = isinstance(step.wanted.value, bytes)
+            if match is not None:
+                found.append((step, *match))
+            if step is mine and literal and not search.diverged:
+                break
+            undecided = undecided or (match is None and not search.diverged)
+        else:
+            if not found and not undecided:
+                return None, None, self.start + 1
+        return min(found, key=lambda each: each[2], default=None)
+
+    def _cannot_match(self, end: int) -> bool:
+        """Nothing can match what comes next; whether that can be passed over."""
+        follower = self._follower
+        late = self.start < self._late_until
+        if late or not follower.may_meet(self):
+            return False
+        if not follower.strict:
+            self._end.note("unexpected", bytes(self._end.inbound.buffer[self.start : end]))
+            self._move_to(end)
+            return True
+        got = self.unread if follower.framing is None else bytes(self._end.inbound.buffer[self.start : end])
+        why = "the script is at its end" if follower.script.steps and follower.script.current is None else ""
+        if self.ended_by is not None and len(self._end.inbound) == end:
+            why = "and then the end of the connection"
+        self._end.note("unexpected", got)
+        what = f"input on {self.connection._short_name}"
+        self._fail(unexpected(follower.script, what, got, why))
+        return False
+
+    def _take_end(self) -> bool:
+        """The client has ended it, and all before that was matched."""
+        script = self._follower.script
+        current = script.current
+        if self.ended_by == "eof" and current is not None and current.wanted is Moment.EOF:
+            if not self._follower.may_meet(self):
+                return False
+            self._follower.taken_by(self)
+            self.came(current, self.connection)
+        if not self._over:
+            self._is_over()
+            self._end.close()
+        return True
+
+    def came(self, step: Step, subject: Any) -> None:
+        try:
+            self._follower.script.came(step, self, subject)
+        except BaseException as error:  # noqa: BLE001  of a user's callable that makes an answer
+            self._fail(as_exception(error))
+
+    def _look(self) -> None:
+        if not self._over:
+            self._follower.advance(self)
+
+    def _reply(self, subject: Any, reply: Reply) -> None:
+        if reply.after:
+            self._end.outbox.pause(reply.after)
+        for answer in reply.answers:
+            for data in answers_of(answer, subject, any_bytes):
+                self._end.send(data)
+
+    def _move_to(self, position: int) -> None:
+        self.start = self._looked = position
+        self._searches.clear()
+
+    def _is_over(self) -> None:
+        self._over = True
+        self._follower.left(self)
+
+    def _fail(self, error: Exception) -> None:
+        self._is_over()
+        self._follower.fail(self.connection, error)

@@ -1,0 +1,147 @@
+"""Telling when what was sent on a stream has arrived at the other end, and when it was read there.
+
+Only where both ends are on this machine, as they are with us, and only on Linux; elsewhere it is given a moment.
+"""
+
+import asyncio
+import os
+import socket
+import struct
+import sys
+import time
+
+MOMENT = 0.005
+"""Seconds that the other end is given where nothing tells what it has read."""
+BUSY_TURNS = 8
+"""So many turns of the loop are looked at one after the other, before it is left to rest in between."""
+REST = 0.001
+
+_SOCK_DIAG = 4  # NETLINK_SOCK_DIAG of linux/netlink.h
+_SOCK_DIAG_BY_FAMILY = 20
+_REQUEST = 1
+_TCP_INFO_EXTENSION = 2
+_NETLINK_HEADER = struct.Struct("=IHHII")
+_REQUEST_BODY = struct.Struct("=BBBBI2s2s16s16sIII")
+_BYTES_RECEIVED, _BYTES_SENT, _BYTES_RETRANSMITTED = 128, 200, 208
+"""Where linux/tcp.h has them in struct tcp_info, each an unsigned 64-bit figure."""
+_ANSWER_BODY = 72
+"""Bytes of struct inet_diag_msg; its idiag_rqueue stands at 56."""
+
+
+async def until_arrived(sock: socket.socket, limit: float) -> bool:
+    """Wait until the other end's kernel has all that was written to ``sock``; false if not in ``limit`` seconds."""
+    return await _until(sock, limit, read=False)
+
+
+async def until_read(sock: socket.socket, limit: float) -> bool:
+    """Wait until the other end has read all that was written to ``sock``; false if not in ``limit`` seconds."""
+    return await _until(sock, limit, read=True)
+
+
+async def _until(sock: socket.socket, limit: float, *, read: bool) -> bool:
+    deadline = time.monotonic() + limit
+    turns = 0
+    while True:
+        try:
+            pending = _pending(sock, read=read)
+        except OSError:  # one end is gone: nothing arrives any more
+            return True
+        if pending is None:
+            await asyncio.sleep(MOMENT)
+            return True
+        if not pending:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        turns += 1
+        await asyncio.sleep(0 if turns < BUSY_TURNS else REST)
+
+
+def _pending(sock: socket.socket, *, read: bool) -> bool | None:
+    """Whether something is still on its way to the other end, or waits there; None where it can't be told."""
+    if sys.platform != "linux":
+        return None
+    if sock.family == socket.AF_UNIX:
+        # What is sent is there at once; unix(7): SIOCOUTQ, which is TIOCOUTQ, tells what hasn't been read.
+        return read and _output_queue(sock) > 0
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    sent = _bytes_sent(sock)
+    if sent is None:
+        return _output_queue(sock) > 0
+    there = _other_end(sock)
+    if there is None:
+        # Not on this machine, or the system has no inet_diag: all we know is what was acknowledged.
+        return _output_queue(sock) > 0
+    received, unread = there
+    return received < sent or (read and unread > 0)
+
+
+def _output_queue(sock: socket.socket) -> int:
+    import fcntl
+    import termios
+
+    return int(struct.unpack("=i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
+
+
+def _bytes_sent(sock: socket.socket) -> int | None:
+    """How many bytes this end has sent, once each (tcp(7): TCP_INFO); None on a kernel that doesn't tell."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    if len(info) < _BYTES_RETRANSMITTED + 8:
+        return None
+    return _u64(info, _BYTES_SENT) - _u64(info, _BYTES_RETRANSMITTED)
+
+
+def _other_end(sock: socket.socket) -> tuple[int, int] | None:
+    """How many bytes the other end of a TCP connection has received, and how many of them are unread.
+
+    By sock_diag(7), of exactly that socket. None if there is no such socket here, or no sock_diag.
+    """
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as diag:
+            diag.setblocking(False)  # the kernel answers before send() returns
+            diag.send(_question(sock))
+            answer = diag.recv(4096)
+    except OSError:
+        return None
+    header = _NETLINK_HEADER.size
+    if _NETLINK_HEADER.unpack_from(answer)[1] != _SOCK_DIAG_BY_FAMILY:
+        return None
+    unread = int.from_bytes(answer[header + 56 : header + 60], sys.byteorder)
+    at = header + _ANSWER_BODY
+    while at + 4 <= len(answer):
+        length, kind = struct.unpack_from("=HH", answer, at)
+        if kind == _TCP_INFO_EXTENSION and length >= 4 + _BYTES_RECEIVED + 8:
+            return _u64(answer, at + 4 + _BYTES_RECEIVED), unread
+        at += max(4, (length + 3) & ~3)
+    return None
+
+
+def _question(sock: socket.socket) -> bytes:
+    """What asks for the other end of ``sock``: struct inet_diag_req_v2 of linux/inet_diag.h."""
+    (here, here_port), (there, there_port) = sock.getsockname()[:2], sock.getpeername()[:2]
+    any_cookie = 0xFFFFFFFF
+    body = _REQUEST_BODY.pack(
+        sock.family,
+        socket.IPPROTO_TCP,
+        1 << (_TCP_INFO_EXTENSION - 1),
+        0,
+        0xFFFFFFFF,  # in whatever state it is
+        there_port.to_bytes(2, "big"),
+        here_port.to_bytes(2, "big"),
+        _packed(sock.family, there),
+        _packed(sock.family, here),
+        0,
+        any_cookie,
+        any_cookie,
+    )
+    size = _NETLINK_HEADER.size + len(body)
+    return _NETLINK_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _REQUEST, 0, os.getpid()) + body
+
+
+def _packed(family: int, host: str) -> bytes:
+    return socket.inet_pton(family, host.partition("%")[0]).ljust(16, b"\0")
+
+
+def _u64(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 8], sys.byteorder)
