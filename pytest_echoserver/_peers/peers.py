@@ -5,6 +5,7 @@ import warnings
 from .. import _deadline
 from .._scope import Scope
 from .._transports.datagram import bound_datagram_socket
+from . import ports
 from .behaviours import DatagramBehaviour, echo
 from .datagram import DatagramPeer
 from .hosts import check_host, check_port
@@ -45,6 +46,16 @@ class Peers:
             TypeError, ValueError: an argument isn't what is allowed.
         """
         return self._udp(echo, "udp_echo", host, port, name, timeout, allow_remote)
+
+    def reserve_port(self) -> int:
+        """Reserve a port number until the end of the test, for a server that must be told its port.
+
+        See the fixture ``reserved_port`` for how that works, and where it can't.
+
+        Raises:
+            RuntimeError: no port can be reserved; the text says why.
+        """
+        return ports.reserve(self._scope)
 
     def _udp(
         self,
