@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ._harness.stream import HarnessedStream, StreamHarness
     from ._peers.connection import Connection
     from ._peers.datagram import DatagramPeer
+    from ._peers.dead import DeadPeer
     from ._peers.peers import Peers
     from ._process.process import Process
     from ._process.runner import SubprocessRunner
@@ -46,6 +47,7 @@ __all__ = [
     "Connection",
     "Datagram",
     "DatagramPeer",
+    "DeadPeer",
     "Event",
     "HarnessedStream",
     "Peers",
@@ -66,6 +68,7 @@ _TYPES = {
     "Connection": "_peers.connection",
     "Datagram": "_record",
     "DatagramPeer": "_peers.datagram",
+    "DeadPeer": "_peers.dead",
     "Event": "_record",
     "HarnessedStream": "_harness.stream",
     "Peers": "_peers.peers",

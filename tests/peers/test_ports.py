@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -82,6 +83,13 @@ async def test_an_async_server_can_bind_it(reserved_port: int) -> None:
         assert await reader.read() == b"hello"
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_peers_can_bind_it(peers: Peers, reserved_port: int, host: str) -> None:
+    both: tuple[Literal["tcp"], Literal["udp"]] = ("tcp", "udp")
+    for transport in both:
+        assert peers.refusing(transport, host=host, port=reserved_port).port == reserved_port
 
 
 def test_it_is_none_that_the_system_gives_to_who_asks_for_any(peers: Peers) -> None:

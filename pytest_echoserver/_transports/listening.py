@@ -1,0 +1,79 @@
+"""TCP sockets bound so that nobody else gets the port, and made to listen."""
+
+import errno
+import socket
+import sys
+from typing import NoReturn
+
+__tracebackhide__ = True
+
+
+def bound_stream_socket(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    """Give a non-blocking TCP socket bound to ``host`` and ``port`` (0: any free one), which doesn't listen yet.
+
+    Until it does, the system refuses who connects. Nobody else can bind the port, whatever options they set; but
+    connections of an earlier server there that wait out their TIME_WAIT are no hindrance (RFC 9293, 3.6).
+
+    Raises:
+        OSError: it can't be bound there; the text names the address.
+    """
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        _bind(sock, host, port)
+    except OSError as error:
+        sock.close()
+        _fail(error, f"can't bind a TCP socket to {host} port {port}")
+    return sock
+
+
+def listen(sock: socket.socket, backlog: int) -> None:
+    """Make a bound socket listen, such that its port can be bound again at once after it is closed.
+
+    On Linux a port whose connections are in TIME_WAIT can be bound only if they, too, have SO_REUSEADDR, which
+    they have from their listener.
+
+    Raises:
+        OSError: another socket listens there; the text names the address.
+    """
+    try:
+        try:
+            sock.listen(backlog)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            # Linux looks once more for other users of the port, and takes TIME_WAIT for one.
+            _share(sock, True)
+            sock.listen(backlog)
+        _share(sock, True)  # not before: whoever shares, too, could have the port until this listens
+    except OSError as error:
+        host, port = sock.getsockname()[:2]
+        _fail(error, f"can't listen on {host} port {port}")
+
+
+def _bind(sock: socket.socket, host: str, port: int) -> None:
+    if sys.platform == "win32":
+        # Without it another socket can steal the port by SO_REUSEADDR, which means that on Windows.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        sock.bind((host, port))
+        return
+    # Without SO_REUSEADDR. Measured on Linux: where two sockets have it and neither listens, both get the port,
+    # and the later one can go on to listen: a reserved port would not refuse, but be somebody else's.
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or not port:
+            raise
+        # Perhaps only TIME_WAIT is in the way. SO_REUSEADDR gets past that; once withdrawn, it keeps others out.
+        _share(sock, True)
+        sock.bind((host, port))
+        _share(sock, False)
+
+
+def _share(sock: socket.socket, share: bool) -> None:
+    if sys.platform != "win32":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, share)
+
+
+def _fail(error: OSError, what: str) -> NoReturn:
+    raise type(error)(error.errno, f"{what}: {error.strerror or error}") from None
