@@ -17,6 +17,7 @@ from ._fixtures import (
     _echoserver_scope,
     _echoserver_settings,
     peers,
+    reserved_port,
     stream_harness,
     subprocess_runner,
     tcp_echo_server,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ._harness.stream import HarnessedStream, StreamHarness
     from ._peers.connection import Connection
     from ._peers.datagram import DatagramPeer
+    from ._peers.dead import DeadPeer
     from ._peers.expectations import Expectation, Rule, StreamExpectation, StreamRule
     from ._peers.mismatch import ScriptMismatch
     from ._peers.peers import Peers
@@ -58,6 +60,7 @@ __all__ = [
     "Connection",
     "Datagram",
     "DatagramPeer",
+    "DeadPeer",
     "Event",
     "Expectation",
     "HarnessedStream",
@@ -73,6 +76,7 @@ __all__ = [
     "SubprocessRunner",
     "TLSHandshakeError",
     "peers",
+    "reserved_port",
     "stream_harness",
     "subprocess_runner",
     "tcp_echo_server",
@@ -91,6 +95,7 @@ _TYPES = {
     "Connection": "_peers.connection",
     "Datagram": "_record",
     "DatagramPeer": "_peers.datagram",
+    "DeadPeer": "_peers.dead",
     "Event": "_record",
     "Expectation": "_peers.expectations",
     "HarnessedStream": "_harness.stream",

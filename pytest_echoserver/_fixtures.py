@@ -81,6 +81,21 @@ def peers(_echoserver_peers: Peers) -> Peers:
 
 
 @pytest.fixture
+def reserved_port(_echoserver_peers: Peers) -> int:
+    """A port number for a server that must be told its port, as by its command line: reserved for this test.
+
+    Nobody has it bound, so the server can bind it for TCP and UDP, on any address, with whatever options it sets;
+    so can peers. It is outside the range from which the system gives ports to those who ask for any, and locked, by
+    a file in a directory of the machine, against all other tests, workers and runs of this user with this plugin.
+
+    It can't be kept from other users, from programs that bind a fixed number without this plugin, and from
+    containers that share the network but not that directory (``/tmp``). Where the server can bind port 0 and tell
+    what it got, that is safer. For more than one: ``peers.reserve_port()``.
+    """
+    return _echoserver_peers.reserve_port()
+
+
+@pytest.fixture
 def stream_harness(_echoserver_scope: Scope) -> StreamHarness:
     """Your asyncio stream protocol on a real socketpair, with the far end in the test's hands.
 

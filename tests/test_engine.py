@@ -276,7 +276,8 @@ def test_a_forked_child_gets_an_engine_of_its_own_and_harms_ours_nothing(downstr
                 ours.close()
             assert [datagram.data for datagram in ours.received] == [b"ping"]
             scope = Scope(_echoserver_engine.get(), 5)
-            theirs = Peers(scope, peers._directory, peers._default_context, {}, host="127.0.0.1", strict=True).udp_echo()
+            given = (peers._directory, peers._default_context, {})
+            theirs = Peers(scope, *given, host="127.0.0.1", strict=True).udp_echo()
             assert ping(theirs) == b"ping"
             scope.close()
             _echoserver_engine.stop()

@@ -4,7 +4,7 @@ import socket
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from .. import _deadline
 from .._checks import whole_number
@@ -12,6 +12,7 @@ from .._directory import PrivateDirectory
 from .._scope import Scope
 from .._transports.datagram import RECEIVE_BUFFER, bound_datagram_socket
 from .._transports.listening import bound_stream_socket, bound_unix_socket, listen
+from . import dead, ports
 from .behaviours import DatagramBehaviour, StreamBehaviour, StreamEcho, check_handler, echo
 from .datagram import DatagramPeer
 from .hosts import check_host, check_port, checked_path, free_path
@@ -146,6 +147,67 @@ class Peers:
     def tls_echo(self, **options: Unpack[TCPOptions]) -> StreamPeer:
         """Make a TLS peer that sends back what comes. Options: `TCPOptions`."""
         return self._tcp_peer("tls_echo", StreamEcho, **_with_tls(options))
+
+    def refusing(
+        self,
+        transport: Literal["tcp", "udp"],
+        *,
+        host: str | None = None,
+        port: int = 0,
+        name: str | None = None,
+    ) -> dead.DeadPeer:
+        """Make an address that refuses: for what the code under test does when the server is down.
+
+        Connecting to it over TCP raises ``ConnectionRefusedError``; so does, over UDP, what a connected socket does
+        after it has sent there. The port stays reserved meanwhile: nobody else can bind it.
+
+        Args:
+            transport: ``"tcp"`` or ``"udp"``.
+            host: the loopback address to bind, by default the configured ``echoserver_host``; ``"::1"`` for IPv6.
+            port: the port to bind; 0 for any free one.
+            name: what it is called in reports; by default its kind and ordinal in the test.
+
+        Raises:
+            OSError: the address can't be bound; the text names it.
+            TypeError, ValueError: an argument isn't what is allowed.
+        """
+        return dead.make(self._scope, "refusing", transport, self._host if host is None else host, port, name)
+
+    def blackhole(
+        self,
+        transport: Literal["tcp", "udp"],
+        *,
+        host: str | None = None,
+        port: int = 0,
+        name: str | None = None,
+    ) -> dead.DeadPeer:
+        """Make an address that never answers: for the timeouts of the code under test.
+
+        Connecting to it over TCP hangs until the client gives up (on Linux after some two minutes, tcp(7)); a
+        datagram sent to it is lost. By ``close()`` it begins to refuse.
+
+        Args:
+            transport: ``"tcp"`` or ``"udp"``.
+            host: the loopback address to bind, by default the configured ``echoserver_host``; ``"::1"`` for IPv6.
+            port: the port to bind; 0 for any free one.
+            name: what it is called in reports; by default its kind and ordinal in the test.
+
+        Raises:
+            OSError: the address can't be bound; the text names it. Or the system can't do this over TCP: Windows
+                refuses a connection where others leave it unanswered.
+            TypeError, ValueError: an argument isn't what is allowed.
+        """
+        return dead.make(self._scope, "blackhole", transport, self._host if host is None else host, port, name)
+
+    def reserve_port(self) -> int:
+        """Reserve a port number until the end of the test, for a server that must be told its port.
+
+        See the fixture ``reserved_port`` for how that works, and where it can't.
+
+        Raises:
+            RuntimeError: no port can be reserved; the text says why.
+        """
+        return ports.reserve(self._scope)
 
     def _datagram_peer(
         self,

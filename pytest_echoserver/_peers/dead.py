@@ -1,0 +1,169 @@
+"""`DeadPeer`: an address where nobody answers, because the system refuses or because nothing comes back."""
+
+import selectors
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from .._record import Record
+from .._scope import Member, Scope
+from .._transports.datagram import bound_datagram_socket
+from .._transports.listening import bound_stream_socket, listen
+from .bound import BoundPeer
+from .hosts import check_host, check_port
+
+__tracebackhide__ = True
+
+FULL_WITHIN = 5.0
+"""Seconds that our own connection has to fill the backlog; on loopback it takes less than a millisecond."""
+PROBE = 0.25
+"""Seconds after which a connection over loopback that still isn't made will not be."""
+MOST_PROBES = 512
+"""More connections than the shortest backlog of any system holds."""
+
+Sockets = list[socket.socket]
+"""A peer's own socket, and then those that keep its backlog full."""
+
+
+class DeadPeer(BoundPeer):
+    """An address with nobody behind it: connecting to it, or sending there, is refused or never answered.
+
+    Get one from ``peers.refusing()`` or ``peers.blackhole()``. It is a context manager, and closed at the end of
+    the test in any case. Until then the port is its own. It records nothing: what reaches it, only the system sees.
+    """
+
+    def __init__(self, scope: Scope, name: str, transport: str, sockets: Sockets) -> None:
+        super().__init__(scope, name, transport, sockets[0])
+        self._sockets = sockets
+        scope.adopt(Member(str(self), Record(), self._shut))
+        scope.opened(self)
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._close_sockets()
+        self._scope.closed(self)
+
+    async def _shut(self) -> None:
+        self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        # The peer's own first: that resets our connections in its backlog, and leaves none in TIME_WAIT.
+        for sock in self._sockets:
+            sock.close()
+
+
+def make(scope: Scope, kind: str, transport: object, host: object, port: object, name: object) -> DeadPeer:
+    """Make a peer of the kind ``"refusing"`` or ``"blackhole"``.
+
+    Raises:
+        OSError: the address can't be bound; the text names it.
+        TypeError, ValueError: an argument isn't what is allowed.
+    """
+    transport = _check_transport(transport)
+    address, family = check_host(host)
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {name!r}")
+    sockets = _OPEN[kind, transport](family, address, check_port(port))
+    return DeadPeer(scope, name or scope.name_for(f"{kind}_{transport}"), transport, sockets)
+
+
+def _check_transport(transport: object) -> str:
+    if not isinstance(transport, str):
+        raise TypeError(f"transport must be 'tcp' or 'udp', not {transport!r}")
+    if transport not in ("tcp", "udp"):
+        raise ValueError(f"transport must be 'tcp' or 'udp', not {transport!r}")
+    return transport
+
+
+def _refusing_tcp(family: socket.AddressFamily, host: str, port: int) -> Sockets:
+    return [bound_stream_socket(family, host, port)]  # who connects to what doesn't listen gets RST
+
+
+def _refusing_udp(family: socket.AddressFamily, host: str, port: int) -> Sockets:
+    with ExitStack() as opened:
+        sock = opened.enter_context(bound_datagram_socket(family, host, port))
+        # A connected socket takes datagrams from its peer alone (connect(2)), and this one is its own. All others
+        # get ICMP "port unreachable", as if nothing were bound here (RFC 1122, 4.1.3.1).
+        sock.connect(sock.getsockname())
+        opened.pop_all()
+    return [sock]
+
+
+def _blackhole_udp(family: socket.AddressFamily, host: str, port: int) -> Sockets:
+    return [bound_datagram_socket(family, host, port)]  # never read: when its buffer is full, the kernel drops
+
+
+def _blackhole_tcp(family: socket.AddressFamily, host: str, port: int) -> Sockets:
+    with ExitStack() as opened:
+        sock = opened.enter_context(bound_stream_socket(family, host, port))
+        if sys.platform == "win32":
+            raise OSError("there is no TCP blackhole on Windows: where the backlog is full, it refuses")
+        listen(sock, 0)
+        own = _fill_the_one_place(sock) if sys.platform == "linux" else _fill_all_places(sock)
+        opened.pop_all()
+    return [sock, *own]
+
+
+def _fill_the_one_place(listener: socket.socket) -> Sockets:
+    """Fill the backlog of ``listen(0)`` on Linux.
+
+    There a listener drops every SYN while more connections wait to be accepted than its backlog says (listen(2);
+    sk_acceptq_is_full in include/net/sock.h): more than none. So it is full exactly when it is readable. It is all
+    the same whose connection made it so.
+    """
+    own = _connecting(listener)
+    if not _ready(listener, selectors.EVENT_READ, FULL_WITHIN):
+        own.close()
+        raise TimeoutError(f"no connection reached {_place(listener)} within {FULL_WITHIN:g} s; is it firewalled?")
+    return [own]
+
+
+def _fill_all_places(listener: socket.socket) -> Sockets:
+    """Fill a backlog of unknown length: connect until a connection isn't made any more.
+
+    Raises:
+        OSError: this system refuses when the backlog is full, or takes more than any backlog should.
+    """
+    with ExitStack() as opened:
+        own: Sockets = []
+        for _ in range(MOST_PROBES):
+            own.append(opened.enter_context(_connecting(listener)))
+            if not _ready(own[-1], selectors.EVENT_WRITE, PROBE):
+                opened.pop_all()
+                return own
+            if own[-1].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                break
+        raise OSError(f"this system can't make a TCP blackhole at {_place(listener)}: it refuses or takes them all")
+
+
+def _connecting(listener: socket.socket) -> socket.socket:
+    sock = socket.socket(listener.family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.connect_ex(listener.getsockname())
+    return sock
+
+
+def _ready(sock: socket.socket, event: int, within: float) -> bool:
+    """Whether ``sock`` becomes readable or writable within so many seconds."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, event)
+        deadline = time.monotonic() + within
+        while (left := deadline - time.monotonic()) > 0:
+            if selector.select(left):
+                return True
+    return False
+
+
+def _place(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"{host} port {port}"
+
+
+_OPEN: dict[tuple[str, str], Callable[[socket.AddressFamily, str, int], Sockets]] = {
+    ("refusing", "tcp"): _refusing_tcp,
+    ("refusing", "udp"): _refusing_udp,
+    ("blackhole", "tcp"): _blackhole_tcp,
+    ("blackhole", "udp"): _blackhole_udp,
+}
