@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._fixtures import (
+    _echoserver_directory,
     _echoserver_engine,
     _echoserver_peers,
     _echoserver_scope,

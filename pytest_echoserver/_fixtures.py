@@ -10,6 +10,7 @@ import pytest
 from . import _deadline, _settings
 
 if TYPE_CHECKING:
+    from ._directory import PrivateDirectory
     from ._engine import EngineHost
     from ._harness.stream import StreamHarness
     from ._peers.datagram import DatagramPeer
@@ -92,3 +93,12 @@ def _echoserver_engine(pytestconfig: pytest.Config) -> Iterator[EngineHost]:
     host = EngineHost(pytestconfig.stash[SETTINGS].loop)
     yield host
     host.stop()
+
+
+@pytest.fixture(scope="session")
+def _echoserver_directory() -> Iterator[PrivateDirectory]:
+    from ._directory import PrivateDirectory
+
+    directory = PrivateDirectory()
+    yield directory
+    directory.close()
