@@ -10,6 +10,8 @@ import pytest
 from . import _deadline, _settings
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from ._directory import PrivateDirectory
     from ._engine import EngineHost
     from ._harness.stream import StreamHarness
@@ -117,6 +119,26 @@ def subprocess_runner(_echoserver_scope: Scope) -> SubprocessRunner:
     return SubprocessRunner(_echoserver_scope)
 
 
+@pytest.fixture(scope="session")
+def echoserver_listen_host() -> str | None:
+    """To be overridden in a conftest: the IP address that peers are bound to, such as ``"::1"``.
+
+    A peer's ``host=`` and the marker's come before it, and it comes before ``--echoserver-host`` and the ini file.
+    ``None``, as here, leaves it to them. Keep its scope, ``session``.
+    """
+    return None
+
+
+@pytest.fixture(scope="session")
+def echoserver_ssl_context() -> SSLContext | None:
+    """To be overridden in a conftest: the server-side ``ssl.SSLContext`` of peers that speak TLS.
+
+    A peer's ``tls=`` comes before it. ``None``, as here, means one with a certificate by ``tls_authority``, such as
+    ``tls_authority.server_context()`` gives. Keep its scope, ``session``.
+    """
+    return None
+
+
 @pytest.fixture
 def _echoserver_peers(
     _echoserver_scope: Scope, _echoserver_settings: _settings.Settings, _echoserver_directory: PrivateDirectory
@@ -132,8 +154,10 @@ def _not_yet() -> Any:
 
 
 @pytest.fixture
-def _echoserver_settings(request: pytest.FixtureRequest) -> Iterator[_settings.Settings]:
-    settings = _settings.of_test(request.config.stash[SETTINGS], request.node)
+def _echoserver_settings(
+    request: pytest.FixtureRequest, echoserver_listen_host: str | None
+) -> Iterator[_settings.Settings]:
+    settings = _settings.of_test(request.config.stash[SETTINGS], request.node, echoserver_listen_host)
     before, _deadline.default = _deadline.default, settings.timeout
     yield settings
     _deadline.default = before

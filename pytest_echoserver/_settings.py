@@ -1,4 +1,4 @@
-"""The settings: marker over command line over ini over default, read in this one place."""
+"""The settings: marker over fixture over command line over ini over default, read in this one place."""
 
 import importlib.util
 from collections.abc import Callable
@@ -20,6 +20,7 @@ class Settings:
     timeout: float = 5.0
     host: str = "127.0.0.1"
     loop: str = "asyncio"
+    strict: bool = True
 
 
 _HELP = {
@@ -28,10 +29,10 @@ _HELP = {
     "loop": f"Event loop of the engine: {' or '.join(LOOP_NAMES)} (default: {Settings().loop}).",
 }
 MARKER_LINE = (
-    f"{MARKER}(*, host=..., timeout=...): settings of pytest-echoserver for this test; "
+    f"{MARKER}(*, host=..., timeout=..., strict=...): settings of pytest-echoserver for this test; "
     "they come before command line and ini."
 )
-_MARKER_KEYWORDS = ("host", "timeout")
+_MARKER_KEYWORDS = ("host", "timeout", "strict")
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -62,18 +63,26 @@ def of_run(config: pytest.Config) -> Settings:
         raise pytest.UsageError(str(error)) from None
 
 
-def of_test(run: Settings, node: pytest.Item) -> Settings:
-    """The settings of a test: those of the run, under those of its markers, the nearest first.
+def of_test(run: Settings, node: pytest.Item, listen_host: object = None) -> Settings:
+    """The settings of a test: those of its markers, the nearest first, over the fixtures', over those of the run.
+
+    Args:
+        run: the settings of command line, ini and default.
+        node: the test.
+        listen_host: what the fixture ``echoserver_listen_host`` gives.
 
     Raises:
-        TypeError, ValueError: a marker says what isn't allowed.
+        TypeError, ValueError: a marker or a fixture says what isn't allowed.
     """
+    if listen_host is not None:
+        run = _with(run, {"host": listen_host}, "echoserver_listen_")
     given: dict[str, Any] = {}
     for marker in node.iter_markers(MARKER):
         unknown = sorted(set(marker.kwargs) - set(_MARKER_KEYWORDS))
         if marker.args or unknown:
             what = repr(marker.args[0]) if marker.args else unknown[0]
-            raise TypeError(f"the marker {MARKER} takes {' and '.join(_MARKER_KEYWORDS)} by keyword, not {what}")
+            allowed = f"{', '.join(_MARKER_KEYWORDS[:-1])} and {_MARKER_KEYWORDS[-1]}"
+            raise TypeError(f"the marker {MARKER} takes {allowed} by keyword, not {what}")
         given = {**marker.kwargs, **given}
     return _with(run, given, "")
 
@@ -105,4 +114,15 @@ def _loop(value: Any, name: str) -> str:
     return str(value)
 
 
-_CHECKS: dict[str, Callable[[Any, str], object]] = {"timeout": _deadline.seconds, "host": _host, "loop": _loop}
+def _flag(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+_CHECKS: dict[str, Callable[[Any, str], object]] = {
+    "timeout": _deadline.seconds,
+    "host": _host,
+    "loop": _loop,
+    "strict": _flag,
+}

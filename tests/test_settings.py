@@ -1,4 +1,6 @@
-"""Settings: marker over command line over ini over default."""
+"""Settings: marker over fixture over command line over ini over default."""
+
+import ssl
 
 import pytest
 
@@ -92,8 +94,9 @@ def test_uvloop_that_is_not_installed_is_a_usage_error(
         ("timeout=-1", "ValueError: timeout must be a finite number of seconds, 0 or more, not -1"),
         ("timeout='1'", "TypeError: timeout must be a number of seconds, not '1'"),
         ("host=3", "TypeError: host must be a string like '127.0.0.1' or '::1', not 3"),
-        ("port=3", "TypeError: the marker echoserver takes host and timeout by keyword, not port"),
-        ("3", "TypeError: the marker echoserver takes host and timeout by keyword, not 3"),
+        ("strict=1", "TypeError: strict must be True or False, not 1"),
+        ("port=3", "TypeError: the marker echoserver takes host, timeout and strict by keyword, not port"),
+        ("3", "TypeError: the marker echoserver takes host, timeout and strict by keyword, not 3"),
         ("host='192.0.2.1'", "ValueError: host '192.0.2.1' isn't a loopback address*allow_remote=True*"),
     ],
 )
@@ -129,7 +132,89 @@ def test_help_and_markers_tell_of_them(downstream: Downstream) -> None:
             "*--echoserver-loop*",
         ]
     )
-    downstream.run("", "--markers").stdout.fnmatch_lines(["@pytest.mark.echoserver(*, host=..., timeout=...):*"])
-    downstream.run("", "--fixtures").stdout.fnmatch_lines(
-        ["*udp_echo_server*", "*A UDP server that sends every datagram back*"]
+    downstream.run("", "--markers").stdout.fnmatch_lines(
+        ["@pytest.mark.echoserver(*, host=..., timeout=..., strict=...):*"]
     )
+    downstream.run("", "--fixtures").stdout.fnmatch_lines(
+        [
+            "*udp_echo_server*",
+            "*A UDP server that sends every datagram back*",
+            "echoserver_listen_host [[]session scope[]]*",
+            "*To be overridden in a conftest: the IP address that peers are bound to*",
+            "echoserver_ssl_context [[]session scope[]]*",
+            "*To be overridden in a conftest: the server-side*",
+        ]
+    )
+
+
+LISTEN_HOST = """
+    import pytest
+
+    @pytest.fixture(scope="session")
+    def echoserver_listen_host():
+        return {host!r}
+"""
+
+
+def test_the_conftests_host_comes_before_the_command_line_and_below_the_marker(downstream: Downstream) -> None:
+    downstream.pytester.makeini("[pytest]\nechoserver_host = 127.0.0.2")
+    downstream.pytester.makeconftest(LISTEN_HOST.format(host="127.0.0.4"))
+    result = downstream.run(SHOW, "-s", "-q", "--echoserver-host=127.0.0.3")
+    assert [line.rpartition(" ")[2] for line in shown(result)] == [
+        "127.0.0.4",
+        "127.0.0.4",
+        "::1",
+        "127.0.0.4",
+        "127.0.0.9",
+    ]
+
+
+def test_a_conftest_that_gives_no_host_leaves_it_to_the_command_line(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(LISTEN_HOST.format(host=None))
+    result = downstream.run(SHOW, "-s", "-q", "--echoserver-host=127.0.0.3")
+    assert shown(result)[0] == "timeout 5.0 host 127.0.0.3"
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        (3, "TypeError: echoserver_listen_host must be a string like '127.0.0.1' or '::1', not 3"),
+        ("", "ValueError: host must be an IP address like '127.0.0.1' or '::1', not ''"),
+        ("192.0.2.1", "ValueError: host '192.0.2.1' isn't a loopback address*allow_remote=True*"),
+    ],
+)
+def test_a_conftest_with_a_bad_host_is_an_error(downstream: Downstream, host: object, says: str) -> None:
+    downstream.pytester.makeconftest(LISTEN_HOST.format(host=host))
+    result = downstream.run("def test_it(udp_echo_server): pass")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"E*{says}"])
+
+
+def test_only_the_marker_makes_a_test_lenient(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import pytest
+
+        def test_plain(_echoserver_settings):
+            assert _echoserver_settings.strict is True
+
+        @pytest.mark.echoserver(strict=False)
+        class TestMarked:
+            def test_by_class(self, _echoserver_settings):
+                assert _echoserver_settings.strict is False
+
+            @pytest.mark.echoserver(strict=True)
+            def test_the_nearest_wins(self, _echoserver_settings):
+                assert _echoserver_settings.strict is True
+        """
+    )
+    result.assert_outcomes(passed=3)
+    result = downstream.run("", "--echoserver-strict=0")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_the_fixtures_to_override_give_nothing(
+    echoserver_listen_host: str | None, echoserver_ssl_context: ssl.SSLContext | None
+) -> None:
+    assert echoserver_listen_host is None
+    assert echoserver_ssl_context is None
