@@ -11,19 +11,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._fixtures import (
+    _echoserver_authority,
     _echoserver_directory,
     _echoserver_engine,
+    _echoserver_peer_maker,
     _echoserver_peers,
     _echoserver_scope,
+    _echoserver_session_scope,
     _echoserver_settings,
     echoserver_listen_host,
     echoserver_ssl_context,
     peers,
     reserved_port,
+    session_peers,
     stream_harness,
     subprocess_runner,
     tcp_echo_server,
     tcp_peer,
+    tls_authority,
     tls_echo_server,
     tls_peer,
     udp_echo_server,
@@ -49,7 +54,7 @@ if TYPE_CHECKING:
     from ._peers.mismatch import ScriptMismatch
     from ._peers.peers import Peers
     from ._peers.stream import StreamPeer
-    from ._peers.tls import TLSHandshakeError
+    from ._peers.tls import Certificate, TLSAuthority, TLSHandshakeError
     from ._process.process import Process
     from ._process.runner import SubprocessRunner
     from ._record import Datagram, Event, SentDatagram
@@ -59,6 +64,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CaptureFuture",
     "CaptureTimeout",
+    "Certificate",
     "Connection",
     "Datagram",
     "DatagramPeer",
@@ -76,15 +82,18 @@ __all__ = [
     "StreamPeer",
     "StreamRule",
     "SubprocessRunner",
+    "TLSAuthority",
     "TLSHandshakeError",
     "echoserver_listen_host",
     "echoserver_ssl_context",
     "peers",
     "reserved_port",
+    "session_peers",
     "stream_harness",
     "subprocess_runner",
     "tcp_echo_server",
     "tcp_peer",
+    "tls_authority",
     "tls_echo_server",
     "tls_peer",
     "udp_echo_server",
@@ -96,6 +105,7 @@ __all__ = [
 _TYPES = {
     "CaptureFuture": "_futures",
     "CaptureTimeout": "_futures",
+    "Certificate": "_peers.tls",
     "Connection": "_peers.connection",
     "Datagram": "_record",
     "DatagramPeer": "_peers.datagram",
@@ -113,6 +123,7 @@ _TYPES = {
     "StreamPeer": "_peers.stream",
     "StreamRule": "_peers.expectations",
     "SubprocessRunner": "_process.runner",
+    "TLSAuthority": "_peers.tls",
     "TLSHandshakeError": "_peers.tls",
 }
 

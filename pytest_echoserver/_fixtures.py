@@ -10,6 +10,7 @@ import pytest
 from . import _deadline, _settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from ssl import SSLContext
 
     from ._directory import PrivateDirectory
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
     from ._peers.datagram import DatagramPeer
     from ._peers.peers import Peers
     from ._peers.stream import StreamPeer
+    from ._peers.tls import TLSAuthority
     from ._process.runner import SubprocessRunner
     from ._scope import Scope
 
+    PeerMaker = Callable[[pytest.FixtureRequest, Scope, _settings.Settings], Peers]
+
 SETTINGS = pytest.StashKey[_settings.Settings]()
 SCOPE = pytest.StashKey["Scope"]()
+SESSION_SCOPE = pytest.StashKey["Scope"]()
 
 
 @pytest.fixture
@@ -97,6 +102,22 @@ def reserved_port(_echoserver_peers: Peers) -> int:
     return _echoserver_peers.reserve_port()
 
 
+@pytest.fixture(scope="session")
+def session_peers(
+    request: pytest.FixtureRequest,
+    _echoserver_session_scope: Scope,
+    _echoserver_peer_maker: PeerMaker,
+    echoserver_listen_host: str | None,
+) -> Peers:
+    """Makes peers like ``peers``, which live as long as the session: for wider-scoped fixtures of your own.
+
+    Close each with the fixture that made it: ``with session_peers.tcp_echo() as server: yield server``. What goes
+    wrong with one fails the test that runs; a script that isn't met fails its closing.
+    """
+    settings = _settings.of_session(request.config.stash[SETTINGS], echoserver_listen_host)
+    return _echoserver_peer_maker(request, _echoserver_session_scope, settings)
+
+
 @pytest.fixture
 def stream_harness(_echoserver_scope: Scope) -> StreamHarness:
     """Your asyncio stream protocol on a real socketpair, with the far end in the test's hands.
@@ -117,6 +138,16 @@ def subprocess_runner(_echoserver_scope: Scope) -> SubprocessRunner:
     from ._process.runner import SubprocessRunner
 
     return SubprocessRunner(_echoserver_scope)
+
+
+@pytest.fixture(scope="session")
+def tls_authority(_echoserver_authority: TLSAuthority) -> TLSAuthority:
+    """A throw-away certificate authority, for TLS that is verified; needs ``pip install pytest-echoserver[tls]``.
+
+    A server under test takes ``tls_authority.server_context()`` or the files of ``.server_certificate()``; a client
+    takes ``.client_context()`` or trusts ``.ca_file``.
+    """
+    return _echoserver_authority
 
 
 @pytest.fixture(scope="session")
@@ -141,16 +172,31 @@ def echoserver_ssl_context() -> SSLContext | None:
 
 @pytest.fixture
 def _echoserver_peers(
-    _echoserver_scope: Scope, _echoserver_settings: _settings.Settings, _echoserver_directory: PrivateDirectory
+    request: pytest.FixtureRequest,
+    _echoserver_scope: Scope,
+    _echoserver_settings: _settings.Settings,
+    _echoserver_peer_maker: PeerMaker,
 ) -> Peers:
-    from ._peers.peers import Peers
-
-    settings = _echoserver_settings
-    return Peers(_echoserver_scope, _echoserver_directory, _not_yet, {}, host=settings.host, strict=True)
+    return _echoserver_peer_maker(request, _echoserver_scope, _echoserver_settings)
 
 
-def _not_yet() -> Any:
-    raise NotImplementedError
+@pytest.fixture(scope="session")
+def _echoserver_peer_maker(
+    pytestconfig: pytest.Config, _echoserver_directory: PrivateDirectory, _echoserver_authority: TLSAuthority
+) -> PeerMaker:
+    """Makes the ``Peers`` of any scope: all that is the same in the whole session, put together once."""
+    from ._peers.peers import Peers, merged_types
+
+    types = merged_types(pytestconfig.hook.pytest_echoserver_peer_types())
+
+    def make(request: pytest.FixtureRequest, scope: Scope, settings: _settings.Settings) -> Peers:
+        def context() -> SSLContext:
+            # Asked for when it is needed: somebody's own may take a while to make.
+            return request.getfixturevalue("echoserver_ssl_context") or _echoserver_authority.server_context()
+
+        return Peers(scope, _echoserver_directory, context, types, host=settings.host, strict=settings.strict)
+
+    return make
 
 
 @pytest.fixture
@@ -169,9 +215,21 @@ def _echoserver_scope(
 ) -> Iterator[Scope]:
     from ._scope import Scope
 
-    scope = Scope(_echoserver_engine.get(), _echoserver_settings.timeout)
+    scope = Scope(_echoserver_engine.get(), _echoserver_settings.timeout, _Hooks(request.config))
     request.node.stash[SCOPE] = scope
     yield scope
+    scope.close()
+
+
+@pytest.fixture(scope="session")
+def _echoserver_session_scope(pytestconfig: pytest.Config, _echoserver_engine: EngineHost) -> Iterator[Scope]:
+    from ._scope import Scope
+
+    timeout = pytestconfig.stash[SETTINGS].timeout
+    scope = Scope(_echoserver_engine.get(), timeout, _Hooks(pytestconfig), wide=True)
+    pytestconfig.stash[SESSION_SCOPE] = scope
+    yield scope
+    del pytestconfig.stash[SESSION_SCOPE]
     scope.close()
 
 
@@ -192,3 +250,23 @@ def _echoserver_directory() -> Iterator[PrivateDirectory]:
     directory = PrivateDirectory()
     yield directory
     directory.close()
+
+
+@pytest.fixture(scope="session")
+def _echoserver_authority(_echoserver_directory: PrivateDirectory) -> TLSAuthority:
+    from ._peers.tls import TLSAuthority
+
+    return TLSAuthority(_echoserver_directory)
+
+
+class _Hooks:
+    """Passes what happens to peers on to pytest's hooks."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._hook = config.hook
+
+    def opened(self, peer: Any) -> None:
+        self._hook.pytest_echoserver_peer_opened(peer=peer)
+
+    def closed(self, peer: Any) -> None:
+        self._hook.pytest_echoserver_peer_closed(peer=peer)

@@ -1,12 +1,18 @@
 """pytest's side: options, the marker, the judgement of a test, the evidence in its report."""
 
 from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 
 from . import _deadline, _settings, hookspecs
-from ._fixtures import SCOPE, SETTINGS
+from ._fixtures import SCOPE, SESSION_SCOPE, SETTINGS
 from ._tracebacks import behind_our_frames
+
+if TYPE_CHECKING:
+    from ._scope import Scope
+
+ERRORS = pytest.StashKey[Sequence[Exception]]()
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -50,22 +56,29 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add to a failed test's report what its peers saw."""
     report = yield
-    scope = item.stash.get(SCOPE, None)
-    if scope is None:
-        return report
     if report.failed:
-        from ._evidence import text
-
         raised = call.excinfo.value if call.excinfo else None
-        report.sections += text.sections(scope.traffic(), _beside(raised, scope.errors))
+        for scope in _scopes_of(item):
+            from ._evidence import text
+
+            report.sections += text.sections(scope.traffic(), _beside(raised, item.stash.get(ERRORS, [])))
     if call.when == "teardown":
-        del item.stash[SCOPE]
+        item.stash[ERRORS] = []
+        if SCOPE in item.stash:
+            del item.stash[SCOPE]
     return report
 
 
+def _scopes_of(item: pytest.Item) -> "list[Scope]":
+    """What a test has peers in: its own scope, and the session's."""
+    found = (item.stash.get(SCOPE, None), item.config.stash.get(SESSION_SCOPE, None))
+    return [scope for scope in found if scope is not None]
+
+
 def _errors_of_peers(item: pytest.Item) -> Sequence[Exception]:
-    scope = item.stash.get(SCOPE, None)
-    return scope.judge() if scope is not None else []
+    errors = [error for scope in _scopes_of(item) for error in scope.judge()]
+    item.stash[ERRORS] = errors
+    return errors
 
 
 def _beside(raised: BaseException | None, errors: Sequence[Exception]) -> list[Exception]:

@@ -63,19 +63,26 @@ def of_run(config: pytest.Config) -> Settings:
         raise pytest.UsageError(str(error)) from None
 
 
-def of_test(run: Settings, node: pytest.Item, listen_host: object = None) -> Settings:
-    """The settings of a test: those of its markers, the nearest first, over the fixtures', over those of the run.
+def of_session(run: Settings, listen_host: object) -> Settings:
+    """The settings of what lives longer than a test: those of the fixtures over those of the run.
 
     Args:
         run: the settings of command line, ini and default.
-        node: the test.
         listen_host: what the fixture ``echoserver_listen_host`` gives.
+
+    Raises:
+        TypeError, ValueError: the fixture gives what isn't allowed.
+    """
+    return run if listen_host is None else _with(run, {"host": listen_host}, "echoserver_listen_")
+
+
+def of_test(run: Settings, node: pytest.Item, listen_host: object = None) -> Settings:
+    """The settings of a test: those of its markers, the nearest first, over those of the session.
 
     Raises:
         TypeError, ValueError: a marker or a fixture says what isn't allowed.
     """
-    if listen_host is not None:
-        run = _with(run, {"host": listen_host}, "echoserver_listen_")
+    run = of_session(run, listen_host)
     given: dict[str, Any] = {}
     for marker in node.iter_markers(MARKER):
         unknown = sorted(set(marker.kwargs) - set(_MARKER_KEYWORDS))

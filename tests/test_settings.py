@@ -139,6 +139,10 @@ def test_help_and_markers_tell_of_them(downstream: Downstream) -> None:
         [
             "*udp_echo_server*",
             "*A UDP server that sends every datagram back*",
+        ]
+    )
+    downstream.run("", "--fixtures").stdout.fnmatch_lines(
+        [
             "echoserver_listen_host [[]session scope[]]*",
             "*To be overridden in a conftest: the IP address that peers are bound to*",
             "echoserver_ssl_context [[]session scope[]]*",

@@ -67,10 +67,8 @@ class Connection:
 
     @property
     def ended(self) -> CaptureFuture[str]:
-        """How the other side ended it: ``"eof"`` or ``"reset"``."""
-        outcomes = self._end.ends
-        future: CaptureFuture[str] = self._future("the end of the connection")
-        return self._end.end_cursor.ask(future, lambda at: (outcomes[0], at) if outcomes else None)
+        """How the other side ended it, ``"eof"`` or ``"reset"``; `ConnectionAbortedError` if we did first."""
+        return self._end.when_ended(self._future("the end of the connection"))
 
     def read(self, n: int = -1) -> CaptureFuture[bytes]:
         """What has come, at most ``n`` bytes, as soon as there is any; ``b""`` at EOF.

@@ -110,7 +110,7 @@ class Framing:
         return start + length if start + length <= len(buffer) else None
 
 
-def check_framing(value: object) -> Framing | None:
+def check_framing(value: Any) -> Framing | None:
     """Give the framing that ``value`` means.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import socket
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
@@ -303,6 +303,27 @@ class Peers:
         if tls is False:
             return None
         return self._default_context() if tls is True else checked_context(tls)
+
+
+def merged_types(given: "Sequence[Mapping[str, Callable[..., Any]]]") -> dict[str, Callable[..., Any]]:
+    """Put together what ``pytest_echoserver_peer_types`` gave.
+
+    Raises:
+        TypeError, ValueError: a name or a factory is none, or a name is taken.
+    """
+    types: dict[str, Callable[..., Any]] = {}
+    for mapping in given:
+        for name, factory in mapping.items():
+            if not str(name).isidentifier():
+                raise ValueError(f"a kind of peers must have a name that can be written after peers., not {name!r}")
+            if name in types or hasattr(Peers, name):
+                raise ValueError(
+                    f"there are peers.{name} already: pytest_echoserver_peer_types must name it otherwise"
+                )
+            if not callable(factory):
+                raise TypeError(f"what makes peers.{name} must be callable, not {factory!r}")
+            types[name] = factory
+    return types
 
 
 def _with_tls(options: TCPOptions) -> TCPOptions:

@@ -264,9 +264,7 @@ class StreamPeer(BoundPeer):
             self._excused.remove(excused)
             fulfil(excused, error)
             return
-        failure = handshake_error(connection.peername, str(self), error)
-        failure.__cause__ = error
-        self._fail(connection, failure)
+        self._fail(connection, handshake_error(connection.peername or None, error))
 
     def _connected(self, connection: "PeerConnection") -> None:
         if self._tls is not None:

@@ -58,6 +58,7 @@ class StreamEnd(asyncio.Protocol):
         self._record = record
         self._prefix = prefix
         self._eof_sent = False
+        self._closed_by_us = False
         self._stalled = False
         self._transport: asyncio.Transport | None = None
         self._queue: WriteQueue | None = None
@@ -91,18 +92,32 @@ class StreamEnd(asyncio.Protocol):
             self._queue.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.note("connection_lost", exc)
         reset = isinstance(exc, ConnectionError)
-        if exc is not None:
+        if not self._closed_by_us:
+            if not (reset or self.ends):  # uvloop, over TLS, tells of EOF by this alone
+                self.note("eof_received")
             self._ended("reset" if reset else "eof")
+        self.note("connection_lost", exc)
         self.inbound.end(exc if reset else None)
         self.outbound.end()
         if self._queue is not None:
             self._queue.fail(exc or BrokenPipeError("the connection was closed before this was sent"))
-        self.end_cursor.fail(ConnectionAbortedError("the connection was closed on this side"))
         self.lost.set()
+        self.end_cursor.serve()
         if self.listener is not None:
             self.listener.connection_lost()
+
+    def when_ended(self, future: CaptureFuture[str]) -> CaptureFuture[str]:
+        """Give ``future`` how the other side ended it; an error if this side did."""
+
+        def take(at: int) -> tuple[str, int] | None:
+            if self.ends:
+                return self.ends[0], at
+            if self.lost.is_set():
+                raise ConnectionAbortedError("the connection was closed on this side")
+            return None
+
+        return self.end_cursor.ask(future, take)
 
     def send(self, data: bytes, future: CaptureFuture[None] | None = None) -> None:
         """Send ``data`` after all that was asked for before; the future is done when the kernel has it."""
@@ -144,12 +159,12 @@ class StreamEnd(asyncio.Protocol):
     def fail(self, error: BaseException) -> None:
         """Reset the connection, for ``error``: who waits for something to be read gets it."""
         self.inbound.will_end_with(error)
-        self.outbox.cancel()
         self._linger_not()
         self.abort()
 
     def abort(self) -> None:
         """Close it now, dropping what wasn't sent."""
+        self._closed_by_us = True
         self.outbox.cancel()
         if self._transport is None:
             self.lost.set()
@@ -158,6 +173,7 @@ class StreamEnd(asyncio.Protocol):
 
     def hang_up(self) -> None:
         """Close it now: cleanly, unless something waits to be sent."""
+        self._closed_by_us = True
         transport = self._transport
         at_rest = self.outbox.idle and transport is not None and not transport.get_write_buffer_size()
         if transport is None or transport.is_closing() or not at_rest:
@@ -202,6 +218,7 @@ class StreamEnd(asyncio.Protocol):
         if not transport.is_closing():
             with suppress(OSError):  # lost, or its reader is slow: close() then goes on in the background
                 await self._emptied()
+        self._closed_by_us = self._closed_by_us or not transport.is_closing()
         if transport.is_closing() or transport.get_write_buffer_size():
             transport.close()
         elif self.tls:
@@ -247,6 +264,7 @@ class StreamEnd(asyncio.Protocol):
                 await self._emptied()
         if self.sock is not None and self.sock.fileno() >= 0:
             await until_arrived(self.sock, PATIENCE)
+        self._closed_by_us = True
         self.note("reset_sent")
         self._linger_not()
         transport.abort()

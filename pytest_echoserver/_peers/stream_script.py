@@ -196,7 +196,7 @@ class Talk:
     def unread(self) -> bytes:
         return bytes(self._end.inbound.buffer[self.start :])
 
-    def data_received(self, _: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # noqa: ARG002  it reads from the buffer
         self._look()
 
     def eof_received(self) -> None:

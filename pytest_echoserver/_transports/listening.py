@@ -66,7 +66,9 @@ def listen(sock: socket.socket, backlog: int) -> None:
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             _share(sock, True)  # not before: whoever shares, too, could have the port until this listens
     except OSError as error:
-        _fail(error, f"can't listen on {sock.getsockname()}")
+        address = sock.getsockname()
+        where = address if isinstance(address, str) else f"{address[0]} port {address[1]}"
+        _fail(error, f"can't listen on {where}")
 
 
 def _bind(sock: socket.socket, host: str, port: int) -> None:

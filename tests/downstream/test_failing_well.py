@@ -246,7 +246,8 @@ def test_a_test_that_is_run_again_starts_afresh(downstream: Downstream) -> None:
 
 
 def test_nothing_of_a_test_is_kept_after_it(downstream: Downstream) -> None:
-    result = downstream.run(
+    # Apart: in this process pytester records the calls of hooks, and keeps what they got.
+    result = downstream.run_apart(
         """
         import asyncio, gc, weakref
 
