@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._fixtures import (
+    _echoserver_authority,
     _echoserver_directory,
     _echoserver_engine,
     _echoserver_peers,
@@ -21,6 +22,7 @@ from ._fixtures import (
     peers,
     stream_harness,
     subprocess_runner,
+    tls_authority,
     udp_echo_server,
 )
 from ._plugin import (
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from ._peers.connection import Connection
     from ._peers.datagram import DatagramPeer
     from ._peers.peers import Peers
+    from ._peers.tls import Certificate, TLSAuthority, TLSHandshakeError
     from ._process.process import Process
     from ._process.runner import SubprocessRunner
     from ._record import Datagram, Event, SentDatagram
@@ -45,6 +48,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CaptureFuture",
     "CaptureTimeout",
+    "Certificate",
     "Connection",
     "Datagram",
     "DatagramPeer",
@@ -55,17 +59,21 @@ __all__ = [
     "SentDatagram",
     "StreamHarness",
     "SubprocessRunner",
+    "TLSAuthority",
+    "TLSHandshakeError",
     "echoserver_listen_host",
     "echoserver_ssl_context",
     "peers",
     "stream_harness",
     "subprocess_runner",
+    "tls_authority",
     "udp_echo_server",
 ]
 
 _TYPES = {
     "CaptureFuture": "_futures",
     "CaptureTimeout": "_futures",
+    "Certificate": "_peers.tls",
     "Connection": "_peers.connection",
     "Datagram": "_record",
     "DatagramPeer": "_peers.datagram",
@@ -76,6 +84,8 @@ _TYPES = {
     "SentDatagram": "_record",
     "StreamHarness": "_harness.stream",
     "SubprocessRunner": "_process.runner",
+    "TLSAuthority": "_peers.tls",
+    "TLSHandshakeError": "_peers.tls",
 }
 
 

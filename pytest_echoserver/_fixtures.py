@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._harness.stream import StreamHarness
     from ._peers.datagram import DatagramPeer
     from ._peers.peers import Peers
+    from ._peers.tls import TLSAuthority
     from ._process.runner import SubprocessRunner
     from ._scope import Scope
 
@@ -59,6 +60,16 @@ def subprocess_runner(_echoserver_scope: Scope) -> SubprocessRunner:
     from ._process.runner import SubprocessRunner
 
     return SubprocessRunner(_echoserver_scope)
+
+
+@pytest.fixture(scope="session")
+def tls_authority(_echoserver_authority: TLSAuthority) -> TLSAuthority:
+    """A throw-away certificate authority, for TLS that is verified; needs ``pip install pytest-echoserver[tls]``.
+
+    A server under test takes ``tls_authority.server_context()`` or the files of ``.server_certificate()``; a client
+    takes ``.client_context()`` or trusts ``.ca_file``.
+    """
+    return _echoserver_authority
 
 
 @pytest.fixture(scope="session")
@@ -126,3 +137,10 @@ def _echoserver_directory() -> Iterator[PrivateDirectory]:
     directory = PrivateDirectory()
     yield directory
     directory.close()
+
+
+@pytest.fixture(scope="session")
+def _echoserver_authority(_echoserver_directory: PrivateDirectory) -> TLSAuthority:
+    from ._peers.tls import TLSAuthority
+
+    return TLSAuthority(_echoserver_directory)
