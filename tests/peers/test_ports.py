@@ -101,7 +101,7 @@ def test_it_is_none_that_the_system_gives_to_who_asks_for_any(peers: Peers) -> N
 
 
 def test_no_number_is_given_twice_in_a_test_or_soon_after(peers: Peers, downstream: Downstream) -> None:
-    given = [reserve(scope) for _ in range(200)]
+    given = [peers.reserve_port() for _ in range(200)]
     result = downstream.run(
         """
         given = set()
@@ -246,7 +246,7 @@ def test_one_that_is_bound_is_passed_over(
 def test_one_given_out_lately_is_given_again_only_if_there_is_no_other(
     peers: Peers, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lately, *others = (reserve(scope) for _ in range(4))
+    lately, *others = (peers.reserve_port() for _ in range(4))
     monkeypatch.setattr(ports, "_recent", deque([lately]))
     for _ in others:
         lock = lock_a_port([lately, *others], folder)
