@@ -19,8 +19,11 @@ T = TypeVar("T")
 
 log = logging.getLogger("pytest_echoserver")
 
-QUIET_TURNS = 3
-"""So many turns of the loop without a new entry in any record: what had arrived by then was read."""
+QUIET_TURNS = 5
+"""So many turns of the loop without a new entry in any record: what had arrived by then was read.
+
+From a connection's being accepted to its first read there are three, and as many from a future to who awaits it.
+"""
 SETTLING = 1.0
 """Seconds after which a scope is judged even if its traffic doesn't cease."""
 
@@ -229,12 +232,7 @@ class Scope:
     def _busy_tasks(self) -> "list[asyncio.Task[Any]]":
         """The tasks that would go on by themselves, waiting for nothing."""
         here = asyncio.current_task()
-        # What a task waits for has no public name.
-        return [
-            task
-            for task in self._tasks
-            if task is not here and not task.done() and getattr(task, "_fut_waiter", None) is None
-        ]
+        return [task for task in self._tasks if task is not here and not task.done() and not _waits(task)]
 
     def _activity(self) -> int:
         return sum(len(member.record.rows) for member in self._members)
@@ -286,6 +284,12 @@ def _failed_unseen(task: "asyncio.Task[Any]") -> bool:
     # What asyncio itself goes by to say "exception was never retrieved". To call exception() would count as
     # having looked, and whoever awaits the task may still do so.
     return bool(getattr(task, "_log_traceback", False))
+
+
+def _waits(task: "asyncio.Task[Any]") -> bool:
+    # What a task waits for has no public name.
+    awaited = getattr(task, "_fut_waiter", None)
+    return awaited is not None and not awaited.done()
 
 
 def _restless(task: "asyncio.Task[Any]") -> Exception:

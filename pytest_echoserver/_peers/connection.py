@@ -240,6 +240,12 @@ class Connection:
         if self._own_script is not None:
             self._own_script.tell()
 
+    def _fail_waits(self, error: Exception) -> None:
+        """Give ``error`` to all in the test who wait for something of this connection."""
+        self._for_test.fail(error)
+        if self._own_script is not None:
+            self._own_script.script.fail_waits(error)
+
     def _forget(self) -> None:
         self._end.inbound.forget()
         self._end.outbound.forget()

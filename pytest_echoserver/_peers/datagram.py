@@ -229,8 +229,7 @@ class DatagramPeer(BoundPeer):
 
     def clear(self) -> None:
         """Forget what was recorded. The script goes on where it is."""
-        with self._record.lock:
-            self._end.clear()
+        self._scope.call(self._end.clear)
 
     def close(self) -> None:
         """Close the socket. When this returns, nothing more is recorded; what was recorded stays.

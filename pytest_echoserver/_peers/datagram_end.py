@@ -83,10 +83,11 @@ class DatagramEnd(asyncio.DatagramProtocol):
         return self.received[self.cursor.position :]
 
     def clear(self) -> None:
-        self.received_rows.clear()
-        self.sent_rows.clear()
-        self._record.rows.clear()
-        self.cursor.position = 0
+        with self._record.lock:
+            self.received_rows.clear()
+            self.sent_rows.clear()
+            self._record.rows.clear()
+            self.cursor.position = 0
 
     def fail(self, error: BaseException) -> None:
         """Give ``error`` to all who wait."""

@@ -198,8 +198,12 @@ class Script:
         return step.cursor.ask(future, take)
 
     def fail(self, error: Exception) -> None:
-        """End the waits for what is not met, with ``error``."""
+        """It went wrong: what is not met now never will be."""
         self.error = self.error or error
+        self.fail_waits(error)
+
+    def fail_waits(self, error: Exception) -> None:
+        """End the waits for what is not met, with ``error``."""
         for step in self.steps[self._position :]:
             step.cursor.fail(error)
 

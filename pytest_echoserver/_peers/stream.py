@@ -1,8 +1,9 @@
 """`StreamPeer`: a TCP, Unix or TLS peer of the code under test."""
 
 import asyncio
+import itertools
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from .._cursors import Cursor
@@ -63,7 +64,8 @@ class StreamPeer(BoundPeer):
         self._accepted: list[PeerConnection] = []
         self._connections: list[PeerConnection] = []
         self._made, self._first = Cursor(self._record.lock), Cursor(self._record.lock)
-        self._at_work: set[asyncio.Task[None]] = set()
+        self._attaching: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count(1)
         self._handlers: set[asyncio.Task[None]] = set()
         self._script = StreamScript(
             str(self),
@@ -99,6 +101,7 @@ class StreamPeer(BoundPeer):
             CaptureTimeout: none came in time.
         """
         if not self._connections:
+            self._refuse_if_closed("connection")
             refuse_to_block(f"{self._name}.connection")
             some: CaptureFuture[None] = self._future("a connection")
             self._first.ask(some, lambda at: (None, at) if self._connections else None).result()
@@ -114,7 +117,7 @@ class StreamPeer(BoundPeer):
         """Everything that happened, in order. The first argument of each is the number of the connection, from 1:
         ``connection_made(n, peername)``, ``data_received(n, data)``, ``data_sent(n, data)``, ``eof_received(n)``,
         ``eof_sent(n)``, ``reset_sent(n)``, ``unexpected(n, data)``, ``connection_lost(n, exc)``, and over TLS
-        ``handshake_started(n, peername)``, ``handshake_completed(n, version)``, ``handshake_failed(n, exc)``."""
+        ``handshake_completed(n, version)``, ``handshake_failed(n, exc)``."""
         return self._record.events
 
     def next_connection(self) -> CaptureFuture[Connection]:
@@ -220,7 +223,7 @@ class StreamPeer(BoundPeer):
             ExceptionGroup: the peer is one of ``session_peers``, and its script is not met.
         """
         if self._scope.engine.here:
-            self._keep(self._shut())
+            self._last_task = asyncio.ensure_future(self._shut())
             return
         self._scope.run(self._shut)
         self._closed_in_good_order(self._verdict, self._told)
@@ -231,13 +234,10 @@ class StreamPeer(BoundPeer):
     def _accept(self, sock: socket.socket, peername: Any) -> None:
         connection = PeerConnection(self, sock, peername)
         self._accepted.append(connection)
-        self._keep(self._attach(connection, sock))
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have something done that nobody waits for."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._at_work.add(task)
-        task.add_done_callback(self._at_work.discard)
+        self._record.note("connection_made", connection.number, connection.peername)
+        attaching = asyncio.ensure_future(self._attach(connection, sock))
+        self._attaching.add(attaching)
+        attaching.add_done_callback(self._attaching.discard)
 
     async def _attach(self, connection: "PeerConnection", sock: socket.socket) -> None:
         """Put an accepted socket on the loop; over TLS, after the handshake."""
@@ -248,7 +248,6 @@ class StreamPeer(BoundPeer):
             if self._tls is None:
                 await loop.connect_accepted_socket(lambda: end, sock)
             else:
-                self._record.note("handshake_started", connection.number, connection.peername)
                 await loop.connect_accepted_socket(
                     lambda: end, sock, ssl=self._tls, ssl_handshake_timeout=max(self._timeout, 0.001)
                 )
@@ -269,7 +268,6 @@ class StreamPeer(BoundPeer):
     def _connected(self, connection: "PeerConnection") -> None:
         if self._tls is not None:
             self._record.note("handshake_completed", connection.number, connection._end.tls_version)
-        self._record.note("connection_made", connection.number, connection.peername)
         self._connections.append(connection)
         self._start(connection)
         self._made.serve()
@@ -319,11 +317,11 @@ class StreamPeer(BoundPeer):
         self._errors.append(error)
         self._scope.blame(error)
         connection._end.fail(error)
-        self._script.script.fail(error)
+        self._script.script.fail_waits(error)
         self._made.fail(error)
         self._first.fail(error)
         for each in self._connections:
-            each._for_test.fail(error)
+            each._fail_waits(error)
 
     def _verdict(self) -> list[Exception]:
         """What is wrong, if it all ended now, and wasn't told before."""
@@ -358,10 +356,11 @@ class StreamPeer(BoundPeer):
     async def _shut(self) -> None:
         if self._acceptor is not None:
             self._acceptor.close()
-        for handler in self._handlers:
-            handler.cancel()
-        if self._handlers:  # each may have something left to say
-            await asyncio.wait(self._handlers, timeout=LAST_WORDS)
+        begun = (self._handlers | self._attaching) - {asyncio.current_task()}
+        for task in begun:
+            task.cancel()
+        if begun:  # a handler may have something left to say
+            await asyncio.wait(begun, timeout=LAST_WORDS)
         open_ = [each._end for each in self._accepted if not each._end.lost.is_set()]
         for end in open_:
             end.hang_up()
@@ -390,7 +389,7 @@ class PeerConnection(Connection):
     """A `Connection` that a peer has accepted."""
 
     def __init__(self, peer: StreamPeer, sock: socket.socket, peername: Any) -> None:
-        self.number = len(peer._accepted) + 1
+        self.number = next(peer._numbers)
         end = StreamEnd(peer._record, self.number)
         end.sock, end.tls = sock, peer._tls is not None
         super().__init__(peer._scope, f"connection {self.number} of {peer}", peer._timeout, end)

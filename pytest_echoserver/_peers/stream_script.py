@@ -306,6 +306,10 @@ class Talk:
             self._end.note("unexpected", bytes(self._end.inbound.buffer[self.start : end]))
             self._move_to(end)
             return True
+        if follower.script.error is not None:  # told once is enough
+            self._is_over()
+            self._end.fail(follower.script.error)
+            return False
         got = self.unread if follower.framing is None else bytes(self._end.inbound.buffer[self.start : end])
         why = "the script is at its end" if follower.script.steps and follower.script.current is None else ""
         if self.ended_by is not None and len(self._end.inbound) == end:
@@ -356,4 +360,5 @@ class Talk:
 
     def _fail(self, error: Exception) -> None:
         self._is_over()
+        self._follower.script.fail(error)
         self._follower.fail(self.connection, error)
