@@ -223,7 +223,7 @@ class StreamPeer(BoundPeer):
             ExceptionGroup: the peer is one of ``session_peers``, and its script is not met.
         """
         if self._scope.engine.here:
-            self._last_task = asyncio.ensure_future(self._shut())
+            self._closing = asyncio.ensure_future(self._shut())
             return
         self._scope.run(self._shut)
         self._closed_in_good_order(self._verdict, self._told)
