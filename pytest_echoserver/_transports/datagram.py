@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from .binding import cannot_bind
+
 __tracebackhide__ = True
 
 Sockaddr = tuple[Any, ...]
@@ -124,15 +126,18 @@ def bound_datagram_socket(
     Raises:
         OSError: it can't be bound there; the text names the address.
     """
-    sock = socket.socket(family, socket.SOCK_DGRAM)
+    what = f"a UDP socket to {host} port {port}"
+    try:
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError as error:
+        cannot_bind(error, what, family)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.bind((host, port))
     except OSError as error:
         sock.close()
-        reason = error.strerror or str(error)
-        raise type(error)(error.errno, f"can't bind a UDP socket to {host} port {port}: {reason}") from None
+        cannot_bind(error, what, family)
     return sock
 
 

@@ -3,7 +3,8 @@
 import errno
 import socket
 import sys
-from typing import NoReturn
+
+from .binding import cannot_bind
 
 __tracebackhide__ = True
 
@@ -17,13 +18,17 @@ def bound_stream_socket(family: socket.AddressFamily, host: str, port: int) -> s
     Raises:
         OSError: it can't be bound there; the text names the address.
     """
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    what = f"a TCP socket to {host} port {port}"
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        cannot_bind(error, what, family)
     try:
         sock.setblocking(False)
         _bind(sock, host, port)
     except OSError as error:
         sock.close()
-        _fail(error, f"can't bind a TCP socket to {host} port {port}")
+        cannot_bind(error, what, family)
     return sock
 
 
@@ -41,7 +46,7 @@ def bound_unix_socket(path: str) -> socket.socket:
         sock.bind(path)
     except OSError as error:
         sock.close()
-        _fail(error, f"can't bind a Unix socket to {path}")
+        cannot_bind(error, f"a Unix socket to {path}", socket.AF_UNIX)
     return sock
 
 
@@ -68,7 +73,7 @@ def listen(sock: socket.socket, backlog: int) -> None:
     except OSError as error:
         address = sock.getsockname()
         where = address if isinstance(address, str) else f"{address[0]} port {address[1]}"
-        _fail(error, f"can't listen on {where}")
+        raise type(error)(error.errno, f"can't listen on {where}: {error.strerror or error}") from None
 
 
 def _bind(sock: socket.socket, host: str, port: int) -> None:
@@ -93,7 +98,3 @@ def _bind(sock: socket.socket, host: str, port: int) -> None:
 def _share(sock: socket.socket, share: bool) -> None:
     if sys.platform != "win32":
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, share)
-
-
-def _fail(error: OSError, what: str) -> NoReturn:
-    raise type(error)(error.errno, f"{what}: {error.strerror or error}") from None
