@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -187,12 +188,13 @@ def _echoserver_peer_maker(
     """Makes the ``Peers`` of any scope: all that is the same in the whole session, put together once."""
     from ._peers.peers import Peers, merged_types
 
+    own_context = cache(_echoserver_authority.server_context)
     types = merged_types(pytestconfig.hook.pytest_echoserver_peer_types())
 
     def make(request: pytest.FixtureRequest, scope: Scope, settings: _settings.Settings) -> Peers:
         def context() -> SSLContext:
             # Asked for when it is needed: somebody's own may take a while to make.
-            return request.getfixturevalue("echoserver_ssl_context") or _echoserver_authority.server_context()
+            return request.getfixturevalue("echoserver_ssl_context") or own_context()
 
         return Peers(scope, _echoserver_directory, context, types, host=settings.host, strict=settings.strict)
 
