@@ -3,10 +3,14 @@
 import errno
 import socket
 import sys
+from contextlib import suppress
 
 from .binding import cannot_bind
 
 __tracebackhide__ = True
+
+ETHERNET_SEGMENT = 1460
+"""Bytes of a TCP segment over Ethernet: 1,500 less the headers of IPv4 and TCP."""
 
 
 def bound_stream_socket(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
@@ -48,6 +52,19 @@ def bound_unix_socket(path: str) -> socket.socket:
         sock.close()
         cannot_bind(error, f"a Unix socket to {path}", socket.AF_UNIX)
     return sock
+
+
+def limit_receive_buffer(sock: socket.socket, size: int) -> None:
+    """Have connections that a socket will accept take in about ``size`` bytes beyond what was read, and no more.
+
+    To be called before `listen`: they have it from there (tcp(7)). On Linux the sender's own buffer grows with the
+    segment, which over loopback is 64 KiB, to megabytes; with Ethernet's (RFC 894) it stays at some forty kilobytes.
+    Of a Unix socket only the sender's buffer counts (unix(7)).
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_MAXSEG"):
+        with suppress(OSError):  # not every system lets it be set
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_SEGMENT)
 
 
 def listen(sock: socket.socket, backlog: int) -> None:
