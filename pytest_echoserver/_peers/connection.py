@@ -165,8 +165,8 @@ class Connection:
     def stall(self) -> CaptureFuture[None]:
         """Stop reading: once the buffers are full, the other side can send no more (a zero window).
 
-        The buffers hold megabytes; with those of a peer made with ``receive_buffer=4096`` a sender is stopped within
-        some fifty kilobytes. On a Unix socket only the sender's own buffer counts.
+        The buffers hold megabytes; with those of a peer made with ``receive_buffer=4096`` a sender is stopped
+        within some fifty kilobytes. On a Unix socket only the sender's own buffer counts.
         """
         return self._do(self._done_by(self._end.stall), self._future("reading to stop"))
 
