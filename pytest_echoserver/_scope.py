@@ -71,6 +71,7 @@ class Scope:
         self.wide = wide
         self._hooks = hooks
         self._peers: list[Any] = []
+        self._released: list[Record] = []
         self.context = Context()
         self.context.run(OWNER.set, self)
         self.errors: list[Exception] = []
@@ -105,6 +106,10 @@ class Scope:
             self._peers = [known for known in self._peers if known is not peer]
             if self._hooks is not None:
                 self._hooks.closed(peer)
+
+    def release(self, record: Record) -> None:
+        """Forget the member with this record at the next judgement: it is closed, and had a verdict of its own."""
+        self._released.append(record)
 
     def call(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function on the engine's loop, as this scope's work, and give what it gives."""
@@ -170,6 +175,8 @@ class Scope:
             errors = list(self.errors)
             if self.wide:
                 self.errors.clear()
+                self._members = [member for member in self._members if member.record not in self._released]
+                self._released.clear()
             self._shown_from, self._last_judged = self._last_judged, time.monotonic()
             return errors
 

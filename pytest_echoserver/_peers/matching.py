@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from .._checks import bytes_like
-from .._patterns import Regex, Search, compile_pattern
+from .._patterns import Literal, Regex, Search, compile_pattern
 
 __tracebackhide__ = True
 
@@ -42,14 +42,18 @@ def message_pattern(value: Any) -> MessagePattern:
     return MessagePattern(bytes(value) if isinstance(value, (bytearray, memoryview)) else value)
 
 
-class PrefixSearch(Protocol):
-    """Compares the bytes from one place on with a pattern, as they come."""
+Found = tuple[Any, int, int]
+"""What matched, where it begins, and where it ends."""
+
+
+class StreamSearch(Protocol):
+    """Looks for one pattern in what comes, from one place on."""
 
     diverged: bool
-    """Whether no byte to come can make them match any more."""
+    """Whether no byte to come can make it match any more."""
 
-    def find(self, buffer: bytearray) -> tuple[Any, int] | None:
-        """What matched and where it ends, or None as yet."""
+    def find(self, buffer: bytearray) -> Found | None:
+        """What matched, or None as yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +62,11 @@ class StreamPattern:
 
     value: bytes | Regex
 
-    def search_from(self, start: int) -> PrefixSearch:
-        if isinstance(self.value, bytes):
-            return _LiteralPrefix(self.value, start)
-        return _RegexPrefix(self.value.search_from(start))
+    def search_from(self, start: int, *, anywhere: bool = False) -> StreamSearch:
+        """Look for it right at ``start``; or, if it may be ``anywhere``, at the first place behind that."""
+        if isinstance(self.value, Regex):
+            return _RegexSearch(replace(self.value, anchored=not anywhere).search_from(start))
+        return _LiteralAnywhere(self.value, start) if anywhere else _LiteralPrefix(self.value, start)
 
 
 def stream_pattern(value: Any) -> StreamPattern:
@@ -132,20 +137,33 @@ class _LiteralPrefix:
         self._literal = literal
         self._start = start
 
-    def find(self, buffer: bytearray) -> tuple[bytes, int] | None:
+    def find(self, buffer: bytearray) -> Found | None:
         end = self._start + len(self._literal)
         head = bytes(buffer[self._start : end])
         if head == self._literal:
-            return head, end
+            return head, self._start, end
         self.diverged = not self._literal.startswith(head)
         return None
 
 
-class _RegexPrefix:
+class _LiteralAnywhere:
+    diverged = False
+
+    def __init__(self, literal: bytes, start: int) -> None:
+        self._literal = literal
+        self._search = Literal(literal).search_from(start)
+
+    def find(self, buffer: bytearray) -> Found | None:
+        found = self._search.find(buffer)
+        return None if found is None else (self._literal, found[1] - len(self._literal), found[1])
+
+
+class _RegexSearch:
     diverged = False  # there is no telling, for a regular expression
 
     def __init__(self, search: Search[re.Match[bytes]]) -> None:
         self._search = search
 
-    def find(self, buffer: bytearray) -> tuple[re.Match[bytes], int] | None:
-        return self._search.find(buffer)
+    def find(self, buffer: bytearray) -> Found | None:
+        found = self._search.find(buffer)
+        return None if found is None else (found[0], self._search.start + found[0].start(), found[1])

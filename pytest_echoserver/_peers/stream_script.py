@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._outcomes import as_exception
 from .expectations import PatternLike, StreamExpectation, StreamRule, answers_of, any_bytes
-from .matching import Framing, MessagePattern, PrefixSearch, StreamPattern, message_pattern, stream_pattern
+from .matching import Framing, MessagePattern, StreamPattern, StreamSearch, message_pattern, stream_pattern
 from .mismatch import unexpected, unmet
 from .script import Act, Action, Moment, Reply, Script, Step
 
@@ -189,7 +189,7 @@ class Talk:
         self._follower = follower
         self._end = connection._end
         self._over = False
-        self._searches: dict[Step, PrefixSearch] = {}
+        self._searches: dict[Step, StreamSearch] = {}
         self._looked = start
 
     @property
@@ -254,7 +254,8 @@ class Talk:
             mine = None
         if self._follower.framing is not None:
             return self._find_message(self._follower.framing, mine, script.rules)
-        return self._find_prefix(mine, script.rules)
+        wanted = ([mine] if mine is not None else []) + script.rules
+        return self._find_next(mine, wanted) if self._follower.strict else self._find_anywhere(wanted)
 
     def _find_message(
         self, framing: Framing, mine: Step | None, rules: list[Step]
@@ -272,40 +273,60 @@ class Talk:
                 return step, subject, end
         return None, None, end
 
-    def _find_prefix(self, mine: Step | None, rules: list[Step]) -> tuple[Step | None, Any, int] | None:
+    def _find_next(self, mine: Step | None, wanted: list[Step]) -> tuple[Step | None, Any, int] | None:
         """The script's literal comes first, as long as it can still match; else whoever ends first.
 
         So it doesn't matter how the bytes were cut.
         """
         found: list[tuple[Step, Any, int]] = []
         undecided = False
-        for step in ([mine] if mine is not None else []) + rules:
-            assert isinstance(step.wanted, StreamPattern)
-            search = self._searches.get(step)
-            if search is None:
-                search = self._searches[step] = step.wanted.search_from(self.start)
+        for step in wanted:
+            search = self._search(step)
             match = search.find(self._end.inbound.buffer)
-            literal = isinstance(step.wanted.value, bytes)
             if match is not None:
-                found.append((step, *match))
-            if step is mine and literal and not search.diverged:
+                found.append((step, match[0], match[2]))
+            if step is mine and isinstance(step.wanted.value, bytes) and not search.diverged:
                 break
             undecided = undecided or (match is None and not search.diverged)
         else:
             if not found and not undecided:
-                return None, None, self.start + 1
+                return None, None, len(self._end.inbound)
         return min(found, key=lambda each: each[2], default=None)
+
+    def _find_anywhere(self, wanted: list[Step]) -> tuple[Step, Any, int] | None:
+        """Whoever ends first; what stands before it is passed over."""
+        buffer = self._end.inbound.buffer
+        found = [(step, *match) for step in wanted if (match := self._search(step).find(buffer)) is not None]
+        if not found:
+            return None
+        step, subject, begin, end = min(found, key=lambda each: each[3])
+        self._pass_over(begin)
+        return step, subject, end
+
+    def _search(self, step: Step) -> StreamSearch:
+        search = self._searches.get(step)
+        if search is None:
+            assert isinstance(step.wanted, StreamPattern)
+            search = step.wanted.search_from(self.start, anywhere=not self._follower.strict)
+            self._searches[step] = search
+        return search
+
+    def _pass_over(self, end: int) -> None:
+        """Only record what nothing matches."""
+        if end > self.start:
+            self._end.note("unexpected", bytes(self._end.inbound.buffer[self.start : end]))
 
     def _cannot_match(self, end: int) -> bool:
         """Nothing can match what comes next; whether that can be passed over."""
         follower = self._follower
-        late = self.start < self._late_until
-        if late or not follower.may_meet(self):
+        if not follower.may_meet(self):
             return False
         if not follower.strict:
-            self._end.note("unexpected", bytes(self._end.inbound.buffer[self.start : end]))
+            self._pass_over(end)
             self._move_to(end)
             return True
+        if self.start < self._late_until:
+            return False
         if follower.script.error is not None:  # told once is enough
             self._is_over()
             self._end.fail(follower.script.error)

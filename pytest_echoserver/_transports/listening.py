@@ -58,7 +58,7 @@ def limit_receive_buffer(sock: socket.socket, size: int) -> None:
     """Have connections that a socket will accept take in about ``size`` bytes beyond what was read, and no more.
 
     To be called before `listen`: they have it from there (tcp(7)). On Linux the sender's own buffer grows with the
-    segment, which over loopback is 64 KiB, to megabytes; with Ethernet's (RFC 894) it stays at some forty kilobytes.
+    segment, which over loopback is 64 KiB, to megabytes; with Ethernet's (RFC 894) it stays at forty kilobytes.
     Of a Unix socket only the sender's buffer counts (unix(7)).
     """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
