@@ -239,7 +239,7 @@ class DatagramPeer(BoundPeer):
         """
         self._scope.call(self._abort)
         if not self._scope.engine.here:
-            self._closed_in_good_order(self._script.verdict, self._told)
+            self._closed_in_good_order(self._record, self._script.verdict, self._told)
 
     def _open(self) -> None:
         DrainingDatagramTransport(self._scope.engine.loop, self._socket, self._end)

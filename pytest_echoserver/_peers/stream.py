@@ -226,7 +226,7 @@ class StreamPeer(BoundPeer):
             self._closing = asyncio.ensure_future(self._shut())
             return
         self._scope.run(self._shut)
-        self._closed_in_good_order(self._verdict, self._told)
+        self._closed_in_good_order(self._record, self._verdict, self._told)
 
     def _open(self) -> None:
         self._acceptor = Acceptor(self._scope.engine.loop, self._socket, self._accept)
