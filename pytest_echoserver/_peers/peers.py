@@ -11,7 +11,7 @@ from .._checks import whole_number
 from .._directory import PrivateDirectory
 from .._scope import Scope
 from .._transports.datagram import RECEIVE_BUFFER, bound_datagram_socket
-from .._transports.listening import bound_stream_socket, bound_unix_socket, listen
+from .._transports.listening import bound_stream_socket, bound_unix_socket, listen, set_receive_buffer
 from . import dead, ports
 from .behaviours import DatagramBehaviour, StreamBehaviour, StreamEcho, check_handler, echo
 from .datagram import DatagramPeer
@@ -270,8 +270,8 @@ class Peers:
         context = self._server_context(tls)
         sock = bind()
         try:
-            if receive_buffer is not None:  # before it listens: what it accepts has it from there
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            if receive_buffer is not None:
+                set_receive_buffer(sock, receive_buffer)
             listen(sock, BACKLOG)
         except BaseException:
             sock.close()

@@ -7,6 +7,9 @@ from typing import NoReturn
 
 __tracebackhide__ = True
 
+ETHERNET_SEGMENT = 1448
+LARGE_BUFFER = 65_536
+
 
 def bound_stream_socket(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
     """Give a non-blocking TCP socket bound to ``host`` and ``port`` (0: any free one), which doesn't listen yet.
@@ -43,6 +46,15 @@ def bound_unix_socket(path: str) -> socket.socket:
         sock.close()
         _fail(error, f"can't bind a Unix socket to {path}")
     return sock
+
+
+def set_receive_buffer(sock: socket.socket, size: int) -> None:
+    """Have what ``sock`` accepts receive into so many bytes. To be called before it listens."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    if sys.platform == "linux" and sock.family != socket.AF_UNIX and size < LARGE_BUFFER:
+        # Linux gives who connects a send buffer of some ten segments, and loopback has segments of 64 KB: so
+        # megabytes went before a sender stalled. With the segments of an Ethernet these are some 80 KB.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_SEGMENT)
 
 
 def listen(sock: socket.socket, backlog: int) -> None:
