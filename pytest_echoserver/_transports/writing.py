@@ -9,7 +9,6 @@ from collections import deque
 from .._futures import CaptureFuture
 from .._outcomes import fail, fulfil
 
-
 TURNS = 3
 """Turns of the loop in a row with room in the system's buffer: what waited for room has left by then."""
 REST = 0.001
