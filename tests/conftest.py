@@ -1,15 +1,24 @@
 """What many tests share."""
 
+import asyncio
 import socket
+import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pytest_echoserver import Peers, StreamPeer, TLSAuthority
+
 Client = Callable[..., socket.socket]
+Connect = Callable[[StreamPeer], socket.socket]
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+OpenStreams = Callable[[StreamPeer], Awaitable[Streams]]
+MakePeer = Callable[..., StreamPeer]
 
 
 @pytest.fixture
@@ -26,6 +35,76 @@ def udp_client() -> Iterator[Client]:
     yield make
     for client in clients:
         client.close()
+
+
+@pytest.fixture
+def connect(tls_authority: TLSAuthority) -> Iterator[Connect]:
+    """Makes blocking clients of stream peers of any kind, with a deadline."""
+    clients: list[socket.socket] = []
+
+    def make(peer: StreamPeer) -> socket.socket:
+        client = socket.socket(peer.family)
+        clients.append(client)
+        client.settimeout(5)
+        client.connect(peer.address)
+        if speaks_tls(peer):
+            client = tls_authority.client_context().wrap_socket(client, server_hostname="localhost")
+            clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def open_streams(tls_authority: TLSAuthority) -> OpenStreams:
+    """Makes asyncio clients of stream peers of any kind, which the test closes."""
+
+    async def make(peer: StreamPeer) -> Streams:
+        if peer.family == socket.AF_UNIX:
+            return await asyncio.open_unix_connection(peer.address)
+        context: ssl.SSLContext | None = tls_authority.client_context() if speaks_tls(peer) else None
+        return await asyncio.open_connection(peer.host, peer.port, ssl=context)
+
+    return make
+
+
+@pytest.fixture(params=["tcp", "tcp6", "unix", "tls"])
+def make_peer(request: pytest.FixtureRequest, peers: Peers) -> MakePeer:
+    """Makes stream peers of each kind: ``make_peer()``, ``make_peer("echo")``, ``make_peer(handler)``."""
+    kind = {"tcp6": "tcp"}.get(request.param, request.param)
+    given: dict[str, Any] = {"host": "::1"} if request.param == "tcp6" else {}
+
+    def make(behaviour: Any = None, **options: Any) -> StreamPeer:
+        peer: StreamPeer
+        if behaviour == "echo":
+            peer = getattr(peers, f"{kind}_echo")(**given, **options)
+        else:
+            peer = getattr(peers, kind)(behaviour, **given, **options)
+        return peer
+
+    return make
+
+
+def speaks_tls(peer: StreamPeer) -> bool:
+    return " (tls " in str(peer)
+
+
+def receive(client: socket.socket, count: int) -> bytes:
+    """Exactly so many bytes, or fewer if EOF comes first."""
+    got = b""
+    while len(got) < count and (data := client.recv(count - len(got))):
+        got += data
+    return got
+
+
+def receive_all(client: socket.socket) -> bytes:
+    """All up to EOF."""
+    got = bytearray()
+    while data := client.recv(100_000):
+        got += data
+    return bytes(got)
 
 
 @dataclass

@@ -91,4 +91,4 @@ def _client_has_left(connection: Connection, error: BaseException) -> bool:
     """Whether a handler ended because its client did: by a clean EOF at the start of a read, or a reset."""
     if isinstance(error, EndOfStream):
         return not error.partial
-    return isinstance(error, ConnectionError) and connection._end.lost.is_set()
+    return isinstance(error, ConnectionError) and connection._end.gone

@@ -244,6 +244,7 @@ class Connection:
     def _fail_waits(self, error: Exception) -> None:
         """Give ``error`` to all in the test who wait for something of this connection."""
         self._for_test.fail(error)
+        self._end.end_cursor.fail(error)
         if self._own_script is not None:
             self._own_script.script.fail_waits(error)
 

@@ -18,6 +18,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._steps: deque[tuple[Step, CaptureFuture[None] | None, bool]] = deque()
+        self._current: CaptureFuture[None] | None = None
         self._worker: asyncio.Task[None] | None = None
 
     @property
@@ -47,6 +48,7 @@ class Outbox:
         """Drop what hasn't been done."""
         if self._worker is not None:
             self._worker.cancel()
+            self._worker.add_done_callback(lambda _: self._drop())  # it may not even have begun
 
     def _put(self, step: Step, future: CaptureFuture[None] | None, *, fulfils: bool) -> None:
         self._steps.append((step, future, fulfils))
@@ -54,10 +56,10 @@ class Outbox:
             self._worker = asyncio.ensure_future(self._work())
 
     async def _work(self) -> None:
-        future: CaptureFuture[None] | None = None
         try:
             while self._steps:
-                step, future, fulfils = self._steps.popleft()
+                step, self._current, fulfils = self._steps.popleft()
+                future = self._current
                 try:
                     await step()
                 except Exception as error:
@@ -67,10 +69,15 @@ class Outbox:
                 else:
                     if future is not None and fulfils:
                         fulfil(future, None)
-                    future = None
+                    self._current = None
         finally:
-            self._worker = None
-            for undone in [future, *(later for _, later, _ in self._steps)]:
-                if undone is not None:
-                    fail(undone, ConnectionAbortedError("the connection was closed before this was done"))
-            self._steps.clear()
+            self._drop()
+
+    def _drop(self) -> None:
+        self._worker = None
+        undone = [self._current, *(later for _, later, _ in self._steps)]
+        self._current = None
+        self._steps.clear()
+        for future in undone:
+            if future is not None:
+                fail(future, ConnectionAbortedError("the connection was closed before this was done"))

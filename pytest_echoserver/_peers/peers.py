@@ -11,7 +11,7 @@ from .._checks import whole_number
 from .._directory import PrivateDirectory
 from .._scope import Scope
 from .._transports.datagram import RECEIVE_BUFFER, bound_datagram_socket
-from .._transports.listening import bound_stream_socket, bound_unix_socket, limit_receive_buffer, listen
+from .._transports.listening import bound_stream_socket, bound_unix_socket, listen, set_receive_buffer
 from . import dead, ports
 from .behaviours import DatagramBehaviour, StreamBehaviour, StreamEcho, check_handler, echo
 from .datagram import DatagramPeer
@@ -271,7 +271,7 @@ class Peers:
         sock = bind()
         try:
             if receive_buffer is not None:
-                limit_receive_buffer(sock, receive_buffer)
+                set_receive_buffer(sock, receive_buffer)
             listen(sock, BACKLOG)
         except BaseException:
             sock.close()

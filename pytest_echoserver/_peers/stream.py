@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from .._cursors import Cursor
@@ -29,6 +31,10 @@ H = TypeVar("H", bound=StreamBehaviour)
 
 LAST_WORDS = 1.0
 """Seconds that handlers have to end, after they were cancelled."""
+LAST_READS = 0.2
+"""Seconds in which a peer that is closed reads what has arrived, at most: a client may send and send."""
+QUIET_TURNS = 5
+"""So many in a row in which nothing happens: all was read."""
 
 
 class StreamPeer(BoundPeer):
@@ -61,11 +67,14 @@ class StreamPeer(BoundPeer):
         self._framing = framing
         self._behaviour = behaviour
         self._record = Record()
+        self._path = os.path.abspath(self._address) if unix and isinstance(self._address, str) else None  # noqa: PTH100
+        self._numbers = itertools.count(1)
         self._accepted: list[PeerConnection] = []
         self._connections: list[PeerConnection] = []
+        self._with_scripts: list[PeerConnection] = []
         self._made, self._first = Cursor(self._record.lock), Cursor(self._record.lock)
+        self._at_work: set[asyncio.Task[None]] = set()
         self._attaching: set[asyncio.Task[None]] = set()
-        self._numbers = itertools.count(1)
         self._handlers: set[asyncio.Task[None]] = set()
         self._script = StreamScript(
             str(self),
@@ -82,7 +91,7 @@ class StreamPeer(BoundPeer):
         self._errors: list[Exception] = []
         self._excused: list[CaptureFuture[Exception]] = []
         self._acceptor: Acceptor | None = None
-        scope.adopt(Member(str(self), self._record, self._shut, verdict=self._verdict, numbered=True))
+        scope.adopt(Member(str(self), self._record, self._shut, LAST_WORDS, verdict=self._verdict, numbered=True))
         scope.call(self._open)
         scope.opened(self)
 
@@ -96,8 +105,8 @@ class StreamPeer(BoundPeer):
         """The only connection; waits for it.
 
         Raises:
-            RuntimeError: there are several; or it would have to wait, on the thread of a running event loop: there
-                ``await peer.next_connection()``.
+            RuntimeError: there are several; or there is none, and the peer is closed; or it would have to wait, on
+                the thread of a running event loop: there ``await peer.next_connection()``.
             CaptureTimeout: none came in time.
         """
         if not self._connections:
@@ -223,7 +232,8 @@ class StreamPeer(BoundPeer):
             ExceptionGroup: the peer is one of ``session_peers``, and its script is not met.
         """
         if self._scope.engine.here:
-            self._closing = asyncio.ensure_future(self._shut())
+            self._stop_listening()
+            self._keep(self._shut())
             return
         self._scope.run(self._shut)
         self._closed_in_good_order(self._record, self._verdict, self._told)
@@ -235,9 +245,16 @@ class StreamPeer(BoundPeer):
         connection = PeerConnection(self, sock, peername)
         self._accepted.append(connection)
         self._record.note("connection_made", connection.number, connection.peername)
-        attaching = asyncio.ensure_future(self._attach(connection, sock))
-        self._attaching.add(attaching)
-        attaching.add_done_callback(self._attaching.discard)
+        task = self._keep(self._attach(connection, sock))
+        self._attaching.add(task)
+        task.add_done_callback(self._attaching.discard)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Have something done that nobody waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
+        return task
 
     async def _attach(self, connection: "PeerConnection", sock: socket.socket) -> None:
         """Put an accepted socket on the loop; over TLS, after the handshake."""
@@ -288,7 +305,7 @@ class StreamPeer(BoundPeer):
     def _start_late(self) -> None:
         """Let the behaviour have the connections that were there before it."""
         for connection in self._connections:
-            if not connection._end.lost.is_set():
+            if not connection._end.closed_by_us:
                 self._start(connection, connection._for_test.position)
 
     def _scripting(self, asked: str) -> StreamScript:
@@ -326,7 +343,7 @@ class StreamPeer(BoundPeer):
     def _verdict(self) -> list[Exception]:
         """What is wrong, if it all ended now, and wasn't told before."""
         errors = self._script.verdict()
-        for connection in self._connections:
+        for connection in self._with_scripts:
             errors += connection._verdict()
         missing = sum(not future.done() for future in self._excused)
         if missing:
@@ -338,7 +355,7 @@ class StreamPeer(BoundPeer):
         self._errors.clear()
         self._excused.clear()
         self._script.tell()
-        for connection in self._connections:
+        for connection in self._with_scripts:
             connection._told()
 
     def _clear(self) -> None:
@@ -354,13 +371,16 @@ class StreamPeer(BoundPeer):
                 connection._forget()
 
     async def _shut(self) -> None:
-        if self._acceptor is not None:
-            self._acceptor.close()
-        begun = (self._handlers | self._attaching) - {asyncio.current_task()}
-        for task in begun:
-            task.cancel()
-        if begun:  # a handler may have something left to say
-            await asyncio.wait(begun, timeout=LAST_WORDS)
+        self._stop_listening()
+        await self._read_what_has_arrived()
+        for handshake in self._attaching:
+            handshake.cancel()
+        if self._attaching:
+            await asyncio.wait(self._attaching)
+        for handler in self._handlers:
+            handler.cancel()
+        if self._handlers:  # each may have something left to say
+            await asyncio.wait(self._handlers, timeout=LAST_WORDS)
         open_ = [each._end for each in self._accepted if not each._end.lost.is_set()]
         for end in open_:
             end.hang_up()
@@ -369,6 +389,23 @@ class StreamPeer(BoundPeer):
         closed = RuntimeError(f"{self} was closed while this was awaited")
         for cursor in (self._made, self._first):
             cursor.fail(closed)
+
+    def _stop_listening(self) -> None:
+        if self._acceptor is None or self._closed:
+            return
+        if self._path is not None:
+            with suppress(OSError):
+                os.unlink(self._path)  # noqa: PTH108
+        self._acceptor.close()
+
+    async def _read_what_has_arrived(self) -> None:
+        quiet, seen = 0, -1
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LAST_READS
+        while quiet < QUIET_TURNS and loop.time() < deadline:
+            quiet = quiet + 1 if seen == len(self._record.rows) else 0
+            seen = len(self._record.rows)
+            await asyncio.sleep(0)
 
     def _future(self, what: str) -> CaptureFuture[Any]:
         return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=self._what_came)
@@ -402,6 +439,7 @@ class PeerConnection(Connection):
         peer = self._peer
         if peer._behaviour is not None:
             raise RuntimeError(f"expect(): {peer} {peer._what_it_does()}, so it can't follow a script as well")
+        peer._with_scripts.append(self)
         return super()._make_script()
 
     def _follow_script(self, script: StreamScript) -> None:

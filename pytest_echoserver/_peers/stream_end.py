@@ -14,7 +14,7 @@ from .._futures import CaptureFuture, CaptureTimeout
 from .._outcomes import fail
 from .._record import Record
 from .._transports.arrival import until_arrived, until_read
-from .._transports.writing import WriteQueue
+from .._transports.writing import WriteQueue, until_taken
 from .outbox import Outbox
 
 __tracebackhide__ = True
@@ -58,7 +58,7 @@ class StreamEnd(asyncio.Protocol):
         self._record = record
         self._prefix = prefix
         self._eof_sent = False
-        self._closed_by_us = False
+        self.closed_by_us = False
         self._stalled = False
         self._transport: asyncio.Transport | None = None
         self._queue: WriteQueue | None = None
@@ -93,7 +93,7 @@ class StreamEnd(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         reset = isinstance(exc, ConnectionError)
-        if not self._closed_by_us:
+        if not self.closed_by_us:
             if not (reset or self.ends):  # uvloop, over TLS, tells of EOF by this alone
                 self.note("eof_received")
             self._ended("reset" if reset else "eof")
@@ -164,7 +164,7 @@ class StreamEnd(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close it now, dropping what wasn't sent."""
-        self._closed_by_us = True
+        self.closed_by_us = True
         self.outbox.cancel()
         if self._transport is None:
             self.lost.set()
@@ -173,7 +173,7 @@ class StreamEnd(asyncio.Protocol):
 
     def hang_up(self) -> None:
         """Close it now: cleanly, unless something waits to be sent."""
-        self._closed_by_us = True
+        self.closed_by_us = True
         transport = self._transport
         at_rest = self.outbox.idle and transport is not None and not transport.get_write_buffer_size()
         if transport is None or transport.is_closing() or not at_rest:
@@ -193,6 +193,11 @@ class StreamEnd(asyncio.Protocol):
             if self.sock is not None:
                 self.sock.close()
             self.lost.set()
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing can be sent any more: it is lost, or about to be."""
+        return self.lost.is_set() or self._queue is None or self._queue.closed
 
     @property
     def tls_version(self) -> str | None:
@@ -218,7 +223,7 @@ class StreamEnd(asyncio.Protocol):
         if not transport.is_closing():
             with suppress(OSError):  # lost, or its reader is slow: close() then goes on in the background
                 await self._emptied()
-        self._closed_by_us = self._closed_by_us or not transport.is_closing()
+        self.closed_by_us = self.closed_by_us or not transport.is_closing()
         if transport.is_closing() or transport.get_write_buffer_size():
             transport.close()
         elif self.tls:
@@ -232,8 +237,8 @@ class StreamEnd(asyncio.Protocol):
     async def _close_tls(self, transport: asyncio.Transport) -> None:
         if self._stalled:
             self.unstall()
-        seen = -1
-        while seen != len(self.inbound):
+        seen, most = -1, len(self.inbound) + self._room()
+        while seen != len(self.inbound) < most:
             seen = len(self.inbound)
             await asyncio.sleep(0)
         transport.close()  # sends close_notify, and would wait for that of the client
@@ -251,9 +256,18 @@ class StreamEnd(asyncio.Protocol):
 
     def _shut_down_and_drain(self) -> None:
         self._shut_down()
+        left = self._room()  # and no more: over TCP a client may send and send
         with suppress(OSError):
-            while self.sock is not None and (data := self.sock.recv(LARGEST_READ)):
+            while self.sock is not None and left > 0 and (data := self.sock.recv(LARGEST_READ)):
                 self.data_received(data)
+                left -= len(data)
+
+    def _room(self) -> int:
+        """So many bytes may have come in and be unread: by then all that came before now has been read."""
+        with suppress(OSError):
+            if self.sock is not None and not self.is_unix:
+                return self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        return sys.maxsize  # a Unix socket that was shut down takes no more
 
     async def _arrive_and_reset(self) -> None:
         transport = self._transport
@@ -264,7 +278,7 @@ class StreamEnd(asyncio.Protocol):
                 await self._emptied()
         if self.sock is not None and self.sock.fileno() >= 0:
             await until_arrived(self.sock, PATIENCE)
-        self._closed_by_us = True
+        self.closed_by_us = True
         self.note("reset_sent")
         self._linger_not()
         transport.abort()
@@ -292,7 +306,8 @@ class StreamEnd(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return True
         with suppress(OSError):
-            await self._emptied()
+            async with asyncio.timeout(limit):
+                await self._emptied()
         return self.sock is None or self.sock.fileno() < 0 or await until_read(self.sock, limit)
 
     async def _emptied(self) -> None:
@@ -301,9 +316,11 @@ class StreamEnd(asyncio.Protocol):
         emptied: CaptureFuture[None] = CaptureFuture("all that was sent to leave")
         self._queue.when_empty(emptied)
         await emptied
+        if self.tls and self.sock is not None:
+            await until_taken(self.sock)
 
     def _write(self, data: bytes, future: CaptureFuture[None] | None) -> None:
-        if self._queue is None or self._queue.closed:
+        if self._queue is None or self._queue.closed or self.closed_by_us or self._eof_sent:
             if future is not None:
                 fail(future, BrokenPipeError("the other end is closed, or this one is"))
             return
@@ -312,7 +329,7 @@ class StreamEnd(asyncio.Protocol):
         self._queue.write(data, future)
 
     def _write_eof(self, future: CaptureFuture[None] | None) -> None:
-        if self._queue is None or self._queue.closed:
+        if self._queue is None or self._queue.closed or self.closed_by_us:
             if future is not None:
                 fail(future, BrokenPipeError("the other end is closed, or this one is"))
             return

@@ -16,6 +16,7 @@ BUSY_TURNS = 8
 """So many turns of the loop are looked at one after the other, before it is left to rest in between."""
 REST = 0.001
 
+_SIOCOUTQNSD = 0x894B  # linux/sockios.h
 _SOCK_DIAG = 4  # NETLINK_SOCK_DIAG of linux/netlink.h
 _SOCK_DIAG_BY_FAMILY = 20
 _REQUEST = 1
@@ -74,14 +75,24 @@ def _pending(sock: socket.socket, *, read: bool) -> bool | None:
         # Not on this machine, or the system has no inet_diag: all we know is what was acknowledged.
         return _output_queue(sock) > 0
     received, unread = there
-    return received < sent or (read and unread > 0)
+    return _unsent(sock) > 0 or received < sent or (read and unread > 0)
 
 
 def _output_queue(sock: socket.socket) -> int:
-    import fcntl
     import termios
 
-    return int(struct.unpack("=i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
+    return _asked(sock, termios.TIOCOUTQ)
+
+
+def _unsent(sock: socket.socket) -> int:
+    """How many bytes of a TCP connection wait in this end's kernel, because the other end has no room."""
+    return _asked(sock, _SIOCOUTQNSD)
+
+
+def _asked(sock: socket.socket, request: int) -> int:
+    import fcntl
+
+    return int(struct.unpack("=i", fcntl.ioctl(sock.fileno(), request, bytes(4)))[0])
 
 
 def _bytes_sent(sock: socket.socket) -> int | None:

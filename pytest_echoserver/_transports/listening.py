@@ -3,14 +3,13 @@
 import errno
 import socket
 import sys
-from contextlib import suppress
 
 from .binding import cannot_bind
 
 __tracebackhide__ = True
 
-ETHERNET_SEGMENT = 1460
-"""Bytes of a TCP segment over Ethernet: 1,500 less the headers of IPv4 and TCP."""
+ETHERNET_SEGMENT = 1448
+LARGE_BUFFER = 65_536
 
 
 def bound_stream_socket(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
@@ -54,17 +53,13 @@ def bound_unix_socket(path: str) -> socket.socket:
     return sock
 
 
-def limit_receive_buffer(sock: socket.socket, size: int) -> None:
-    """Have connections that a socket will accept take in about ``size`` bytes beyond what was read, and no more.
-
-    To be called before `listen`: they have it from there (tcp(7)). On Linux the sender's own buffer grows with the
-    segment, which over loopback is 64 KiB, to megabytes; with Ethernet's (RFC 894) it stays at forty kilobytes.
-    Of a Unix socket only the sender's buffer counts (unix(7)).
-    """
+def set_receive_buffer(sock: socket.socket, size: int) -> None:
+    """Have what ``sock`` accepts receive into so many bytes. To be called before it listens."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
-    if sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_MAXSEG"):
-        with suppress(OSError):  # not every system lets it be set
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_SEGMENT)
+    if sys.platform == "linux" and sock.family != socket.AF_UNIX and size < LARGE_BUFFER:
+        # Linux gives who connects a send buffer of some ten segments, and loopback has segments of 64 KB: so
+        # megabytes went before a sender stalled. With the segments of an Ethernet these are some 80 KB.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_SEGMENT)
 
 
 def listen(sock: socket.socket, backlog: int) -> None:

@@ -1,10 +1,36 @@
 """Telling when what was written to a stream has left."""
 
 import asyncio
+import select
+import socket
+import sys
 from collections import deque
 
 from .._futures import CaptureFuture
 from .._outcomes import fail, fulfil
+
+TURNS = 3
+"""Turns of the loop in a row with room in the system's buffer: what waited for room has left by then."""
+REST = 0.001
+
+
+async def until_taken(sock: socket.socket) -> None:
+    """Wait until the system has all that was written on ``sock``, in whatever buffers it waits.
+
+    For TLS: what is encrypted waits in a transport below the one we write to, which tells nothing of it.
+    """
+    turns = 0
+    while turns < TURNS and sock.fileno() >= 0:
+        turns = turns + 1 if _has_room(sock) else 0
+        await asyncio.sleep(0 if turns else REST)
+
+
+def _has_room(sock: socket.socket) -> bool:
+    if sys.platform == "win32":  # it has no poll(), and select() takes any descriptor there
+        return bool(select.select([], [sock], [], 0)[1])
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 class WriteQueue:
