@@ -42,5 +42,5 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    session.install("-e", ".[asyncio]")
+    session.install("-e", ".[examples]")
     session.run("pytest", "examples", *session.posargs)
