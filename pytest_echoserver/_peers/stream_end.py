@@ -273,11 +273,13 @@ class StreamEnd(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE
         with suppress(OSError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout_at(deadline):
                 await self._emptied()
         if self.sock is not None and self.sock.fileno() >= 0:
-            await until_arrived(self.sock, PATIENCE)
+            await until_arrived(self.sock, deadline - loop.time())
         self.closed_by_us = True
         self.note("reset_sent")
         self._linger_not()
@@ -300,7 +302,8 @@ class StreamEnd(asyncio.Protocol):
                 return
             self._write(data[at : at + size], future if number == len(sizes) else None)
             at += size
-        await self._read_there(limit)  # lest what is sent next be read together with the last of these
+        if sizes:
+            await self._read_there(limit)  # lest what is sent next be read together with the last of these
 
     async def _read_there(self, limit: float) -> bool:
         if self._transport is None or self._transport.is_closing():

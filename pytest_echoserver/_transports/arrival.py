@@ -108,10 +108,11 @@ def _other_end(sock: socket.socket) -> tuple[int, int] | None:
 
     By sock_diag(7), of exactly that socket. None if there is no such socket here, or no sock_diag.
     """
+    question = _question(sock)  # OSError if this end was reset: not the same as to be told nothing
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as diag:
             diag.setblocking(False)  # the kernel answers before send() returns
-            diag.send(_question(sock))
+            diag.send(question)
             answer = diag.recv(4096)
     except OSError:
         return None

@@ -1,0 +1,588 @@
+"""What `Connection` does for a peer: segments, every way to end it, stalling."""
+
+import asyncio
+import io
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_echoserver import CaptureTimeout, Connection, Peers, StreamPeer, TLSAuthority
+
+from ..conftest import Connect, MakePeer, OpenStreams, receive, receive_all, speaks_tls
+
+Pair = tuple[socket.socket, Connection]
+
+
+@pytest.fixture
+def pair(make_peer: MakePeer, connect: Connect) -> Pair:
+    peer = make_peer()
+    return connect(peer), peer.connection
+
+
+class Reads:
+    """A client in a thread: what each of its reads gave, up to EOF."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self._reads: Future[list[bytes]] = Future()
+        threading.Thread(target=self._read, args=(client,)).start()
+
+    def result(self) -> list[bytes]:
+        return self._reads.result(10)
+
+    def _read(self, client: socket.socket) -> None:
+        try:
+            self._reads.set_result(list(iter(lambda: client.recv(100_000), b"")))
+        except OSError as error:
+            self._reads.set_exception(error)
+
+
+def reset(client: socket.socket) -> None:
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+# Segments
+
+
+@pytest.mark.parametrize(
+    ("segments", "reads"),
+    [
+        (1, [b"h", b"e", b"l", b"l", b"o"]),
+        (2, [b"he", b"ll", b"o"]),
+        (100, [b"hello"]),
+        ([1, 3, 1], [b"h", b"ell", b"o"]),
+        ((5,), [b"hello"]),
+    ],
+)
+def test_each_segment_is_a_read_of_its_own(pair: Pair, segments: Any, reads: list[bytes]) -> None:
+    client, connection = pair
+    seen = Reads(client)
+    connection.send(b"hello", segments=segments).result()
+    connection.close()
+    assert seen.result() == reads
+    assert connection.sent == b"hello"
+
+
+@pytest.mark.asyncio
+async def test_each_segment_is_a_read_of_its_own_in_asyncio(make_peer: MakePeer, tls_authority: TLSAuthority) -> None:
+    peer = make_peer()
+    loop = asyncio.get_running_loop()
+    reads: list[bytes] = []
+    ended = asyncio.Event()
+
+    class Protocol(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            reads.append(data)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            ended.set()
+
+    if peer.family == socket.AF_UNIX:
+        await loop.create_unix_connection(Protocol, peer.address)
+    else:
+        context = tls_authority.client_context() if speaks_tls(peer) else None
+        await loop.create_connection(Protocol, peer.host, peer.port, ssl=context)
+    connection = await peer.next_connection()
+    await connection.send(b"x" * 200, segments=1)
+    connection.send(b"abc", segments=[1, 2])
+    connection.close()
+    await ended.wait()
+    assert reads == [b"x"] * 200 + [b"a", b"bc"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
+@given(data=st.data())
+@pytest.mark.parametrize("kind", ["tcp", "unix", "tls"])
+def test_whatever_the_cuts_each_is_a_read(peers: Peers, connect: Connect, kind: str, data: st.DataObject) -> None:
+    payload = data.draw(st.binary(min_size=2, max_size=2_000))
+    cuts = data.draw(st.sets(st.integers(1, len(payload) - 1), max_size=30))
+    sizes = [end - start for start, end in pairwise([0, *sorted(cuts), len(payload)])]
+    with getattr(peers, kind)() as peer, connect(peer) as client:
+        seen = Reads(client)
+        peer.connection.send(payload, segments=sizes)
+        peer.connection.close()
+        reads = seen.result()
+    assert [len(read) for read in reads] == sizes
+    assert b"".join(reads) == payload
+
+
+def test_segments_keep_their_place_between_other_sends(pair: Pair) -> None:
+    client, connection = pair
+    seen = Reads(client)
+    for _ in range(20):
+        connection.send(b"ab", segments=1)
+        connection.send(b"plain")
+        connection.send(b"cd", segments=1)
+    connection.close()
+    reads = seen.result()
+    assert b"".join(reads) == b"abplaincd" * 20
+    assert [read for read in reads if len(read) == 1] == [b"a", b"b", b"c", b"d"] * 20
+
+
+def test_segments_after_much_are_reads_of_their_own(pair: Pair) -> None:
+    client, connection = pair
+    connection.send(bytes(5_000_000))
+    connection.send(b"ab", segments=1)
+    seen = Reads(client)
+    connection.close().result()
+    reads = seen.result()
+    assert sum(map(len, reads)) == 5_000_002
+    assert reads[-2:] == [b"a", b"b"]
+
+
+def test_an_echo_comes_after_the_segments_before_it(make_peer: MakePeer, connect: Connect) -> None:
+    peer = make_peer("echo")
+    client = connect(peer)
+    peer.connection.send(b"greeting", segments=1)
+    client.sendall(b"hi")
+    assert receive(client, 10) == b"greetinghi"
+
+
+def test_no_bytes_are_no_segments(pair: Pair) -> None:
+    client, connection = pair
+    assert connection.send(b"", segments=1).result() is None
+    assert connection.send(b"", segments=[]).result() is None
+    connection.send(b"x")
+    assert client.recv(10) == b"x"
+
+
+def test_a_segment_that_nobody_reads_is_a_timeout(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(timeout=0.1)
+    client = connect(peer)
+    connection = peer.next_connection().result(timeout=5)
+    with pytest.raises(CaptureTimeout, match=r"segment 1 of 3 was not read .* 2 bytes were not sent|3 bytes to be"):
+        connection.send(b"abc", segments=1).result(timeout=5)
+    assert client.recv(10) == b"a"
+
+
+def test_segments_to_who_has_gone_fail(pair: Pair) -> None:
+    client, connection = pair
+    client.close()
+    connection.ended.result()
+    with pytest.raises(OSError, match="closed|reset|Broken pipe"):
+        connection.send(b"abc" * 100, segments=1).result()
+
+
+@pytest.mark.parametrize(
+    ("segments", "error", "text"),
+    [
+        ([1, 1], ValueError, r"segments \[1, 1\] sum to 2, but the data has 3 bytes"),
+        ([1, 1, 2], ValueError, r"segments \[1, 1, 2\] sum to 4, but the data has 3 bytes"),
+        ([3, 0], ValueError, "each of segments must be 1 or more, not 0"),
+        ([4, -1], ValueError, "each of segments must be 1 or more, not -1"),
+        ([1.0, 2], TypeError, "each of segments must be an int, not 1.0"),
+        (0, ValueError, "segments must be 1 or more, not 0"),
+        (True, TypeError, "segments must be sizes in bytes, .* not True"),
+        ("12", TypeError, "segments must be sizes in bytes, .* not '12'"),
+        (b"\1\2", TypeError, r"segments must be sizes in bytes, .* not b'\\x01\\x02'"),
+        ({1, 2}, TypeError, r"segments must be sizes in bytes, .* not \{1, 2\}"),
+    ],
+)
+def test_bad_segments_are_refused(
+    tcp_peer: StreamPeer, connect: Connect, segments: Any, error: type[Exception], text: str
+) -> None:
+    client = connect(tcp_peer)
+    with pytest.raises(error, match=text):
+        tcp_peer.connection.send(b"abc", segments=segments)
+    tcp_peer.connection.close()
+    assert receive_all(client) == b""
+
+
+# Cursors
+
+
+def test_handler_and_test_each_read_everything(make_peer: MakePeer, connect: Connect) -> None:
+    by_handler: Future[list[bytes]] = Future()
+
+    async def handler(connection: Connection) -> None:
+        by_handler.set_result([await connection.read_exactly(3), await connection.read_until(b"\n")])
+
+    peer = make_peer(handler)
+    client = connect(peer)
+    client.sendall(b"abc")
+    assert peer.connection.read_exactly(2).result() == b"ab"
+    client.sendall(b"def\n")
+    assert by_handler.result(5) == [b"abc", b"def\n"]
+    assert peer.connection.read_until(b"\n").result() == b"cdef\n"
+
+
+def test_reads_do_not_starve_an_echo(make_peer: MakePeer, connect: Connect) -> None:
+    peer = make_peer("echo")
+    client = connect(peer)
+    for _ in range(50):
+        asked = peer.connection.read_exactly(4)
+        client.sendall(b"ping")
+        assert asked.result() == b"ping"
+        assert receive(client, 4) == b"ping"
+
+
+def test_a_task_of_a_handler_reads_with_the_handlers_cursor(tcp_peer: StreamPeer, connect: Connect) -> None:
+    got: Future[bytes] = Future()
+
+    @tcp_peer.serve
+    async def handler(connection: Connection) -> None:
+        async def rest() -> bytes:
+            return await connection.read_exactly(2)
+
+        first = await connection.read_exactly(2)
+        got.set_result(first + await asyncio.create_task(rest()))
+
+    connect(tcp_peer).sendall(b"abcd")
+    assert got.result(5) == b"abcd"
+    assert tcp_peer.connection.read_exactly(4).result() == b"abcd"
+
+
+def test_reads_of_a_handler_have_no_deadline(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(timeout=0.05)
+    done = threading.Event()
+
+    @peer.serve
+    async def handler(connection: Connection) -> None:
+        connection.send(await connection.read_until(b"\n"))
+        done.set()
+
+    client = connect(peer)
+    connection = peer.next_connection().result(timeout=5)
+    with pytest.raises(CaptureTimeout):
+        connection.read(1).result()
+    assert not done.wait(0.1)
+    client.sendall(b"late\n")
+    assert receive_all(client) == b"late\n"
+
+
+@pytest.mark.asyncio
+async def test_lines_of_an_async_test_and_of_a_handler(make_peer: MakePeer, open_streams: OpenStreams) -> None:
+    async def shout(connection: Connection) -> None:
+        async for line in connection.lines():
+            connection.send(line.upper())
+
+    peer = make_peer(shout)
+    reader, writer = await open_streams(peer)
+    writer.write(b"one\ntwo\nthr")
+    assert await reader.readexactly(8) == b"ONE\nTWO\n"
+    writer.write(b"ee\n")
+    assert await reader.readline() == b"THREE\n"
+    writer.close()
+    await writer.wait_closed()
+    connection = await peer.next_connection()
+    assert [line async for line in connection.lines()] == [b"one\n", b"two\n", b"three\n"]
+
+
+# What nobody awaits
+
+
+def test_what_nobody_awaits_happens_in_order(make_peer: MakePeer, connect: Connect) -> None:
+    for _ in range(10):
+        with make_peer() as peer:
+            client = connect(peer)
+            connection = peer.connection
+            connection.send(b"a" * 100_000)
+            connection.send(b"b")
+            if not speaks_tls(peer):
+                connection.send_eof()
+            connection.close()
+            assert receive_all(client) == b"a" * 100_000 + b"b"
+
+
+def test_a_close_after_megabytes_loses_nothing(pair: Pair) -> None:
+    client, connection = pair
+    connection.send(bytes(5_000_000))
+    closing = connection.close()
+    assert len(receive_all(client)) == 5_000_000
+    closing.result()
+
+
+def test_a_half_close_both_ways(make_peer: MakePeer, connect: Connect) -> None:
+    peer = make_peer()
+    client = connect(peer)
+    if speaks_tls(peer):
+        pytest.skip("TLS has none")
+    connection = peer.connection
+    connection.send(b"all I say")
+    connection.send_eof().result()
+    assert receive_all(client) == b"all I say"
+    client.sendall(b"but I listen")
+    client.shutdown(socket.SHUT_WR)
+    assert connection.read().result() == b"but I listen"
+    assert connection.ended.result() == "eof"
+
+
+def test_an_echo_of_what_came_after_our_eof_is_dropped(make_peer: MakePeer, connect: Connect) -> None:
+    peer = make_peer("echo")
+    client = connect(peer)
+    if speaks_tls(peer):
+        pytest.skip("TLS has no half-close")
+    peer.connection.send_eof().result()
+    client.sendall(b"x")
+    assert peer.connection.read(1).result() == b"x"
+    assert peer.connection.sent == b""
+    client.shutdown(socket.SHUT_WR)
+    assert client.recv(1) == b""
+
+
+# close()
+
+
+def test_close_is_a_clean_eof_even_with_unread_input(make_peer: MakePeer, connect: Connect) -> None:
+    peer = make_peer()
+    for number in range(100):
+        client = connect(peer)
+        connection = peer.next_connection().result()
+        client.sendall(bytes(number * 500))
+        connection.send(b"bye")
+        connection.close()
+        assert receive_all(client) == b"bye"
+        with suppress(ConnectionError, ssl.SSLError, BrokenPipeError):
+            client.sendall(b"late")
+        client.close()
+
+
+def test_close_records_what_had_come_in(make_peer: MakePeer, connect: Connect) -> None:
+    peer = make_peer()
+    for _ in range(30):
+        client = connect(peer)
+        connection = peer.next_connection().result()
+
+        def send_and_close(client: socket.socket = client, connection: Connection = connection) -> Any:
+            client.sendall(b"x" * 10_000)  # on the engine's thread: it can't be read meanwhile
+            return connection.close()
+
+        connection._scope.call(send_and_close).result()
+        assert connection.received == b"x" * 10_000
+        assert client.recv(1) == b""
+
+
+def test_an_echo_that_is_closed_says_no_more_than_it_sent(make_peer: MakePeer, connect: Connect) -> None:
+    peer = make_peer("echo")
+    client = connect(peer)
+    connection = peer.connection
+
+    def send_and_close() -> Any:
+        client.sendall(b"x")
+        return connection.close()
+
+    connection._scope.call(send_and_close).result()
+    assert connection.sent == receive_all(client)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix", "tls"])
+def test_close_does_not_wait_for_who_sends_without_end(kind: str, peers: Peers, connect: Connect) -> None:
+    peer: StreamPeer = getattr(peers, kind)()
+    client = connect(peer)
+
+    def flood() -> None:
+        with suppress(OSError):
+            while True:
+                client.sendall(bytes(100_000))
+
+    sender = threading.Thread(target=flood)
+    sender.start()
+    peer.connection.read_exactly(100_000).result()
+    peer.connection.close().result()
+    sender.join(5)
+    assert not sender.is_alive()
+
+
+def test_close_of_a_stalled_connection(pair: Pair) -> None:
+    client, connection = pair
+    connection.stall().result()
+    client.sendall(b"x" * 1000)
+    connection.close().result()
+    assert receive_all(client) == b""
+    assert connection.received == b"x" * 1000
+
+
+def test_closing_twice_is_once(pair: Pair) -> None:
+    client, connection = pair
+    assert [connection.close().result(), connection.close().result()] == [None, None]
+    assert receive_all(client) == b""
+
+
+# reset()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "tcp6", "tls"])
+@pytest.mark.parametrize("size", [0, 1, 1_000_000])
+def test_reset_comes_after_all_that_was_sent(peers: Peers, connect: Connect, kind: str, size: int) -> None:
+    peer = peers.tls() if kind == "tls" else peers.tcp(host="::1" if kind == "tcp6" else "127.0.0.1")
+    for _ in range(5):
+        client = connect(peer)
+        connection = peer.next_connection().result()
+        client.sendall(b"unread by nobody")
+        connection.send(bytes(size))
+        connection.reset()
+        assert len(receive(client, size)) == size
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    peer.close()
+    assert sum(event.name == "reset_sent" for event in peer.events) == 5
+
+
+def test_reset_waits_for_who_reads_late(tcp_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(tcp_peer)
+    connection = tcp_peer.connection
+    connection.send(bytes(1_000_000))
+    resetting = connection.reset()
+    with pytest.raises(CaptureTimeout):
+        resetting.result(timeout=0.1)
+    assert len(receive(client, 1_000_000)) == 1_000_000
+    with pytest.raises(ConnectionResetError):
+        client.recv(1)
+
+
+def test_reset_does_not_wait_for_ever(tcp_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(tcp_peer)
+    tcp_peer.connection.send(bytes(10_000_000))
+    tcp_peer.connection.reset().result()
+    with pytest.raises(ConnectionResetError):
+        receive_all(client)
+
+
+@pytest.mark.asyncio
+async def test_reset_in_asyncio(tcp_peer: StreamPeer, open_streams: OpenStreams) -> None:
+    reader, writer = await open_streams(tcp_peer)
+    connection = await tcp_peer.next_connection()
+    connection.send(b"partial")
+    await connection.reset()
+    assert await reader.readexactly(7) == b"partial"
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+def test_what_a_connection_cannot_do_is_refused(tls_peer: StreamPeer, unix_peer: StreamPeer, connect: Connect) -> None:
+    connect(tls_peer)
+    with pytest.raises(io.UnsupportedOperation, match=r"send_eof\(\) on connection 1 of tls-1 .* no half-close"):
+        tls_peer.connection.send_eof()
+    client = connect(unix_peer)
+    with pytest.raises(io.UnsupportedOperation, match=r"reset\(\) on connection 1 of unix-1 .* has no RST"):
+        unix_peer.connection.reset()
+    unix_peer.connection.send(b"still open")
+    assert receive(client, 10) == b"still open"
+
+
+# How the client ends it
+
+
+def test_a_clients_reset_is_told(tcp_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(tcp_peer)
+    connection = tcp_peer.connection
+    asked = connection.read_exactly(5)
+    client.sendall(b"abc")
+    assert receive_some(connection) == b"abc"
+    reset(client)
+    assert connection.ended.result() == connection.ended.result() == "reset"
+    with pytest.raises(ConnectionResetError):
+        asked.result()
+    assert connection.received == b"abc"
+
+
+def receive_some(connection: Connection) -> bytes:
+    while not connection.received:
+        pass
+    return connection.received
+
+
+@pytest.mark.asyncio
+async def test_ended_in_an_async_test(make_peer: MakePeer, open_streams: OpenStreams) -> None:
+    peer = make_peer()
+    _, writer = await open_streams(peer)
+    connection = await peer.next_connection()
+    writer.close()
+    await writer.wait_closed()
+    assert await connection.ended == "eof"
+    assert await connection.read() == b""
+
+
+# Stalling
+
+
+@pytest.fixture(params=["tcp", "tcp6", "tls"])
+def stalled(request: pytest.FixtureRequest, peers: Peers, connect: Connect) -> Iterator[Pair]:
+    host = "::1" if request.param == "tcp6" else "127.0.0.1"
+    make = peers.tls if request.param == "tls" else peers.tcp
+    peer = make(host=host, receive_buffer=4096)
+    client = connect(peer)
+    peer.connection.stall().result()
+    return client, peer.connection
+
+
+def fill(client: socket.socket, piece: bytes = bytes(1000), rest: float = 0.1) -> int:
+    """Send until it stalls; give how much went."""
+    client.settimeout(rest)
+    count = 0
+    with suppress(TimeoutError):
+        while count < 10_000_000:
+            count += client.send(piece)
+    client.settimeout(5)
+    return count
+
+
+def test_a_stalled_sender_is_stopped_soon(stalled: Pair) -> None:
+    client, connection = stalled
+    sent = fill(client)
+    assert 1000 <= sent < 100_000
+    assert len(connection.received) <= 5_000
+
+
+def test_a_sender_over_a_unix_socket_is_stopped_by_its_own_buffer(unix_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(unix_peer)
+    unix_peer.connection.stall().result()
+    assert fill(client) < 300_000
+    assert unix_peer.connection.received == b""
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix", "tls"])
+def test_after_a_stall_everything_comes(kind: str, peers: Peers, connect: Connect) -> None:
+    peer: StreamPeer = getattr(peers, kind)(receive_buffer=4096)
+    client = connect(peer)
+    connection = peer.connection
+    connection.stall().result()
+    thread = threading.Thread(target=client.sendall, args=(b"x" * 500_000,))
+    thread.start()
+    with pytest.raises(CaptureTimeout):
+        connection.read_exactly(400_000).result(timeout=0.1)
+    connection.unstall()
+    assert connection.read_exactly(500_000).result() == b"x" * 500_000
+    thread.join()
+
+
+def test_stalling_twice_and_unstalling_what_reads(pair: Pair) -> None:
+    client, connection = pair
+    connection.unstall()
+    connection.stall()
+    connection.stall().result()
+    client.sendall(b"x")
+    with pytest.raises(CaptureTimeout):
+        connection.read(1).result(timeout=0.05)
+    connection.unstall().result()
+    connection.unstall().result()
+    assert connection.read(1).result() == b"x"
+
+
+def test_what_is_sent_while_stalled_arrives(pair: Pair) -> None:
+    client, connection = pair
+    connection.stall()
+    connection.send(b"still talking")
+    assert receive(client, 13) == b"still talking"
+
+
+def test_a_peer_with_a_small_buffer_still_cuts_as_asked(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(receive_buffer=4096)
+    seen = Reads(connect(peer))
+    sizes: Sequence[int] = [1, 1400, 2, 1000]
+    peer.connection.send(bytes(sum(sizes)), segments=sizes)
+    peer.connection.close()
+    assert [len(read) for read in seen.result()] == sizes
