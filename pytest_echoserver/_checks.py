@@ -1,5 +1,6 @@
 """What callers may pass: checked at the call, with an error that names the value and what is allowed."""
 
+import inspect
 from typing import Any
 
 __tracebackhide__ = True
@@ -18,6 +19,14 @@ def whole_number(value: object, name: str, *, least: int) -> int:
         raise TypeError(f"{name} must be an int, not {value!r}")
     if value < least:
         raise ValueError(f"{name} must be {least} or more, not {value}")
+    return value
+
+
+def not_async(value: Any, what: str) -> Any:
+    """Give ``value`` back; raise TypeError if calling it would give a coroutine, which nobody here awaits."""
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(value, "__call__", None)):  # noqa: B004
+        name = getattr(value, "__qualname__", value)
+        raise TypeError(f"{what} must be a plain function: {name} is async, and nothing would await it")
     return value
 
 

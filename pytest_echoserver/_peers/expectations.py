@@ -6,7 +6,7 @@ from types import EllipsisType
 from typing import Any, Self
 
 from .. import _deadline
-from .._checks import bytes_like
+from .._checks import bytes_like, not_async
 from .._futures import CaptureFuture
 from .script import Act, Reply, Script, Step
 
@@ -40,7 +40,10 @@ class Rule:
         """
         if not data:
             raise TypeError("reply() takes what to answer: bytes, or a callable that gives them")
-        answers = tuple(answer if callable(answer) else self._script.check_answer(answer) for answer in data)
+        answers = tuple(
+            not_async(answer, "what makes an answer") if callable(answer) else self._script.check_answer(answer)
+            for answer in data
+        )
         return self._then(Reply(answers, _deadline.seconds(after, "after")))
 
     def __repr__(self) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from .._checks import bytes_like
+from .._checks import bytes_like, not_async
 from .._patterns import Literal, Regex, Search, compile_pattern
 
 __tracebackhide__ = True
@@ -39,6 +39,7 @@ def message_pattern(value: Any) -> MessagePattern:
         raise TypeError(
             f"a pattern must be bytes, a compiled regular expression of bytes, a predicate or ..., not {value!r}"
         )
+    not_async(value, "a predicate")
     return MessagePattern(bytes(value) if isinstance(value, (bytearray, memoryview)) else value)
 
 
@@ -124,7 +125,7 @@ def check_framing(value: Any) -> Framing | None:
     if value is None:
         return None
     if callable(value):
-        return Framing(value)
+        return Framing(not_async(value, "framing"))
     delimiter = bytes_like(value, "framing, if it isn't a callable,")
     if not delimiter:
         raise ValueError("framing must be a delimiter of at least 1 byte, not b''")
