@@ -48,6 +48,7 @@ def as_exception(error: BaseException) -> Exception:
 
 def raise_together(errors: Sequence[Exception], what: str) -> None:
     """Raise one error as it is, several as a group, none not at all."""
+    __tracebackhide__ = True
     if len(errors) == 1:
         raise errors[0]
     if errors:

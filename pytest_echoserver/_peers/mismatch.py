@@ -23,9 +23,9 @@ def unexpected(script: Script, what: str, got: bytes, why: str = "") -> ScriptMi
     Args:
         what: what came and from where, as "8 bytes on connection 1".
         got: its bytes, for the difference.
-        why: what else has to be said, as "the script is at its end".
+        why: what else has to be said, as ": the script is at its end".
     """
-    lines = [f"{script.peer}: unexpected {what}" + (f", {why}" if why else "")]
+    lines = [f"{script.peer}: unexpected {what}" + why]
     lines += _told_script(script)
     lines += _told_difference(script, got)
     later = [n for n, step in enumerate(script.steps, 1) if n > script.position + 1 and _matches(step, got)]
@@ -40,9 +40,11 @@ def unmet(script: Script, left: list[tuple[str, bytes]]) -> ScriptMismatch:
     Args:
         left: what came and was matched by nothing as yet, each told from where.
     """
-    count = len(script.unmet)
-    if count:
-        head = f"{count} of the script's {len(script.steps)} steps not met"
+    count, of = len(script.unmet), len(script.steps)
+    if of == count == 1:
+        head = "the script's only step was not met"
+    elif count:
+        head = f"{count} of the script's {of} steps {'was' if count == 1 else 'were'} not met"
     else:
         head = "something came that nothing has matched"
     lines = [f"{script.peer}: {head}", *_told_script(script)]
@@ -63,7 +65,7 @@ def _told_script(script: Script) -> list[str]:
     if script.steps and script.current is None:
         lines.append("  > the end of the script")
     for step in script.rules:
-        often = f"answered {step.count} times" if step.count else "never came"
+        often = f"came {'once' if step.count == 1 else f'{step.count} times'}" if step.count else "never came"
         lines.append(f"    a rule: {_cut(step.told())}  {often}  {step.where}".rstrip())
     return lines
 
@@ -71,7 +73,12 @@ def _told_script(script: Script) -> list[str]:
 def _told_difference(script: Script, got: bytes) -> list[str]:
     """The first difference between ``got`` and what comes nearest to it, with offset, hex and text."""
     wanted = [step for step in [script.current, *script.rules] if step is not None]
-    literals = [literal for step in wanted if (literal := _literal(step)) is not None]
+    # A rule is near only if it begins alike: what comes need not have been meant for it.
+    literals = [
+        literal
+        for step in wanted
+        if (literal := _literal(step)) is not None and (step is script.current or _common(literal, got))
+    ]
     told = [f"  got: {_payload(got)}"]
     if not literals:
         patterns = [step for step in wanted if isinstance(step.wanted, (MessagePattern, StreamPattern))]
@@ -92,9 +99,10 @@ def _told_difference(script: Script, got: bytes) -> list[str]:
 
 def _difference(expected: bytes, got: bytes, at: int) -> str:
     if at >= len(got):
-        return f"{_byte(expected, at)} and {len(expected) - at - 1} more expected, and nothing more came"
+        more = len(expected) - at - 1
+        return f"{_byte(expected, at)}{f' and {more} more' if more else ''} expected, and nothing more came"
     if at >= len(expected):
-        return f"{len(got) - at} bytes more than expected"
+        return f"{told_bytes(len(got) - at)} more than expected"
     return f"{_byte(expected, at)} expected, {_byte(got, at)} got"
 
 
@@ -113,7 +121,8 @@ def _literal(step: Step) -> bytes | None:
 
 
 def _pattern(step: Step) -> str:
-    return _cut(step.call.partition("(")[2].removesuffix(")"))
+    call = step.call.removesuffix(")").removesuffix(f", times={step.times}")
+    return _cut(call.partition("(")[2])
 
 
 def _matches(step: Step, got: bytes) -> bool:
@@ -136,8 +145,12 @@ def _common(one: bytes, other: bytes) -> int:
 
 def _payload(data: bytes, most: int = 200) -> str:
     if len(data) <= most:
-        return f"{data!r} ({len(data)} bytes)"
-    return f"{data[: most // 2]!r} … {data[-most // 2 :]!r} ({len(data)} bytes)"
+        return f"{data!r} ({told_bytes(len(data))})"
+    return f"{data[: most // 2]!r} … {data[-most // 2 :]!r} ({told_bytes(len(data))})"
+
+
+def told_bytes(count: int) -> str:
+    return "1 byte" if count == 1 else f"{count} bytes"
 
 
 def _cut(text: str) -> str:
