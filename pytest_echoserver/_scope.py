@@ -34,8 +34,8 @@ class Member:
 
     ``close`` runs on the engine's loop and may be called again; ``patience`` is how many seconds it may take. There
     is none where another member's close covers this one. ``verdict`` gives what it would be blamed for if all ended
-    now, beside what it was blamed for when that happened. ``numbered``: its events begin with the connection's
-    number.
+    now, beside what it was blamed for when that happened; in a wide scope ``told`` is called once a test has had
+    those. ``numbered``: its events begin with the connection's number.
     What lives on another loop than the engine's has two more calls, made where the test ran: ``settle`` lets it
     read what has arrived, and ``leave`` lets it go before ``close``.
     """
@@ -45,6 +45,7 @@ class Member:
     close: Callable[[], Awaitable[None]] | None
     patience: float = 0.0
     verdict: Callable[[], list[Exception]] | None = None
+    told: Callable[[], None] | None = None
     numbered: bool = False
     settle: Callable[[], None] | None = None
     leave: Callable[[], None] | None = None
@@ -115,6 +116,10 @@ class Scope:
         """Call a function on the engine's loop, as this scope's work, and give what it gives."""
         return self.engine.call(self.context, function, *args)
 
+    def call_here_or_there(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function on the engine's loop likewise, from wherever: on its own thread, right away."""
+        return function(*args) if self.engine.here else self.call(function, *args)
+
     def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Run a coroutine function likewise."""
         return self.engine.run(self.context, function, *args, patience=max(ANSWER, self.timeout))
@@ -149,6 +154,7 @@ class Scope:
 
     def verify(self, verdict: Callable[[], list[Exception]], told: Callable[[], None]) -> None:
         """Raise what ``verdict`` gives, after reading what has already arrived; ``told`` is called if it is."""
+        __tracebackhide__ = True
         self.engine.run(self.context, self._settle_engine)
         errors = self.call(verdict)
         if errors:
@@ -178,7 +184,9 @@ class Scope:
                 self._members = [member for member in self._members if member.record not in self._released]
                 self._released.clear()
             self._shown_from, self._last_judged = self._last_judged, time.monotonic()
-            return errors
+        if self.wide and errors and not self.engine.forked:
+            self.call(self._tell)
+        return errors
 
     def traffic(self) -> Traffic:
         """What its peers saw; of a wide scope, since the judgement before the last."""
@@ -235,6 +243,11 @@ class Scope:
 
     def _verdicts(self) -> list[Exception]:
         return [error for member in self._members if member.verdict is not None for error in member.verdict()]
+
+    def _tell(self) -> None:
+        for member in self._members:
+            if member.told is not None:
+                member.told()
 
     def _busy_tasks(self) -> "list[asyncio.Task[Any]]":
         """The tasks that would go on by themselves, waiting for nothing."""

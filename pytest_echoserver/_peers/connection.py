@@ -49,6 +49,7 @@ class Connection:
         self._strict = True
         self._rules: list[Step] | None = None
         self._own_script: StreamScript | None = None
+        self._following = False
 
     @property
     def received(self) -> bytes:
@@ -204,7 +205,6 @@ class Connection:
     def _script(self) -> StreamScript:
         if self._own_script is None:
             self._own_script = self._make_script()
-            self._scope.post(self._follow_script, self._own_script)
         return self._own_script
 
     def _make_script(self) -> StreamScript:
@@ -216,12 +216,18 @@ class Connection:
             strict=self._strict,
             rules=self._rules,
             check_act=self._check_act,
-            post=self._scope.post,
+            post=self._post_script,
             fail=lambda _, error: self._fail(error),
         )
 
+    def _post_script(self, function: Callable[..., object], *args: Any) -> None:
+        if not self._following:  # now: what comes from here on is younger than the script
+            self._following = True
+            self._scope.call_here_or_there(self._follow_script, self._script)
+        self._scope.post(function, *args)
+
     def _follow_script(self, script: StreamScript) -> None:
-        script.follow(self, self._for_test.position)
+        script.follow(self, self._for_test.position, self._end.arrived)
 
     def _check_act(self, act: Act) -> None:
         check_act(act, tls=self._end.tls, unix=self._end.is_unix, who=str(self))

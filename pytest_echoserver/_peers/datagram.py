@@ -20,7 +20,7 @@ from .bound import BoundPeer
 from .datagram_end import DatagramEnd, make_datagram
 from .datagram_script import DatagramScript
 from .expectations import Expectation, PatternLike, Rule, payloads_of
-from .mismatch import ScriptMismatch
+from .mismatch import ScriptMismatch, told_bytes
 
 __tracebackhide__ = True
 
@@ -70,7 +70,9 @@ class DatagramPeer(BoundPeer):
         )
         if behaviour is not None:
             self._end.listener = self._handle
-        scope.adopt(Member(str(self), self._record, self._shut, verdict=self._script.verdict))
+        scope.adopt(
+            Member(str(self), self._record, self._shut, verdict=self._script.verdict, told=self._errors_told)
+        )
         scope.call(self._open)
         scope.opened(self)
 
@@ -256,7 +258,9 @@ class DatagramPeer(BoundPeer):
                 self._socket.close()
             else:
                 transport.abort()
-        self._end.fail(RuntimeError(f"{self} was closed while this was awaited"))
+        closed = RuntimeError(f"{self} was closed while this was awaited")
+        self._end.fail(closed)
+        self._script.script.fail_waits(closed)
 
     async def _shut(self) -> None:
         self._abort()
@@ -268,6 +272,8 @@ class DatagramPeer(BoundPeer):
             answer = self._behaviour(datagram)
             if inspect.isawaitable(answer):
                 answering = asyncio.ensure_future(self._handle_later(answer, addr))
+                answering.set_name(f"{getattr(self._behaviour, '__qualname__', self._behaviour)} for {self}")
+                self._scope.has_to_rest(answering)
                 self._answering.add(answering)
                 answering.add_done_callback(self._answering.discard)
             else:
@@ -301,7 +307,8 @@ class DatagramPeer(BoundPeer):
         return self._script
 
     def _post_script(self, function: Callable[..., object], *args: Any) -> None:
-        self._scope.post(self._follow_script)
+        if not self._following:  # now: what comes from here on is younger than the script
+            self._scope.call_here_or_there(self._follow_script)
         self._scope.post(function, *args)
 
     def _follow_script(self) -> None:
@@ -313,22 +320,22 @@ class DatagramPeer(BoundPeer):
         loop = asyncio.get_running_loop()
         over = loop.call_later(seconds, lambda: fulfil(future, None))
         began = time.monotonic()
-        rows = self._end.received_rows
+        rows, clears = self._end.received_rows, self._end.clears
 
         def breach() -> None:
-            if len(rows) <= start or future.done():
+            first = start if self._end.clears == clears else 0
+            if len(rows) <= first or future.done():
                 return
             over.cancel()
-            datagram = make_datagram(rows[start])
+            datagram = make_datagram(rows[first])
             host, port = datagram.source
             when = f"after {datagram.time - began:.3g} s" if datagram.time > began else "before it began"
             error = ScriptMismatch(
-                f"{self}: {seconds:g} s of silence were expected, but {when} {len(datagram.data)} bytes came from "
-                f"{host} port {port}: {_short(datagram.data)}"
+                f"{self}: {seconds:g} s of silence were expected, but {when} {told_bytes(len(datagram.data))} came "
+                f"from {host} port {port}: {_short(datagram.data)}"
             )
             self._fail(error)
             fail(future, error)
-            return
 
         self._end.watch(future, breach)
 
@@ -343,8 +350,13 @@ class DatagramPeer(BoundPeer):
 
     def _told(self) -> None:
         """Count what the verdict is now as told."""
-        self._errors.clear()
+        self._errors_told()
         self._script.tell()
+
+    def _errors_told(self) -> None:
+        """Count what went wrong so far as told; what does from now on is news."""
+        self._errors.clear()
+        self._script.script.error = None
 
     def _what_it_does(self) -> str:
         if self._behaviour is echo:
@@ -369,7 +381,7 @@ class DatagramPeer(BoundPeer):
         ago = time.monotonic() - last.time
         came = "1 datagram" if len(received) == 1 else f"{len(received)} datagrams"
         return (
-            f"{came} had come by then, the last {len(last.data)} bytes {_short(last.data)} "
+            f"{came} had come by then, the last {told_bytes(len(last.data))} {_short(last.data)} "
             f"from {last.source[0]} port {last.source[1]}, {ago:.3g} s ago"
         )
 

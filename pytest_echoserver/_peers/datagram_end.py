@@ -23,6 +23,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
         self.received: View[Datagram] = View(self.received_rows, make_datagram)
         self.sent: View[SentDatagram] = View(self.sent_rows, _make_sent_datagram)
         self.cursor = Cursor(record.lock)
+        self.clears = 0
         self._counts: list[Cursor] = []
         self._record = record
         self._sources: dict[Sockaddr, Address] = {}
@@ -84,6 +85,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
 
     def clear(self) -> None:
         with self._record.lock:
+            self.clears += 1
             self.received_rows.clear()
             self.sent_rows.clear()
             self._record.rows.clear()

@@ -10,7 +10,7 @@ from .._transports.datagram import Sockaddr
 from .datagram_end import DatagramEnd
 from .expectations import Expectation, PatternLike, Rule, answers_of
 from .matching import message_pattern
-from .mismatch import unexpected, unmet
+from .mismatch import told_bytes, unexpected, unmet
 from .outbox import Outbox
 from .script import Act, Action, Reply, Script
 
@@ -52,9 +52,10 @@ class DatagramScript:
             post=post,
         )
         self._strict = strict
-        self._fail = fail
+        self.fail = fail
         self._post = post
         self._late: list[Datagram] = []
+        self._passed = 0
 
     def expect(self, pattern: PatternLike, times: int) -> Expectation:
         step = self.script.expect(pattern, times)
@@ -68,19 +69,24 @@ class DatagramScript:
 
     def begin(self) -> None:
         """Follow the script from here on; what came before and was not read may meet it as well."""
+        if self.end.transport is not None:
+            self.end.transport.drain()
         self._late = self.end.untaken()
         self.end.listener = self._came
 
     def go_on(self) -> None:
-        """Look again at what came before the script: a step was added."""
-        moved = True
-        while moved:
-            moved = False
-            for datagram in list(self._late):
-                if self._meets(datagram, datagram.source):
-                    self._late.remove(datagram)
-                    moved = True
-                    break
+        """Look again at what came before the script: a step was added.
+
+        The script keeps its order there too: what came before a datagram that it took is left for the rules.
+        """
+        at = 0
+        while at < len(self._late):
+            datagram = self._late[at]
+            if self._meets(datagram, datagram.source, at):
+                del self._late[at]
+                self._passed -= at < self._passed
+            else:
+                at += 1
 
     def verdict(self) -> list[Exception]:
         """What is wrong, if it all ended now, and wasn't told before."""
@@ -93,29 +99,33 @@ class DatagramScript:
         """Count what the verdict is now as told: no later one has it again."""
         self.script.tell_unmet()
         self._late.clear()
+        self._passed = 0
 
     def _came(self, datagram: Datagram, addr: Sockaddr) -> None:
-        if self._meets(datagram, addr):
+        if self._meets(datagram, addr, len(self._late)):
             return
         self.end.note_unexpected(datagram)
         if self._strict and self.script.error is None:
             script = self.script
-            why = "the script is at its end" if script.steps and script.current is None else ""
-            what = f"datagram of {len(datagram.data)} bytes from {_told(datagram)}"
-            self._fail(unexpected(script, what, datagram.data, why))
+            why = ": the script is at its end" if script.steps and script.current is None else ""
+            what = f"datagram of {told_bytes(len(datagram.data))} from {_told(datagram)}"
+            self.fail(unexpected(script, what, datagram.data, why))
 
-    def _meets(self, datagram: Datagram, addr: Sockaddr) -> bool:
-        """Do what the script or a rule says to a datagram; false if none has a word on it."""
-        current = self.script.current
+    def _meets(self, datagram: Datagram, addr: Sockaddr, after: int) -> bool:
+        """Do what the script or a rule says to a datagram, which came after so many of the late ones; false if
+        none has a word on it."""
+        current = None if after < self._passed else self.script.current
         try:
             for step in ([current] if current is not None else []) + self.script.rules:
                 found = step.wanted.match(datagram.data)
                 if found is not None:
                     subject = datagram if isinstance(found, bytes) else found
+                    if step is current:
+                        self._passed = after
                     self.script.came(step, _Exchange(self, addr), subject)
                     return True
-        except BaseException as error:  # noqa: BLE001  of a user's predicate, or what makes an answer
-            self._fail(as_exception(error))
+        except BaseException as error:  # noqa: BLE001  of a user's predicate
+            self.fail(as_exception(error))
             return True
         return False
 
@@ -132,9 +142,12 @@ class _Exchange:
         assert isinstance(action, Reply)
         if action.after:
             self._outbox.pause(action.after)
-        for answer in action.answers:
-            for data in answers_of(answer, subject, self._script.script.check_answer):
-                self._outbox.do(self._script.end.send, data, self._addr)
+        try:
+            for answer in action.answers:
+                for data in answers_of(answer, subject, self._script.script.check_answer):
+                    self._outbox.do(self._script.end.send, data, self._addr)
+        except BaseException as error:  # noqa: BLE001  of a user's callable that makes an answer
+            self._script.fail(as_exception(error))
 
 
 def _told(datagram: Datagram) -> str:

@@ -52,7 +52,8 @@ Action = Reply | Act
 class Target(Protocol):
     """Whom to answer: one connection, or the source of one datagram."""
 
-    def act(self, subject: Any, action: Action) -> None: ...
+    def act(self, subject: Any, action: Action) -> None:
+        """Do it; where a callable of the user's raises, fail the test, and raise nothing."""
 
 
 class Moment(Enum):
@@ -118,6 +119,7 @@ class Script:
         self.check_answer = check_answer
         self.check_act = check_act
         self._told: set[Step] = set()
+        self._owed: deque[tuple[Target, Any, Action]] = deque()
         self._position = 0
         self._lock = lock
         self._timeout = timeout
@@ -139,6 +141,7 @@ class Script:
 
     def tell_unmet(self) -> None:
         """Count what is unmet now as told: no later judgement reports it again."""
+        self.error = None
         self._told.update(self.steps[self._position :])
 
     def expect(self, pattern: Any, times: int = 1) -> Step:
@@ -162,12 +165,12 @@ class Script:
         """Have ``action`` done whenever ``step`` is met, and where it was met before this was said."""
         with self._lock:
             step.actions.append(action)
-            served = list(step.served)
-        for target, subject in served:
-            self._post(target.act, subject, action)
+            self._owed += [(target, subject, action) for target, subject in step.served]
+        self._post(self._do_what_is_owed)
 
     def came(self, step: Step, target: Target, subject: Any) -> None:
         """``subject`` has met ``step``: go on in the script, and do what is to be done to ``target``."""
+        self._do_what_is_owed()
         with self._lock:
             step.count += 1
             step.last = subject
@@ -185,7 +188,7 @@ class Script:
             step.call,
             where=self.peer,
             timeout=self._timeout,
-            instead=lambda: f"it was met {step.count} times of {step.times}",
+            instead=lambda: f"it was met {step.count} of {step.times} times",
         )
 
         def take(at: int) -> tuple[Any, int] | None:
@@ -206,6 +209,12 @@ class Script:
         """End the waits for what is not met, with ``error``."""
         for step in self.steps[self._position :]:
             step.cursor.fail(error)
+
+    def _do_what_is_owed(self) -> None:
+        """Do what was added to a step after it was met; before anything is done for what comes next."""
+        while self._owed:
+            target, subject, action = self._owed.popleft()
+            target.act(subject, action)
 
     def _cursor(self) -> Cursor:
         return Cursor(self._lock)

@@ -91,7 +91,17 @@ class StreamPeer(BoundPeer):
         self._errors: list[Exception] = []
         self._excused: list[CaptureFuture[Exception]] = []
         self._acceptor: Acceptor | None = None
-        scope.adopt(Member(str(self), self._record, self._shut, LAST_WORDS, verdict=self._verdict, numbered=True))
+        scope.adopt(
+            Member(
+                str(self),
+                self._record,
+                self._shut,
+                LAST_WORDS,
+                verdict=self._verdict,
+                told=self._errors_told,
+                numbered=True,
+            )
+        )
         scope.call(self._open)
         scope.opened(self)
 
@@ -194,7 +204,9 @@ class StreamPeer(BoundPeer):
             TypeError, ValueError: no such pattern can be expected; the text says why.
             RuntimeError: a handler serves the peer; or it is closed.
         """
-        return self._scripting("on()").on(pattern)
+        rule = self._scripting("on()").on(pattern)
+        self._scope.post(self._go_on)
+        return rule
 
     def expect_handshake_failure(self) -> CaptureFuture[Exception]:
         """Excuse the next TLS handshake that fails: that of a client which is meant to reject the certificate.
@@ -290,7 +302,7 @@ class StreamPeer(BoundPeer):
         self._made.serve()
         self._first.serve()
 
-    def _start(self, connection: Connection, start: int = 0) -> None:
+    def _start(self, connection: "PeerConnection", start: int = 0) -> None:
         """Let the peer's behaviour have ``connection``, from position ``start`` of its input on."""
         if self._behaviour is StreamEcho:
             connection._end.listener = StreamEcho(connection)
@@ -300,12 +312,12 @@ class StreamPeer(BoundPeer):
             self._handlers.add(handler)
             handler.add_done_callback(self._handlers.discard)
         elif self._following:
-            self._script.follow(connection, start)
+            self._script.follow(connection, start, connection._older_than_script)
 
     def _start_late(self) -> None:
         """Let the behaviour have the connections that were there before it."""
         for connection in self._connections:
-            if not connection._end.closed_by_us:
+            if not (connection._end.closed_by_us or connection._own_script):
                 self._start(connection, connection._for_test.position)
 
     def _scripting(self, asked: str) -> StreamScript:
@@ -316,13 +328,24 @@ class StreamPeer(BoundPeer):
         return self._script
 
     def _post_script(self, function: Callable[..., object], *args: Any) -> None:
-        self._scope.post(self._follow_script)
+        if not self._following:  # now: what comes from here on is younger than the script
+            self._scope.call_here_or_there(self._follow_script)
         self._scope.post(function, *args)
 
     def _follow_script(self) -> None:
         if not self._following:
             self._following = True
+            if self._acceptor is not None:
+                self._acceptor.accept()
+            for connection in self._accepted:
+                connection._older_than_script = connection._end.arrived
             self._start_late()
+
+    def _go_on(self) -> None:
+        """Have the connections with scripts of their own look at a new rule."""
+        for connection in self._with_scripts:
+            if connection._own_script is not None:
+                connection._own_script.go_on()
 
     def _check_act(self, act: Act) -> None:
         check_act(act, tls=self._tls is not None, unix=self._is_unix, who=str(self))
@@ -350,9 +373,16 @@ class StreamPeer(BoundPeer):
             errors.append(ScriptMismatch(f"{self}: {missing} TLS handshakes were expected to fail, and have not"))
         return errors
 
+    def _errors_told(self) -> None:
+        """Count what went wrong so far as told; what does from now on is news."""
+        self._errors.clear()
+        for script in (self._script, *(each._own_script for each in self._with_scripts)):
+            if script is not None:
+                script.script.error = None
+
     def _told(self) -> None:
         """Count what the verdict is now as told."""
-        self._errors.clear()
+        self._errors_told()
         self._excused.clear()
         self._script.tell()
         for connection in self._with_scripts:
@@ -389,6 +419,7 @@ class StreamPeer(BoundPeer):
         closed = RuntimeError(f"{self} was closed while this was awaited")
         for cursor in (self._made, self._first):
             cursor.fail(closed)
+        self._script.script.fail_waits(closed)
 
     def _stop_listening(self) -> None:
         if self._acceptor is None or self._closed:
@@ -433,17 +464,20 @@ class PeerConnection(Connection):
         self._short_name = f"connection {self.number}"
         self._peername = peername[:2] if isinstance(peername, tuple) else peername
         self._peer = peer
+        self._older_than_script = 0
         self._framing, self._strict, self._rules = peer._framing, peer._strict, peer._script.script.rules
 
     def _make_script(self) -> StreamScript:
         peer = self._peer
         if peer._behaviour is not None:
             raise RuntimeError(f"expect(): {peer} {peer._what_it_does()}, so it can't follow a script as well")
+        peer._scripted = True
         peer._with_scripts.append(self)
         return super()._make_script()
 
     def _follow_script(self, script: StreamScript) -> None:
-        script.follow(self, max(self._for_test.position, self._peer._script.leave(self)))
+        start = max(self._for_test.position, self._peer._script.leave(self))
+        script.follow(self, start, self._end.arrived)
 
     def _fail(self, error: Exception) -> None:
         self._peer._fail(self, error)

@@ -13,7 +13,7 @@ from .._cursors import Cursor
 from .._futures import CaptureFuture, CaptureTimeout
 from .._outcomes import fail
 from .._record import Record
-from .._transports.arrival import until_arrived, until_read
+from .._transports.arrival import input_queue, until_arrived, until_read
 from .._transports.writing import WriteQueue, until_taken
 from .outbox import Outbox
 
@@ -198,6 +198,11 @@ class StreamEnd(asyncio.Protocol):
     def gone(self) -> bool:
         """Whether nothing can be sent any more: it is lost, or about to be."""
         return self.lost.is_set() or self._queue is None or self._queue.closed
+
+    @property
+    def arrived(self) -> int:
+        """How many bytes have come, with those that are still to be read from the socket."""
+        return len(self.inbound) + (0 if self.sock is None else input_queue(self.sock))
 
     @property
     def tls_version(self) -> str | None:

@@ -81,10 +81,14 @@ class StreamScript:
         self._post(self.go_on)
         return StreamExpectation(self.script, step)
 
-    def follow(self, connection: "Connection", start: int = 0) -> None:
-        """Follow the script on ``connection`` too, from position ``start`` of its input on."""
+    def follow(self, connection: "Connection", start: int, late_until: int) -> None:
+        """Follow the script on ``connection`` too, from position ``start`` of its input on.
+
+        What had come up to ``late_until`` is older than the script: what nothing matches there may yet be matched
+        by a step that is still to be added.
+        """
         end = connection._end
-        talk = Talk(self, connection, start, late_until=len(end.inbound))
+        talk = Talk(self, connection, start, late_until)
         self._talks[connection] = talk
         self._untaken.append(talk)
         end.listener = talk
@@ -128,13 +132,18 @@ class StreamScript:
         self._talks.pop(talk.connection, None)
         self._forget(talk)
 
+    def lost(self, talk: "Talk") -> None:
+        """We have ended the conversation there ourselves; what is left over of it stays so."""
+        self._forget(talk)
+        self.go_on()
+
     def left_over(self) -> list[tuple[str, bytes]]:
         """What came and was matched by nothing as yet."""
         unread = ((talk, talk.unread) for talk in self._talks.values())
         return [
             (f"on {talk.connection._short_name}{self._why(talk)}", data)
             for talk, data in unread
-            if len(data) > talk.told
+            if data and talk.start + len(data) > talk.told_until
         ]
 
     def verdict(self) -> list[Exception]:
@@ -150,7 +159,7 @@ class StreamScript:
         """Count what the verdict is now as told: no later one has it again."""
         self.script.tell_unmet()
         for talk in self._talks.values():
-            talk.told = len(talk.unread)
+            talk.told_until = talk.start + len(talk.unread)
 
     def _take_connection(self) -> bool:
         current = self.script.current
@@ -184,7 +193,7 @@ class Talk:
         self.connection = connection
         self.start = start
         self.ended_by: str | None = next(iter(connection._end.ends), None)
-        self.told = 0
+        self.told_until = 0
         self._late_until = late_until
         self._follower = follower
         self._end = connection._end
@@ -204,14 +213,21 @@ class Talk:
         self._look()
 
     def connection_lost(self) -> None:
-        self.ended_by = self.ended_by or next(iter(self._end.ends), "us")
-        self._look()
+        self.ended_by = self.ended_by or next(iter(self._end.ends), None)
+        if self.ended_by is not None:
+            self._look()
+        elif not self._over:  # by us: what the client might have said yet is nobody's fault
+            self._over = True
+            self._follower.lost(self)
 
     def act(self, subject: Any, action: Action) -> None:
         """Do what the script says, after all it said before."""
         match action:
             case Reply():
-                self._reply(subject, action)
+                try:
+                    self._reply(subject, action)
+                except BaseException as error:  # noqa: BLE001  of a user's callable that makes an answer
+                    self._fail(as_exception(error))
             case Act.CLOSE:
                 self._is_over()
                 self._end.close()
@@ -285,7 +301,9 @@ class Talk:
             match = search.find(self._end.inbound.buffer)
             if match is not None:
                 found.append((step, match[0], match[2]))
-            if step is mine and isinstance(step.wanted.value, bytes) and not search.diverged:
+            is_literal = isinstance(step.wanted.value, bytes)
+            may_match = not search.diverged and self.ended_by is None
+            if step is mine and is_literal and (match is not None or may_match):
                 break
             undecided = undecided or (match is None and not search.diverged)
         else:
@@ -327,14 +345,18 @@ class Talk:
             return True
         if self.start < self._late_until:
             return False
+        if self.told_until >= len(self._end.inbound):  # as left over, before its end came
+            self._is_over()
+            self._end.close()
+            return True
         if follower.script.error is not None:  # told once is enough
             self._is_over()
             self._end.fail(follower.script.error)
             return False
         got = self.unread if follower.framing is None else bytes(self._end.inbound.buffer[self.start : end])
-        why = "the script is at its end" if follower.script.steps and follower.script.current is None else ""
+        why = ": the script is at its end" if follower.script.steps and follower.script.current is None else ""
         if self.ended_by is not None and len(self._end.inbound) == end:
-            why = "and then the end of the connection"
+            why = ", and then the end of the connection"
         self._end.note("unexpected", got)
         what = f"input on {self.connection._short_name}"
         self._fail(unexpected(follower.script, what, got, why))
@@ -355,10 +377,7 @@ class Talk:
         return True
 
     def came(self, step: Step, subject: Any) -> None:
-        try:
-            self._follower.script.came(step, self, subject)
-        except BaseException as error:  # noqa: BLE001  of a user's callable that makes an answer
-            self._fail(as_exception(error))
+        self._follower.script.came(step, self, subject)
 
     def _look(self) -> None:
         if not self._over:

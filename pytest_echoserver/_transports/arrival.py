@@ -78,6 +78,16 @@ def _pending(sock: socket.socket, *, read: bool) -> bool | None:
     return _unsent(sock) > 0 or received < sent or (read and unread > 0)
 
 
+def input_queue(sock: socket.socket) -> int:
+    """How many bytes have arrived at ``sock`` that nobody has read; 0 where it can't be told."""
+    if sys.platform == "win32" or sock.fileno() < 0:
+        return 0
+    import fcntl
+    import termios
+
+    return int(struct.unpack("=i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)))[0])
+
+
 def _output_queue(sock: socket.socket) -> int:
     import termios
 
