@@ -123,6 +123,14 @@ class Downstream:
         self.pytester.makepyfile(test_file)
         return self.pytester.runpytest_subprocess(*self._args(plugins), *args, timeout=120)
 
+    def run_file(self, name: str, *args: str) -> pytest.RunResult:
+        """Run a test file that is there already, in this process."""
+        return self.pytester.runpytest_inprocess(*self._args(()), *args, name)
+
+    def run_file_apart(self, name: str, *args: str) -> pytest.RunResult:
+        """Run it in a process of its own."""
+        return self.pytester.runpytest_subprocess(*self._args(()), *args, name, timeout=120)
+
     def _args(self, plugins: tuple[str, ...]) -> list[str]:
         args = ["-W", "error", "-p", "no:cacheprovider"]
         for plugin in ("pytest_echoserver", *plugins):

@@ -1,0 +1,164 @@
+"""``session_peers``: peers that live longer than a test, and who is failed for what goes wrong with them."""
+
+import pytest
+
+from ..conftest import Downstream
+
+PEER = """
+    import socket
+    import pytest
+
+    @pytest.fixture(scope="module")
+    def server(session_peers):
+        with session_peers.udp(name="server") as peer:
+            yield peer
+
+    @pytest.fixture
+    def send(server):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(5)
+            client.connect(server.address)
+            yield client.send
+"""
+
+
+def test_they_live_on_from_test_to_test(downstream: Downstream) -> None:
+    result = downstream.run(
+        PEER
+        + """
+    def test_one(server, send):
+        server.on(b"ping").reply(b"pong")
+        send(b"ping")
+
+    def test_two(server):
+        assert server.wait_for(1).result()[0].data == b"ping"
+        assert [sent.data for sent in server.sent] == [b"pong"]
+    """,
+    )
+    result.assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("fails", ["on(b'ok')", "serve(handler)"])
+def test_what_goes_wrong_fails_the_test_that_runs_and_only_that(downstream: Downstream, fails: str) -> None:
+    result = downstream.run(
+        PEER
+        + f"""
+    def handler(datagram):
+        assert datagram.data == b"ok"
+
+    def test_before(server, send):
+        server.{fails}
+        send(b"ok")
+
+    def test_fails(send): send(b"wrong 1")
+
+    def test_between(server, send):
+        send(b"ok")
+        server.verify()
+
+    def test_fails_again(server, send):
+        waiting = server.wait_for(99)
+        send(b"wrong 2")
+        assert "wrong 2" in str(waiting.exception())
+    """,
+        "-v",
+    )
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(["*::test_fails FAILED*", "*::test_fails_again FAILED*"])
+    result.stdout.fnmatch_lines(["*wrong 1*", "*_ test_fails_again _*", "*wrong 2*"])
+
+
+def test_what_goes_wrong_on_a_stream_does_not_hide_what_does_later(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def server(session_peers):
+            with session_peers.tcp(name="server") as peer:
+                peer.on(b"ok").reply(b"1")
+                yield peer
+
+        @pytest.mark.parametrize("data", [b"wrong", b"ok", b"wrong"])
+        def test_it(server, data):
+            with socket.create_connection(server.address, 5) as client:
+                client.sendall(data)
+                if data == b"ok":
+                    assert client.recv(1) == b"1"
+        """
+    )
+    result.assert_outcomes(passed=1, failed=2)
+
+
+def test_an_unmet_script_fails_the_closing(downstream: Downstream) -> None:
+    result = downstream.run(
+        PEER
+        + """
+    def test_one(server): server.expect(b"ping")
+
+    def test_two(server): pass
+    """
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*ERROR at teardown of test_two*", "E*ScriptMismatch: server (*): the script's only step was not met"]
+    )
+
+
+def test_an_unmet_script_of_one_that_nobody_closes_fails_the_end_of_the_session(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        def test_one(session_peers):
+            session_peers.tcp(name="server").expect(b"ping")
+
+        def test_two(): pass
+        """
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*ERROR at teardown of test_two*", "E*ScriptMismatch: server (*): the script's only step was not met"]
+    )
+
+
+def test_closing_it_with_a_client_still_there_fails_nobody_else(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+
+        def test_one(session_peers):
+            with socket.socket() as client, session_peers.tcp() as peer:
+                client.connect(peer.address)
+                peer.on(b"abc")
+                client.sendall(b"abcab")
+                peer.connection.read_exactly(5).result()
+                try:
+                    peer.close()
+                except AssertionError as error:
+                    assert "left over on connection 1" in str(error)
+                else:
+                    assert False
+
+        def test_two(): pass
+        """
+    )
+    result.assert_outcomes(passed=2)
+
+
+def test_the_report_shows_the_traffic_of_the_test_that_failed(downstream: Downstream) -> None:
+    result = downstream.run(
+        PEER
+        + """
+    def test_one(server, send):
+        send(b"of the first")
+        server.wait_for(1).result()
+
+    def test_two(server, send):
+        send(b"of the second")
+        server.wait_for(2).result()
+        assert False
+    """
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["server (udp *", "*datagram_received*b'of the second'*"])
+    result.stdout.no_fnmatch_line("*datagram_received*b'of the first'*")
