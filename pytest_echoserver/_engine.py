@@ -195,7 +195,11 @@ class EngineHost:
         return self._engine
 
     def stop(self) -> None:
-        if self._engine is not None:
+        if self._engine is None:
+            return
+        if self._engine.stuck:  # that was told when it was noticed
+            self._engine.retire()
+        else:
             self._engine.stop()
 
 

@@ -5,6 +5,7 @@ were cut: it is met at the first place where it can be said to be complete.
 """
 
 import importlib
+import itertools
 import re
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -45,12 +46,13 @@ class Regex:
     """Met by the shortest piece, from the start, that it fully matches; or, not ``anchored``, that holds a match.
 
     Every match of it ends in a literal byte. So only places behind such a byte (``ends`` finds them) have to be
-    tried, and no byte to come can make a match longer.
+    tried, and no byte to come can make a match longer. Every match begins with ``head``, which may be empty.
     """
 
     regex: re.Pattern[bytes]
     ends: re.Pattern[bytes]
     anchored: bool
+    head: bytes
 
     def search_from(self, start: int) -> Search[re.Match[bytes]]:
         return _RegexSearch(self, start)
@@ -79,7 +81,7 @@ def compile_pattern(value: Any, *, anchored: bool) -> Literal | Regex:
                 f"{value!r} doesn't end in a literal byte, so where its match ends would depend on how the "
                 "stream was cut: end it in what ends the message, as in rb'(\\d+)\\n'"
             )
-        return Regex(value, re.compile(b"[%b]" % re.escape(last)), anchored)
+        return Regex(value, re.compile(b"[%b]" % re.escape(last)), anchored, _first_bytes(value))
     raise TypeError(f"a pattern must be bytes or a compiled regular expression of bytes, not {value!r}")
 
 
@@ -124,6 +126,16 @@ class _RegexSearch:
                     if found:
                         return found, self.start + found.end()
         return None
+
+
+def _first_bytes(regex: re.Pattern[bytes]) -> bytes:
+    """The literal that every match of ``regex`` begins with, as far as its beginning is plain; may be empty."""
+    if regex.flags & re.IGNORECASE:
+        return b""
+    operations = itertools.takewhile(
+        lambda item: str(item[0]) == "LITERAL", _parser.parse(regex.pattern, regex.flags)
+    )
+    return bytes(argument for _, argument in operations)
 
 
 def _last_bytes(regex: re.Pattern[bytes]) -> bytes:

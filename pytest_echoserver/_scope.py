@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -213,10 +214,7 @@ class Scope:
                 for member in reversed(self._members):
                     if member.leave is not None:
                         member.leave()
-                patience = ANSWER + sum(member.patience for member in self._members)
-                if self.engine.stuck:  # the judgement has waited for it, in vain
-                    patience = 0.1
-                failures = self.engine.run(self.context, self._close_all, patience=patience)
+                failures = self._run_close()
                 if failures:
                     raise ExceptionGroup("not everything that the test opened could be closed", failures + errors)
         finally:
@@ -224,6 +222,14 @@ class Scope:
             for peer in reversed(self._peers):
                 self.closed(peer)
         raise_together(errors, "errors of the session's peers")
+
+    def _run_close(self) -> list[Exception]:
+        if not self.engine.stuck:
+            patience = ANSWER + sum(member.patience for member in self._members)
+            return self.engine.run(self.context, self._close_all, patience=patience)
+        with suppress(TimeoutError):  # the judgement has waited for it in vain, and told so
+            return self.engine.run(self.context, self._close_all, patience=0.1)
+        return []
 
     def _last_errors(self) -> list[Exception]:
         """What of a wide scope is wrong at its end, and no test was told."""

@@ -205,9 +205,10 @@ class DatagramPeer(BoundPeer):
         return self._scripting("on()").on(pattern)
 
     def expect_silence(self, seconds: float) -> CaptureFuture[None]:
-        """Expect that no datagram comes for so long, beginning with the first that `next_datagram` hasn't taken.
+        """Expect that no datagram comes for so long, beginning with the first that nobody has taken.
 
-        A datagram that does come fails the test, whether or not anybody looks at the future.
+        That is the first that neither `next_datagram` has taken nor the script has matched. One that does come fails
+        the test, whether or not anybody looks at the future.
 
         Args:
             seconds: how long; the future has that and the timeout as its deadline.
@@ -218,7 +219,9 @@ class DatagramPeer(BoundPeer):
         future: CaptureFuture[None] = CaptureFuture(
             what, where=str(self), timeout=limit + self._timeout, instead=self._what_came
         )
-        self._scope.post(self._start_silence, limit, future, self._end.cursor.position)
+        self._scope.post(
+            self._start_silence, limit, future, max(self._end.cursor.position, self._script.dealt_with)
+        )
         return future
 
     def verify(self) -> None:
@@ -231,7 +234,7 @@ class DatagramPeer(BoundPeer):
 
     def clear(self) -> None:
         """Forget what was recorded. The script goes on where it is."""
-        self._scope.call(self._end.clear)
+        self._scope.call(self._clear)
 
     def close(self) -> None:
         """Close the socket. When this returns, nothing more is recorded; what was recorded stays.
@@ -315,6 +318,10 @@ class DatagramPeer(BoundPeer):
         if not self._following:
             self._following = True
             self._script.begin()
+
+    def _clear(self) -> None:
+        self._end.clear()
+        self._script.dealt_with = 0
 
     def _start_silence(self, seconds: float, future: CaptureFuture[None], start: int) -> None:
         loop = asyncio.get_running_loop()

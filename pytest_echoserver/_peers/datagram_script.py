@@ -56,6 +56,7 @@ class DatagramScript:
         self._post = post
         self._late: list[Datagram] = []
         self._passed = 0
+        self.dealt_with = 0
 
     def expect(self, pattern: PatternLike, times: int) -> Expectation:
         step = self.script.expect(pattern, times)
@@ -122,6 +123,7 @@ class DatagramScript:
                     subject = datagram if isinstance(found, bytes) else found
                     if step is current:
                         self._passed = after
+                    self.dealt_with = len(self.end.received_rows)
                     self.script.came(step, _Exchange(self, addr), subject)
                     return True
         except BaseException as error:  # noqa: BLE001  of a user's predicate

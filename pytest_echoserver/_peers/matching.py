@@ -66,7 +66,8 @@ class StreamPattern:
     def search_from(self, start: int, *, anywhere: bool = False) -> StreamSearch:
         """Look for it right at ``start``; or, if it may be ``anywhere``, at the first place behind that."""
         if isinstance(self.value, Regex):
-            return _RegexSearch(replace(self.value, anchored=not anywhere).search_from(start))
+            search = replace(self.value, anchored=not anywhere).search_from(start)
+            return _RegexSearch(search, b"" if anywhere else self.value.head)
         return _LiteralAnywhere(self.value, start) if anywhere else _LiteralPrefix(self.value, start)
 
 
@@ -160,11 +161,17 @@ class _LiteralAnywhere:
 
 
 class _RegexSearch:
-    diverged = False  # there is no telling, for a regular expression
+    """Diverges only from a literal beginning; behind that there is no telling, for a regular expression."""
 
-    def __init__(self, search: Search[re.Match[bytes]]) -> None:
+    def __init__(self, search: Search[re.Match[bytes]], head: bytes) -> None:
+        self.diverged = False
         self._search = search
+        self._head = head
 
     def find(self, buffer: bytearray) -> Found | None:
+        start = self._search.start
+        if not self._head.startswith(bytes(buffer[start : start + len(self._head)])):
+            self.diverged = True
+            return None
         found = self._search.find(buffer)
         return None if found is None else (found[0], self._search.start + found[0].start(), found[1])

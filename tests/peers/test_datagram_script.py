@@ -323,3 +323,13 @@ def test_a_closed_peer_takes_no_script(udp_peer: DatagramPeer) -> None:
     for ask in calls:
         with pytest.raises(RuntimeError, match="is closed; what it captured is in its `received`"):
             ask()
+
+
+def test_silence_begins_after_what_the_script_has_matched(udp_peer: DatagramPeer, udp_client: Client) -> None:
+    udp_peer.expect(b"ping").reply(b"pong")
+    client = udp_client()
+    client.sendto(b"ping", udp_peer.address)
+    assert client.recv(10) == b"pong"
+    udp_peer.expect_silence(0.01).result()
+    udp_peer.clear()
+    udp_peer.expect_silence(0.01).result()

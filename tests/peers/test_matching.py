@@ -59,3 +59,20 @@ def test_a_framing_callable_sees_what_is_unread_alone() -> None:
     assert framing.end_of_message(bytearray(b"xxa"), 2, 2) is None
     assert framing.end_of_message(bytearray(b"xxabc"), 2, 3) == 4
     assert seen == [b"a", b"abc"]
+
+
+@pytest.mark.parametrize(
+    ("regex", "said"),
+    [(rb"USER (\w+)\n", b"PASS"), (rb"(?s)USER.*\n", b"x"), (rb"a\.b(c)+d", b"a.c")],
+)
+def test_a_regex_diverges_from_a_literal_beginning_at_once(regex: bytes, said: bytes) -> None:
+    search = stream_pattern(re.compile(regex)).search_from(0)
+    assert search.find(bytearray(said)) is None
+    assert search.diverged
+
+
+@pytest.mark.parametrize("regex", [rb"(?i)user\n", rb"(?i:u)ser\n", rb"(user|pass)\n", rb"u?ser\n", rb"[u]*ser\n"])
+def test_a_regex_that_begins_otherwise_does_not(regex: bytes) -> None:
+    search = stream_pattern(re.compile(regex)).search_from(0)
+    assert search.find(bytearray(b"XYZ")) is None
+    assert not search.diverged

@@ -74,7 +74,9 @@ def test_each_segment_is_a_read_of_its_own(pair: Pair, segments: Any, reads: lis
 
 
 @pytest.mark.asyncio
-async def test_each_segment_is_a_read_of_its_own_in_asyncio(make_peer: MakePeer, tls_authority: TLSAuthority) -> None:
+async def test_each_segment_is_a_read_of_its_own_in_asyncio(
+    make_peer: MakePeer, tls_authority: TLSAuthority
+) -> None:
     peer = make_peer()
     loop = asyncio.get_running_loop()
     reads: list[bytes] = []
@@ -462,7 +464,9 @@ async def test_reset_in_asyncio(tcp_peer: StreamPeer, open_streams: OpenStreams)
         await writer.wait_closed()
 
 
-def test_what_a_connection_cannot_do_is_refused(tls_peer: StreamPeer, unix_peer: StreamPeer, connect: Connect) -> None:
+def test_what_a_connection_cannot_do_is_refused(
+    tls_peer: StreamPeer, unix_peer: StreamPeer, connect: Connect
+) -> None:
     connect(tls_peer)
     with pytest.raises(io.UnsupportedOperation, match=r"send_eof\(\) on connection 1 of tls-1 .* no half-close"):
         tls_peer.connection.send_eof()
