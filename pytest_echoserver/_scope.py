@@ -227,14 +227,9 @@ class Scope:
         return [error for member in self._members if member.verdict is not None for error in member.verdict()]
 
     def _busy_tasks(self) -> "list[asyncio.Task[Any]]":
-        """The tasks that would go on by themselves, waiting for nothing."""
+        """The tasks that would go on by themselves: they wait for nothing, or for what has happened."""
         here = asyncio.current_task()
-        # What a task waits for has no public name.
-        return [
-            task
-            for task in self._tasks
-            if task is not here and not task.done() and getattr(task, "_fut_waiter", None) is None
-        ]
+        return [task for task in self._tasks if task is not here and not task.done() and _may_go_on(task)]
 
     def _activity(self) -> int:
         return sum(len(member.record.rows) for member in self._members)
@@ -280,6 +275,11 @@ class Scope:
     def _task_done(self, task: "asyncio.Task[Any]") -> None:
         if not _failed_unseen(task):
             self._tasks.discard(task)
+
+
+def _may_go_on(task: "asyncio.Task[Any]") -> bool:
+    waits_for = getattr(task, "_fut_waiter", None)  # it has no public name
+    return waits_for is None or waits_for.done()
 
 
 def _failed_unseen(task: "asyncio.Task[Any]") -> bool:
