@@ -73,7 +73,7 @@ def open_streams(tls_authority: TLSAuthority) -> OpenStreams:
 @pytest.fixture(params=["tcp", "tcp6", "unix", "tls"])
 def make_peer(request: pytest.FixtureRequest, peers: Peers) -> MakePeer:
     """Makes stream peers of each kind: ``make_peer()``, ``make_peer("echo")``, ``make_peer(handler)``."""
-    kind = {"tcp6": "tcp"}.get(request.param, request.param)
+    kind = "tcp" if request.param == "tcp6" else str(request.param)
     given: dict[str, Any] = {"host": "::1"} if request.param == "tcp6" else {}
 
     def make(behaviour: Any = None, **options: Any) -> StreamPeer:

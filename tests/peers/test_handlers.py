@@ -234,7 +234,7 @@ def test_a_reset_that_a_send_meets_first_is_quiet(tcp_peer: StreamPeer, connect:
             await connection.send(b"x")
 
     client = connect(tcp_peer)
-    assert tcp_peer.connection
+    assert isinstance(tcp_peer.connection, Connection)
     client.sendall(b"x")
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
@@ -325,9 +325,9 @@ def test_eof_within_a_message_is_an_error(make_peer: MakePeer, connect: Connect)
 def test_a_handler_that_is_not_async_is_an_error(tcp_peer: StreamPeer, connect: Connect) -> None:
     plain: Any = print
     connect(tcp_peer)
-    assert tcp_peer.connection
+    assert isinstance(tcp_peer.connection, Connection)
     tcp_peer.serve(lambda connection: plain(end=""))
-    with pytest.raises(TypeError, match="must be an async function of its connection; .* gave None"):
+    with pytest.raises(TypeError, match=r"must be an async function of its connection; .* gave None"):
         tcp_peer.verify()
 
 
