@@ -256,7 +256,7 @@ class Scope:
                 member.told()
 
     def _busy_tasks(self) -> "list[asyncio.Task[Any]]":
-        """The tasks that would go on by themselves, waiting for nothing."""
+        """The tasks that would go on by themselves: they wait for nothing, or for what has happened."""
         here = asyncio.current_task()
         return [task for task in self._tasks if task is not here and not task.done() and not _waits(task)]
 

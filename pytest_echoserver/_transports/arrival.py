@@ -4,6 +4,7 @@ Only where both ends are on this machine, as they are with us, and only on Linux
 """
 
 import asyncio
+import errno
 import os
 import socket
 import struct
@@ -102,6 +103,8 @@ def _unsent(sock: socket.socket) -> int:
 def _asked(sock: socket.socket, request: int) -> int:
     import fcntl
 
+    if sock.fileno() < 0:
+        raise OSError(errno.EBADF, "this end is closed")
     return int(struct.unpack("=i", fcntl.ioctl(sock.fileno(), request, bytes(4)))[0])
 
 

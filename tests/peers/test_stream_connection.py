@@ -6,7 +6,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import pairwise
@@ -171,7 +171,7 @@ def test_segments_to_who_has_gone_fail(pair: Pair) -> None:
     client, connection = pair
     client.close()
     connection.ended.result()
-    with pytest.raises(OSError, match="closed|reset|Broken pipe"):
+    with pytest.raises(OSError, match=r"closed|reset|Broken pipe"):
         connection.send(b"abc" * 100, segments=1).result()
 
 
@@ -332,7 +332,7 @@ def test_an_echo_of_what_came_after_our_eof_is_dropped(make_peer: MakePeer, conn
     assert client.recv(1) == b""
 
 
-# close()
+# Closing
 
 
 def test_close_is_a_clean_eof_even_with_unread_input(make_peer: MakePeer, connect: Connect) -> None:
@@ -410,7 +410,7 @@ def test_closing_twice_is_once(pair: Pair) -> None:
     assert receive_all(client) == b""
 
 
-# reset()
+# Resetting
 
 
 @pytest.mark.parametrize("kind", ["tcp", "tcp6", "tls"])
@@ -514,7 +514,7 @@ async def test_ended_in_an_async_test(make_peer: MakePeer, open_streams: OpenStr
 
 
 @pytest.fixture(params=["tcp", "tcp6", "tls"])
-def stalled(request: pytest.FixtureRequest, peers: Peers, connect: Connect) -> Iterator[Pair]:
+def stalled(request: pytest.FixtureRequest, peers: Peers, connect: Connect) -> Pair:
     host = "::1" if request.param == "tcp6" else "127.0.0.1"
     make = peers.tls if request.param == "tls" else peers.tcp
     peer = make(host=host, receive_buffer=4096)

@@ -1,0 +1,326 @@
+"""How a handler of a stream peer fails the test: when, with what, and what is shown."""
+
+import pytest
+
+from ..conftest import Downstream
+
+BEGIN = """
+    import asyncio, socket, threading
+    import pytest
+
+    clients = []
+
+    @pytest.fixture(autouse=True)
+    def all_closed():
+        yield
+        while clients:
+            clients.pop().close()
+
+    def connect(peer, data=b""):
+        client = socket.socket(peer.family)
+        clients.append(client)
+        client.settimeout(5)
+        client.connect(peer.address)
+        client.sendall(data)
+        return client
+"""
+
+
+def test_its_exception_is_shown_with_its_own_traceback(downstream: Downstream) -> None:
+    result = downstream.run(
+        BEGIN
+        + """
+    def test_it(tcp_peer):
+        @tcp_peer.serve
+        async def handler(connection):
+            await connection.read(1)
+            raise LookupError("of the handler")
+
+        connect(tcp_peer, b"x")
+    """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            '>*raise LookupError("of the handler")',
+            "E*LookupError: of the handler",
+            "*what this test's peers saw (pytest-echoserver)*",
+            "tcp-1 (tcp 127.0.0.1:*)",
+            "*connection_made*#1  127.0.0.1 port *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*behaviours.py*")
+
+
+def test_its_assertion_is_explained(downstream: Downstream) -> None:
+    result = downstream.run(
+        BEGIN
+        + """
+    def test_it(unix_peer):
+        @unix_peer.serve
+        async def handler(connection):
+            assert await connection.read_exactly(4) == b"pong"
+
+        connect(unix_peer, b"ping").close()
+    """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ['>*assert await connection.read_exactly(4) == b"pong"', "E*assert b'ping' == b'pong'"]
+    )
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_what_it_would_still_raise_before_its_next_wait_is_not_lost(downstream: Downstream, loop: str) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    result = downstream.run_apart(
+        BEGIN
+        + """
+    async def at_once(connection):
+        await connection.read_exactly(1)
+
+    async def in_turns(connection):
+        await connection.read_exactly(1)
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+    async def in_a_task(connection):
+        await asyncio.create_task(at_once(connection))
+
+    async def within(connection):
+        async with asyncio.timeout(10):
+            await asyncio.wait_for(connection.read_exactly(1), 10)
+
+    async def gathered(connection):
+        await asyncio.gather(at_once(connection), asyncio.sleep(0))
+
+    async def in_a_group(connection):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(in_a_task(connection))
+
+    async def by_an_event(connection):
+        events = [asyncio.Event() for _ in range(10)]
+
+        async def pass_on(before, after):
+            await before.wait()
+            after.set()
+
+        async with asyncio.TaskGroup() as group:
+            for before, after in zip(events, events[1:]):
+                group.create_task(pass_on(before, after))
+            await connection.read_exactly(1)
+            events[0].set()
+
+    @pytest.mark.parametrize("number", range(10))
+    @pytest.mark.parametrize("kind", ["tcp", "unix", "tls"])
+    @pytest.mark.parametrize("way", [at_once, in_turns, in_a_task, within, gathered, in_a_group, by_an_event])
+    def test_it(peers, way, kind, number, tls_authority):
+        async def handler(connection):
+            await way(connection)
+            raise LookupError
+
+        client = connect(getattr(peers, kind)(handler))
+        if kind == "tls":
+            client = tls_authority.client_context().wrap_socket(client, server_hostname="localhost")
+            clients.append(client)
+        client.sendall(b"x")
+    """,
+        f"--echoserver-loop={loop}",
+        "--tb=no",
+        "-q",
+    )
+    result.assert_outcomes(failed=210)
+
+
+def test_eof_within_a_message_fails_the_test_and_a_clean_one_does_not(downstream: Downstream) -> None:
+    result = downstream.run(
+        BEGIN
+        + """
+    @pytest.mark.parametrize("data", [b"", b"one\\n", b"one\\ntw"])
+    def test_it(tcp_peer, data):
+        @tcp_peer.serve
+        async def handler(connection):
+            while True:
+                await connection.read_until(b"\\n")
+
+        connect(tcp_peer, data).close()
+    """
+    )
+    result.assert_outcomes(failed=1, passed=2)
+    result.stdout.fnmatch_lines(["E*EndOfStream: the end came before b'\\n' on connection 1 *was b'tw'"])
+
+
+def test_what_it_does_when_it_is_cancelled_at_the_end_is_nobodys_fault(downstream: Downstream) -> None:
+    result = downstream.run(
+        BEGIN
+        + """
+    def test_it(tcp_peer):
+        @tcp_peer.serve
+        async def handler(connection):
+            try:
+                await connection.read_exactly(1)
+            finally:
+                connection.send(b"bye")
+                raise LookupError
+
+        connect(tcp_peer)
+        tcp_peer.connection
+    """
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_one_that_refuses_to_end_is_named(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        BEGIN
+        + """
+    async def stubborn(connection):
+        while True:
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError:
+                pass
+
+    def test_it(peers):
+        for _ in range(6):  # each has its second to end
+            peer = peers.tcp(stubborn)
+            with connect(peer):
+                peer.connection
+
+    def test_the_next_is_none_the_worse(tcp_echo_server):
+        with connect(tcp_echo_server, b"x") as client:
+            assert client.recv(1) == b"x"
+    """,
+        "-p",
+        "no:unraisableexception",
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*RuntimeError: stubborn for connection 1 of tcp-1 (tcp *) was cancelled, but did not end*"]
+    )
+
+
+def test_one_that_spins_fails_the_test(downstream: Downstream) -> None:
+    result = downstream.run(
+        BEGIN
+        + """
+    async def spins(connection):
+        while True:
+            await asyncio.sleep(0)
+
+    def test_it(peers):
+        peer = peers.tcp(spins)
+        connect(peer).close()
+        peer.connection
+    """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["E*RuntimeError: spins for connection 1 of tcp-1 * was still running 1 s after the test, *"]
+    )
+
+
+def test_one_that_blocks_is_told_by_the_timeout_that_it_causes(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        BEGIN
+        + """
+    free = threading.Event()
+
+    def test_it(tcp_peer):
+        @tcp_peer.serve
+        async def handler(connection):
+            free.wait(2)
+
+        connect(tcp_peer).close()
+        tcp_peer.connection.read_until(b"x").result()
+    """,
+        "--echoserver-timeout=0.5",
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*CaptureTimeout: waited 0.5 s for*held up in handler, *: free.wait(2)"])
+
+
+def test_pending_futures_raise_its_error_and_it_is_shown_once(downstream: Downstream) -> None:
+    result = downstream.run(
+        BEGIN
+        + """
+    def test_it(tcp_peer):
+        @tcp_peer.serve
+        async def handler(connection):
+            await connection.read(1)
+            raise LookupError("of the handler")
+
+        client = connect(tcp_peer)
+        read = tcp_peer.connection.read_until(b"never")
+        client.sendall(b"x")
+        read.result()
+    """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*LookupError: of the handler"])
+    result.stdout.no_fnmatch_line("*errors of this test's peers*")
+
+
+def test_two_handlers_that_fail_are_one_group(downstream: Downstream) -> None:
+    result = downstream.run(
+        BEGIN
+        + """
+    def test_it(tcp_peer, unix_peer):
+        for peer in (tcp_peer, unix_peer):
+            @peer.serve
+            async def handler(connection):
+                await connection.read(1)
+                raise LookupError(str(connection))
+            connect(peer, b"x")
+    """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*ExceptionGroup: 2 errors of this test's peers (2 sub-exceptions)"])
+
+
+def test_a_handler_of_a_session_peer_fails_the_test_that_runs(downstream: Downstream) -> None:
+    result = downstream.run(
+        BEGIN
+        + """
+    @pytest.fixture(scope="session")
+    def server(session_peers):
+        async def handler(connection):
+            assert await connection.read_exactly(1) != b"x"
+
+        with session_peers.tcp(handler) as peer:
+            yield peer
+
+    @pytest.mark.parametrize("data", [b"a", b"x", b"b"])
+    def test_it(server, data):
+        connect(server, data).close()
+    """
+    )
+    result.assert_outcomes(passed=2, failed=1)
+
+
+def test_too_many_open_files_are_told_once(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        BEGIN
+        + """
+    import resource
+
+    def test_it(tcp_peer):
+        client = connect(tcp_peer)
+        tcp_peer.connection
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        one_more = socket.socket()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (one_more.fileno() + 1, limits[1]))
+        try:
+            one_more.connect(tcp_peer.address)
+            tcp_peer.next_connection().result()
+            tcp_peer.next_connection().exception(timeout=0.5)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            one_more.close()
+            client.close()
+    """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*OSError: *Too many open files"])
+    result.stdout.no_fnmatch_line("*ExceptionGroup*")
