@@ -57,6 +57,7 @@ def pytest_runtest_makereport(
     """Add to a failed test's report what its peers saw."""
     report = yield
     if report.failed:
+        _leave_out_that_frames_are_hidden(report)
         raised = call.excinfo.value if call.excinfo else None
         for scope in _scopes_of(item):
             from ._evidence import text
@@ -67,6 +68,13 @@ def pytest_runtest_makereport(
         if SCOPE in item.stash:
             del item.stash[SCOPE]
     return report
+
+
+def _leave_out_that_frames_are_hidden(report: pytest.TestReport) -> None:
+    """An error of a peer has no frame of the user's; that ours are hidden helps nobody."""
+    shown = getattr(report.longrepr, "reprtraceback", None)
+    if shown is not None and not shown.reprentries[:-1] and "entries are hidden" in (shown.extraline or ""):
+        shown.extraline = None
 
 
 def _scopes_of(item: pytest.Item) -> "list[Scope]":
