@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
 from ._engine import ANSWER, OWNER, Engine
 from ._outcomes import as_exception, raise_together
 from ._record import Event, PeerTraffic, Record, Traffic
+from ._tracebacks import is_of_users
 
 T = TypeVar("T")
 
@@ -170,7 +172,7 @@ class Scope:
 
     def judge(self) -> list[Exception]:
         """Read what has already arrived, then give all errors. A wide scope is judged again and again."""
-        if self._members and not self.engine.forked:
+        if self._members and self._can_be_asked:
             try:
                 self._settle()
                 for error in [] if self.wide else self.call(self._verdicts):
@@ -185,9 +187,14 @@ class Scope:
                 self._members = [member for member in self._members if member.record not in self._released]
                 self._released.clear()
             self._shown_from, self._last_judged = self._last_judged, time.monotonic()
-        if self.wide and errors and not self.engine.forked:
+        if self.wide and errors and self._can_be_asked:
             self.call(self._tell)
         return errors
+
+    @property
+    def _can_be_asked(self) -> bool:
+        """Whether the engine would answer: not in a forked child, nor once it was given up in an earlier test."""
+        return not (self.engine.forked or (self.wide and self.engine.stuck))
 
     def traffic(self) -> Traffic:
         """What its peers saw; of a wide scope, since the judgement before the last."""
@@ -234,7 +241,7 @@ class Scope:
     def _last_errors(self) -> list[Exception]:
         """What of a wide scope is wrong at its end, and no test was told."""
         errors = self.judge()
-        return errors + self.call(self._verdicts) if self._members and not self.engine.forked else errors
+        return errors + self.call(self._verdicts) if self._members and self._can_be_asked else errors
 
     def _settle(self) -> None:
         self.engine.run(self.context, self._settle_engine)
@@ -319,9 +326,18 @@ def _waits(task: "asyncio.Task[Any]") -> bool:
 
 
 def _restless(task: "asyncio.Task[Any]") -> Exception:
-    stack = task.get_stack(limit=1)
-    where = f", at {stack[-1].f_code.co_filename}:{stack[-1].f_lineno}" if stack else ""
+    where = "".join(f", at {frame.f_code.co_filename}:{frame.f_lineno}" for frame in _frames_of_users(task)[-1:])
     return RuntimeError(
         f"{task.get_name()} was still running {SETTLING:g} s after the test, waiting for nothing{where}: "
         "it never ends by itself"
     )
+
+
+def _frames_of_users(task: "asyncio.Task[Any]") -> list[FrameType]:
+    """Where a task stands, outermost first, in code that isn't ours."""
+    frames: list[FrameType] = []
+    awaited: Any = task.get_coro()
+    while (frame := getattr(awaited, "cr_frame", None)) is not None:
+        frames.append(frame)
+        awaited = awaited.cr_await
+    return [frame for frame in frames if is_of_users(frame)]

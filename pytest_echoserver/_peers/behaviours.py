@@ -71,13 +71,19 @@ async def _run_handler(
     HANDLED.set(connection)
     try:
         await _called(handler, connection)
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:  # noqa: BLE001  whatever it is, the test fails with it
+    except BaseException as error:
+        if was_cancelled(error):
+            raise
         if not _client_has_left(connection, error):
             fail(connection, as_exception(error))
             return
     connection._end.close()
+
+
+def was_cancelled(error: BaseException) -> bool:
+    """Whether the running task ends because it was told to, and not because what it awaited was cancelled."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _called(handler: StreamBehaviour, connection: Connection) -> Awaitable[object]:

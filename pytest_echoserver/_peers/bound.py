@@ -91,6 +91,8 @@ class BoundPeer(ABC):
             errors = self._scope.call(verdict)
             self._scope.call(told)
             self._scope.release(record)
+            for error in errors:
+                self._scope.pardon(error)
             raise_together(errors, f"errors of {self}")
 
     def _refuse_if_closed(self, asked: str) -> None:

@@ -114,7 +114,7 @@ class Connection:
                 return
 
     def send(self, data: bytes, segments: int | Sequence[int] | None = None) -> CaptureFuture[None]:
-        """Send ``data``; the future is done when the kernel has taken all of it.
+        """Send ``data``; the future is done when the kernel has taken all of it; over TLS, when all is encrypted.
 
         Args:
             data: what to send.
@@ -215,6 +215,7 @@ class Connection:
             framing=self._framing,
             strict=self._strict,
             rules=self._rules,
+            patient=True,
             check_act=self._check_act,
             post=self._post_script,
             fail=lambda _, error: self._fail(error),

@@ -15,7 +15,7 @@ from .._outcomes import as_exception, fail, fulfil
 from .._record import Address, Datagram, Event, Record, SentDatagram
 from .._scope import Member, Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
-from .behaviours import Answer, DatagramBehaviour, check_handler, echo
+from .behaviours import Answer, DatagramBehaviour, check_handler, echo, was_cancelled
 from .bound import BoundPeer
 from .datagram_end import DatagramEnd, make_datagram
 from .datagram_script import DatagramScript
@@ -175,8 +175,7 @@ class DatagramPeer(BoundPeer):
             raise RuntimeError(f"serve(): {self} {self._what_it_does()} already")
         if self._scripted:
             raise RuntimeError(f"serve(): {self} follows a script, so no handler can serve it as well")
-        self._behaviour = handler
-        self._scope.post(self._start_late)
+        self._scope.call_here_or_there(self._serve_by, handler)
         return handler
 
     def expect(self, pattern: PatternLike, *, times: int = 1) -> Expectation:
@@ -207,8 +206,8 @@ class DatagramPeer(BoundPeer):
     def expect_silence(self, seconds: float) -> CaptureFuture[None]:
         """Expect that no datagram comes for so long, beginning with the first that nobody has taken.
 
-        That is the first that neither `next_datagram` has taken nor the script has matched. One that does come fails
-        the test, whether or not anybody looks at the future.
+        That is the first that neither `next_datagram` has taken nor the script has matched. One that does come
+        fails the test, whether or not anybody looks at the future.
 
         Args:
             seconds: how long; the future has that and the timeout as its deadline.
@@ -244,7 +243,7 @@ class DatagramPeer(BoundPeer):
         """
         self._scope.call(self._abort)
         if not self._scope.engine.here:
-            self._closed_in_good_order(self._record, self._script.verdict, self._told)
+            self._closed_in_good_order(self._record, lambda: [*self._errors, *self._script.verdict()], self._told)
 
     def _open(self) -> None:
         DrainingDatagramTransport(self._scope.engine.loop, self._socket, self._end)
@@ -261,6 +260,8 @@ class DatagramPeer(BoundPeer):
                 self._socket.close()
             else:
                 transport.abort()
+        for answering in self._answering:
+            answering.cancel()
         closed = RuntimeError(f"{self} was closed while this was awaited")
         self._end.fail(closed)
         self._script.script.fail_waits(closed)
@@ -287,17 +288,18 @@ class DatagramPeer(BoundPeer):
     async def _handle_later(self, answer: Awaitable[Answer], addr: Sockaddr) -> None:
         try:
             self._answer(await answer, addr)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001  whatever it is, the test fails with it
+        except BaseException as error:
+            if was_cancelled(error):
+                raise
             self._fail(as_exception(error))
 
     def _answer(self, answer: Any, addr: Sockaddr) -> None:
         for payload in payloads_of(answer, self._payload):
             self._end.send(payload, addr)
 
-    def _start_late(self) -> None:
-        """Let the behaviour have what came before it, and wasn't read."""
+    def _serve_by(self, handler: DatagramBehaviour) -> None:
+        """Let ``handler`` have what comes from here on, after what came before and wasn't read."""
+        self._behaviour = handler
         self._end.listener = self._handle
         for datagram in self._end.untaken():
             self._handle(datagram, datagram.source)

@@ -1,5 +1,6 @@
 """`Peers`: makes peers of any kind, in one scope."""
 
+import ipaddress
 import socket
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -280,7 +281,7 @@ class Peers:
 
     def _checked_host(self, host: str | None, allow_remote: bool) -> tuple[str, socket.AddressFamily]:
         address, family = check_host(self._host if host is None else host, allow_remote=allow_remote)
-        if allow_remote:
+        if allow_remote and not ipaddress.ip_address(address).is_loopback:
             warnings.warn(f"a peer listens on {address}, where others can reach it", stacklevel=5)
         return address, family
 

@@ -169,8 +169,7 @@ class StreamPeer(BoundPeer):
             raise RuntimeError(f"serve(): {self} {self._what_it_does()} already")
         if self._scripted:
             raise RuntimeError(f"serve(): {self} follows a script, so no handler can serve it as well")
-        self._behaviour = handler
-        self._scope.post(self._start_late)
+        self._scope.call_here_or_there(self._serve_by, handler)
         return handler
 
     def expect(self, pattern: PatternLike, *, times: int = 1) -> StreamExpectation:
@@ -248,7 +247,7 @@ class StreamPeer(BoundPeer):
             self._keep(self._shut())
             return
         self._scope.run(self._shut)
-        self._closed_in_good_order(self._record, self._verdict, self._told)
+        self._closed_in_good_order(self._record, lambda: [*self._errors, *self._verdict()], self._told)
 
     def _open(self) -> None:
         self._acceptor = Acceptor(self._scope.engine.loop, self._socket, self._accept)
@@ -313,6 +312,10 @@ class StreamPeer(BoundPeer):
             handler.add_done_callback(self._handlers.discard)
         elif self._following:
             self._script.follow(connection, start, connection._older_than_script)
+
+    def _serve_by(self, handler: StreamBehaviour) -> None:
+        self._behaviour = handler
+        self._start_late()
 
     def _start_late(self) -> None:
         """Let the behaviour have the connections that were there before it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -92,7 +93,7 @@ class StreamEnd(asyncio.Protocol):
             self._queue.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        reset = isinstance(exc, ConnectionError)
+        reset = exc is not None and not _is_end_of_tls(exc)
         if not self.closed_by_us:
             if not (reset or self.ends):  # uvloop, over TLS, tells of EOF by this alone
                 self.note("eof_received")
@@ -194,6 +195,11 @@ class StreamEnd(asyncio.Protocol):
                 self.sock.close()
             self.lost.set()
 
+    @staticmethod
+    def later(seconds: float, function: Callable[[], None]) -> None:
+        """Have ``function`` called after some time."""
+        asyncio.get_running_loop().call_later(seconds, function)
+
     @property
     def gone(self) -> bool:
         """Whether nothing can be sent any more: it is lost, or about to be."""
@@ -242,9 +248,10 @@ class StreamEnd(asyncio.Protocol):
     async def _close_tls(self, transport: asyncio.Transport) -> None:
         if self._stalled:
             self.unstall()
-        seen, most = -1, len(self.inbound) + self._room()
-        while seen != len(self.inbound) < most:
-            seen = len(self.inbound)
+        quiet, seen, most = 0, -1, len(self.inbound) + self._room()
+        while quiet < TURNS and len(self.inbound) < most:
+            quiet = quiet + 1 if self.arrived == seen else 0
+            seen = self.arrived
             await asyncio.sleep(0)
         transport.close()  # sends close_notify, and would wait for that of the client
         for _ in range(TURNS):
@@ -297,11 +304,12 @@ class StreamEnd(asyncio.Protocol):
         at = 0
         for number, size in enumerate(sizes, 1):
             if not await self._read_there(limit):
+                self._write(data[at:], None)  # lest there be a hole in what is sent
                 fail(
                     future,
                     CaptureTimeout(
                         f"segment {number - 1} of {len(sizes)} was not read at the other end within {limit:g} s, "
-                        f"so the next can't arrive as a read of its own; {len(data) - at} bytes were not sent"
+                        f"so the last {len(data) - at} bytes were sent in one piece"
                     ),
                 )
                 return
@@ -365,3 +373,12 @@ class StreamEnd(asyncio.Protocol):
         if not self.ends:
             self.ends.append(how)
             self.end_cursor.serve()
+
+
+def _is_end_of_tls(exc: Exception) -> bool:
+    """Whether it only tells that the other side has ended TLS, if not as politely as it should (RFC 8446, 6.1)."""
+    reason = getattr(exc, "reason", None)
+    return (
+        isinstance(exc, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+        or reason == "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"
+    )

@@ -1,5 +1,6 @@
 """`StreamScript`: a script as it is followed on the connections of a stream peer."""
 
+import itertools
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 __tracebackhide__ = True
+
+GRACE = 0.05
+"""Seconds for which a connection is kept that its client has ended before the script began: what is to be said to
+that may come in the next line of the test."""
 
 
 class StreamScript:
@@ -33,6 +38,7 @@ class StreamScript:
         post: has a function called on the engine's loop.
         fail: called with a connection and what went wrong there.
         rules: those of another script to go by, too.
+        patient: whether steps may still be added when there is none left for what has come: it then waits.
     """
 
     def __init__(
@@ -47,9 +53,11 @@ class StreamScript:
         post: Callable[..., object],
         fail: "Callable[[Connection, Exception], None]",
         rules: list[Step] | None = None,
+        patient: bool = False,
     ) -> None:
         self.framing = framing
         self.strict = strict
+        self.patient = patient
         self.fail = fail
         self.script = Script(
             owner,
@@ -63,6 +71,7 @@ class StreamScript:
         )
         self._post = post
         self._with: Talk | None = None
+        self._kept_waiting = False
         self._untaken: list[Talk] = []
         self._talks: dict[Connection, Talk] = {}
 
@@ -105,6 +114,7 @@ class StreamScript:
 
     def go_on(self) -> None:
         """Look at all that waits: a step was added, or the connection that held the script has ended."""
+        self._kept_waiting = False
         moved = True
         while moved:
             moved = self._take_connection() or any(talk.advance() for talk in list(self._talks.values()))
@@ -114,12 +124,22 @@ class StreamScript:
         before = (self.script.position, self._with)
         while talk.advance():
             pass
-        if (self.script.position, self._with) != before or not self._talks.get(talk.connection):
+        moved = (self.script.position, self._with) != before or talk.connection not in self._talks
+        if moved or self._kept_waiting:
             self.go_on()
 
     def may_meet(self, talk: "Talk") -> bool:
-        """Whether the script is with this connection, or with none."""
-        return self._with in (None, talk)
+        """Whether it is this connection's turn: the script is with it; or with none, and no older one has a word.
+
+        For the loop may come to a younger connection first.
+        """
+        if self._with is None:
+            older = itertools.takewhile(lambda other: other is not talk, self._talks.values())
+            turn = not any(other.has_unread for other in older)
+        else:
+            turn = self._with is talk
+        self._kept_waiting = self._kept_waiting or not turn
+        return turn
 
     def taken_by(self, talk: "Talk") -> None:
         """A step was met there: the script is with that connection now."""
@@ -198,8 +218,14 @@ class Talk:
         self._follower = follower
         self._end = connection._end
         self._over = False
+        self._grace_is_over = False
         self._searches: dict[Step, StreamSearch] = {}
         self._looked = start
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something has come that waits for its turn, be it in the system's buffer."""
+        return not self._over and self._end.arrived > self.start
 
     @property
     def unread(self) -> bytes:
@@ -343,7 +369,7 @@ class Talk:
             self._pass_over(end)
             self._move_to(end)
             return True
-        if self.start < self._late_until:
+        if self.start < self._late_until or (follower.patient and follower.script.current is None):
             return False
         if self.told_until >= len(self._end.inbound):  # as left over, before its end came
             self._is_over()
@@ -371,10 +397,17 @@ class Talk:
                 return False
             self._follower.taken_by(self)
             self.came(current, self.connection)
+        elif not self._grace_is_over and (self._follower.patient or self._end.arrived <= self._late_until):
+            self._end.later(GRACE, self._end_grace)
+            return False
         if not self._over:
             self._is_over()
             self._end.close()
         return True
+
+    def _end_grace(self) -> None:
+        self._grace_is_over = True
+        self._look()
 
     def came(self, step: Step, subject: Any) -> None:
         self._follower.script.came(step, self, subject)
