@@ -146,8 +146,9 @@ def test_an_echo_comes_after_the_segments_before_it(make_peer: MakePeer, connect
     peer = make_peer("echo")
     client = connect(peer)
     peer.connection.send(b"greeting", segments=1)
+    assert receive(client, 1) == b"g"
     client.sendall(b"hi")
-    assert receive(client, 10) == b"greetinghi"
+    assert receive(client, 9) == b"reetinghi"
 
 
 def test_no_bytes_are_no_segments(pair: Pair) -> None:
@@ -424,8 +425,11 @@ def test_reset_comes_after_all_that_was_sent(peers: Peers, connect: Connect, kin
         connection.send(bytes(size))
         connection.reset()
         assert len(receive(client, size)) == size
-        with pytest.raises(ConnectionResetError):
-            client.recv(1)
+        # Below TLS, if there is any: up to Python 3.12 the ssl module takes a reset for an EOF.
+        with socket.socket(fileno=client.detach()) as plain:
+            plain.settimeout(5)
+            with pytest.raises(ConnectionResetError):
+                receive_all(plain)
     peer.close()
     assert sum(event.name == "reset_sent" for event in peer.events) == 5
 
@@ -455,8 +459,8 @@ async def test_reset_in_asyncio(tcp_peer: StreamPeer, open_streams: OpenStreams)
     reader, writer = await open_streams(tcp_peer)
     connection = await tcp_peer.next_connection()
     connection.send(b"partial")
+    assert await reader.readexactly(7) == b"partial"  # asyncio's reader forgets what it has once it is reset
     await connection.reset()
-    assert await reader.readexactly(7) == b"partial"
     with pytest.raises(ConnectionResetError):
         await reader.read()
     writer.close()
