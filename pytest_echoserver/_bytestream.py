@@ -16,8 +16,9 @@ T = TypeVar("T")
 class EndOfStream(asyncio.IncompleteReadError):
     """An `asyncio.IncompleteReadError` that says what was awaited, and what came instead."""
 
-    def __init__(self, partial: bytes, expected: int | None, text: str) -> None:
+    def __init__(self, partial: bytes, expected: int | None, text: str, stream: "ByteStream | None" = None) -> None:
         super().__init__(partial, expected)
+        self.stream = stream
         self._text = text
 
     def __str__(self) -> str:
@@ -165,4 +166,4 @@ class Reader:
             raise stream.error
         if stream.ended:
             text = f"the end came before {future.awaited}: {self.tell_unread()}"
-            raise EndOfStream(bytes(stream.buffer[start:]), expected, text)
+            raise EndOfStream(bytes(stream.buffer[start:]), expected, text, stream)

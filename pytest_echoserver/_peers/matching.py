@@ -138,14 +138,16 @@ class _LiteralPrefix:
         self.diverged = False
         self._literal = literal
         self._start = start
+        self._alike = 0
 
     def find(self, buffer: bytearray) -> Found | None:
-        end = self._start + len(self._literal)
-        head = bytes(buffer[self._start : end])
-        if head == self._literal:
-            return head, self._start, end
-        self.diverged = not self._literal.startswith(head)
-        return None
+        start, end = self._start, self._start + len(self._literal)
+        alike, here = self._alike, min(len(buffer), end)
+        if not self.diverged and buffer[start + alike : here] == self._literal[alike : here - start]:
+            self._alike = here - start
+        else:
+            self.diverged = True
+        return (self._literal, start, end) if self._alike == len(self._literal) else None
 
 
 class _LiteralAnywhere:

@@ -90,6 +90,7 @@ class StreamPeer(BoundPeer):
         self._following = False
         self._errors: list[Exception] = []
         self._excused: list[CaptureFuture[Exception]] = []
+        self._excuses_told: set[CaptureFuture[Exception]] = set()
         self._acceptor: Acceptor | None = None
         scope.adopt(
             Member(
@@ -197,7 +198,7 @@ class StreamPeer(BoundPeer):
     def on(self, pattern: PatternLike) -> StreamRule:
         """Add a rule: what may come at any time, any number of times, and what to answer.
 
-        Rules are tried when the script does not match.
+        Rules are tried when the script does not match. An answer that is added later is made up for, too.
 
         Raises:
             TypeError, ValueError: no such pattern can be expected; the text says why.
@@ -291,7 +292,10 @@ class StreamPeer(BoundPeer):
             self._excused.remove(excused)
             fulfil(excused, error)
             return
-        self._fail(connection, handshake_error(connection.peername or None, error))
+        self._fail(
+            connection,
+            handshake_error(connection.peername if isinstance(connection.peername, tuple) else None, error),
+        )
 
     def _connected(self, connection: "PeerConnection") -> None:
         if self._tls is not None:
@@ -371,7 +375,7 @@ class StreamPeer(BoundPeer):
         errors = self._script.verdict()
         for connection in self._with_scripts:
             errors += connection._verdict()
-        missing = sum(not future.done() for future in self._excused)
+        missing = sum(not future.done() for future in self._excused if future not in self._excuses_told)
         if missing:
             errors.append(ScriptMismatch(f"{self}: {missing} TLS handshakes were expected to fail, and have not"))
         return errors
@@ -386,7 +390,7 @@ class StreamPeer(BoundPeer):
     def _told(self) -> None:
         """Count what the verdict is now as told."""
         self._errors_told()
-        self._excused.clear()
+        self._excuses_told.update(self._excused)
         self._script.tell()
         for connection in self._with_scripts:
             connection._told()
@@ -446,9 +450,14 @@ class StreamPeer(BoundPeer):
 
     def _what_came(self) -> str:
         made, accepted = len(self._connections), len(self._accepted)
-        if accepted > made:
-            return f"{made} connections were made, and {accepted - made} got no further than a TLS handshake"
-        return f"{made} connections were made" if made else "no connection came"
+        what = (
+            "no connection was made"
+            if not made
+            else "1 connection was made"
+            if made == 1
+            else f"{made} connections were made"
+        )
+        return what + (f", and {accepted - made} got no further than a TLS handshake" if accepted > made else "")
 
     def _what_it_does(self) -> str:
         if self._behaviour is StreamEcho:

@@ -14,12 +14,15 @@ from .._cursors import Cursor
 from .._futures import CaptureFuture, CaptureTimeout
 from .._outcomes import fail
 from .._record import Record
-from .._transports.arrival import input_queue, until_arrived, until_read
+from .._transports.arrival import acknowledge, input_queue, until_arrived, until_read
 from .._transports.writing import WriteQueue, until_taken
 from .outbox import Outbox
 
 __tracebackhide__ = True
 
+AS_LONG_AS_IT_TAKES = 1e9
+"""Seconds: whoever asked for this has a deadline of its own, and the end of the test ends it."""
+GONE = "the other end is closed, or this one is"
 PATIENCE = 1.0
 """Seconds that a reset waits for what was sent before it to arrive."""
 TURNS = 3
@@ -33,6 +36,12 @@ class StreamListener(Protocol):
     def data_received(self, data: bytes) -> None: ...
     def eof_received(self) -> None: ...
     def connection_lost(self) -> None: ...
+
+
+class ConnectionGone(BrokenPipeError):
+    """What can't be sent any more, on the connection whose ``end`` this is."""
+
+    end: "StreamEnd | None" = None
 
 
 class StreamEnd(asyncio.Protocol):
@@ -66,7 +75,9 @@ class StreamEnd(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._queue = WriteQueue(self._transport)
+        self._queue = WriteQueue(self._transport, self._gone)
+        if self.tls and self.sock is not None:
+            acknowledge(self.sock)  # we say nothing after a handshake: there are no session tickets
         if self._stalled:
             self._transport.pause_reading()
         if self.made is not None:
@@ -102,7 +113,7 @@ class StreamEnd(asyncio.Protocol):
         self.inbound.end(exc if reset else None)
         self.outbound.end()
         if self._queue is not None:
-            self._queue.fail(exc or BrokenPipeError("the connection was closed before this was sent"))
+            self._queue.fail(self._gone("the connection was closed before this was sent", exc))
         self.lost.set()
         self.end_cursor.serve()
         if self.listener is not None:
@@ -232,7 +243,7 @@ class StreamEnd(asyncio.Protocol):
         if transport is None or self.lost.is_set():
             return
         if not transport.is_closing():
-            with suppress(OSError):  # lost, or its reader is slow: close() then goes on in the background
+            with suppress(OSError):  # it was lost meanwhile
                 await self._emptied()
         self.closed_by_us = self.closed_by_us or not transport.is_closing()
         if transport.is_closing() or transport.get_write_buffer_size():
@@ -329,7 +340,7 @@ class StreamEnd(asyncio.Protocol):
     async def _emptied(self) -> None:
         """Wait until the kernel has all that was written."""
         assert self._queue is not None
-        emptied: CaptureFuture[None] = CaptureFuture("all that was sent to leave")
+        emptied: CaptureFuture[None] = CaptureFuture("all that was sent to leave", timeout=AS_LONG_AS_IT_TAKES)
         self._queue.when_empty(emptied)
         await emptied
         if self.tls and self.sock is not None:
@@ -338,7 +349,7 @@ class StreamEnd(asyncio.Protocol):
     def _write(self, data: bytes, future: CaptureFuture[None] | None) -> None:
         if self._queue is None or self._queue.closed or self.closed_by_us or self._eof_sent:
             if future is not None:
-                fail(future, BrokenPipeError("the other end is closed, or this one is"))
+                fail(future, self._gone())
             return
         self.note("data_sent", data)
         self.outbound.feed(data)
@@ -347,12 +358,18 @@ class StreamEnd(asyncio.Protocol):
     def _write_eof(self, future: CaptureFuture[None] | None) -> None:
         if self._queue is None or self._queue.closed or self.closed_by_us:
             if future is not None:
-                fail(future, BrokenPipeError("the other end is closed, or this one is"))
+                fail(future, self._gone())
             return
         if not self._eof_sent:
             self._eof_sent = True
             self.note("eof_sent")
         self._queue.write_eof(future)
+
+    def _gone(self, text: str = GONE, cause: BaseException | None = None) -> ConnectionError:
+        error = ConnectionGone(text)
+        error.end = self
+        error.__cause__ = cause
+        return error
 
     @property
     def is_unix(self) -> bool:

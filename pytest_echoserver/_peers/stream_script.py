@@ -110,6 +110,7 @@ class StreamScript:
             return 0
         self.left(talk)
         connection._end.listener = None
+        self.wake()
         return talk.start
 
     def go_on(self) -> None:
@@ -151,6 +152,10 @@ class StreamScript:
         """The conversation there has ended."""
         self._talks.pop(talk.connection, None)
         self._forget(talk)
+
+    def wake(self) -> None:
+        """Look at all that waits, once what is being done now is done."""
+        self._post(self.go_on)
 
     def lost(self, talk: "Talk") -> None:
         """We have ended the conversation there ourselves; what is left over of it stays so."""
@@ -430,6 +435,7 @@ class Talk:
     def _is_over(self) -> None:
         self._over = True
         self._follower.left(self)
+        self._follower.wake()
 
     def _fail(self, error: Exception) -> None:
         self._is_over()

@@ -106,6 +106,8 @@ class TLSAuthority:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.verify_mode = ssl.CERT_OPTIONAL
+        # A client that leaves without having read its session tickets would reset the connection.
+        context.num_tickets = 0
         context.load_cert_chain(certificate.cert_file, certificate.key_file)
         return context
 

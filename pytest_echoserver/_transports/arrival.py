@@ -5,11 +5,13 @@ Only where both ends are on this machine, as they are with us, and only on Linux
 
 import asyncio
 import errno
+import ipaddress
 import os
 import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 
 MOMENT = 0.005
 """Seconds that the other end is given where nothing tells what it has read."""
@@ -20,6 +22,7 @@ REST = 0.001
 _SIOCOUTQNSD = 0x894B  # linux/sockios.h
 _SOCK_DIAG = 4  # NETLINK_SOCK_DIAG of linux/netlink.h
 _SOCK_DIAG_BY_FAMILY = 20
+_NLMSG_ERROR = 2
 _REQUEST = 1
 _TCP_INFO_EXTENSION = 2
 _NETLINK_HEADER = struct.Struct("=IHHII")
@@ -38,6 +41,16 @@ async def until_arrived(sock: socket.socket, limit: float) -> bool:
 async def until_read(sock: socket.socket, limit: float) -> bool:
     """Wait until the other end has read all that was written to ``sock``; false if not in ``limit`` seconds."""
     return await _until(sock, limit, read=True)
+
+
+def acknowledge(sock: socket.socket) -> None:
+    """Acknowledge now what has come (tcp(7), TCP_QUICKACK), where the system would wait 40 ms for what we send.
+
+    The other end may have more to say, and hold it back till then: Nagle's algorithm, RFC 896.
+    """
+    if sys.platform == "linux" and sock.family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError):  # it is gone already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 async def _until(sock: socket.socket, limit: float, *, read: bool) -> bool:
@@ -130,7 +143,10 @@ def _other_end(sock: socket.socket) -> tuple[int, int] | None:
     except OSError:
         return None
     header = _NETLINK_HEADER.size
-    if _NETLINK_HEADER.unpack_from(answer)[1] != _SOCK_DIAG_BY_FAMILY:
+    kind = _NETLINK_HEADER.unpack_from(answer)[1]
+    if kind == _NLMSG_ERROR and struct.unpack_from("=i", answer, header)[0] == -errno.ENOENT and _is_here(sock):
+        raise ConnectionResetError(errno.ECONNRESET, "the other end is gone")
+    if kind != _SOCK_DIAG_BY_FAMILY:
         return None
     unread = int.from_bytes(answer[header + 56 : header + 60], sys.byteorder)
     at = header + _ANSWER_BODY
@@ -140,6 +156,12 @@ def _other_end(sock: socket.socket) -> tuple[int, int] | None:
             return _u64(answer, at + 4 + _BYTES_RECEIVED), unread
         at += max(4, (length + 3) & ~3)
     return None
+
+
+def _is_here(sock: socket.socket) -> bool:
+    """Whether the other end is on this machine, as far as its address tells."""
+    there = sock.getpeername()[0]
+    return there == sock.getsockname()[0] or ipaddress.ip_address(there.partition("%")[0]).is_loopback
 
 
 def _question(sock: socket.socket) -> bytes:

@@ -5,6 +5,7 @@ import select
 import socket
 import sys
 from collections import deque
+from collections.abc import Callable
 
 from .._futures import CaptureFuture
 from .._outcomes import fail, fulfil
@@ -40,8 +41,11 @@ class WriteQueue:
     buffer's state by flow control alone: https://docs.python.org/3/library/asyncio-protocol.html.)
     """
 
-    def __init__(self, transport: asyncio.WriteTransport) -> None:
+    def __init__(
+        self, transport: asyncio.WriteTransport, closed_error: Callable[[], Exception] | None = None
+    ) -> None:
         self._transport = transport
+        self._closed_error = closed_error or (lambda: BrokenPipeError("the other end is closed, or this one is"))
         self._waiting: deque[CaptureFuture[None]] = deque()
         if not self.closed:
             # With no room granted, resume_writing says that the buffer is empty.
@@ -57,7 +61,7 @@ class WriteQueue:
         if future is None:
             return
         if self.closed:
-            fail(future, BrokenPipeError("the other end is closed, or this one is"))
+            fail(future, self._closed_error())
         else:
             self.when_empty(future)
 

@@ -177,7 +177,7 @@ def test_the_connection_knows_its_client(make_peer: MakePeer, connect: Connect) 
 
 def test_no_connection_is_a_timeout_that_says_so(peers: Peers) -> None:
     peer = peers.tcp(timeout=0.01, name="server")
-    text = r"waited 0.01 s for a connection on server \(tcp 127.0.0.1:\d+\): no connection came$"
+    text = r"waited 0.01 s for a connection on server \(tcp 127.0.0.1:\d+\): no connection was made$"
     with pytest.raises(CaptureTimeout, match=text):
         assert isinstance(peer.connection, Connection)
 
@@ -186,14 +186,14 @@ def test_no_next_connection_is_a_timeout_that_tells_of_those_before(peers: Peers
     peer = peers.tcp(timeout=0.01)
     connect(peer)
     peer.next_connection().result(timeout=5)
-    with pytest.raises(CaptureTimeout, match=r"the next connection on tcp-1 .*: 1 connections were made$"):
+    with pytest.raises(CaptureTimeout, match=r"the next connection on tcp-1 .*: 1 connection was made$"):
         peer.next_connection().result()
 
 
 def test_a_timeout_tells_of_an_unfinished_handshake(peers: Peers) -> None:
     peer = peers.tls()
     with socket.create_connection(peer.address, timeout=5):
-        with pytest.raises(CaptureTimeout, match=r"0 connections were made, and 1 got no further than a TLS"):
+        with pytest.raises(CaptureTimeout, match=r"no connection was made, and 1 got no further than a TLS"):
             peer.next_connection().result(timeout=0.2)
         peer.close()
 
