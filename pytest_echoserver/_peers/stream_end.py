@@ -28,6 +28,8 @@ PATIENCE = 1.0
 TURNS = 3
 """Turns of the loop in which a transport reads what has arrived, or writes what it holds."""
 LARGEST_READ = 65_536
+MOST_DRAINED = 16 * 1024 * 1024
+"""Bytes read at a close: more than both sides' buffers hold; and no more, for a client may send and send."""
 
 
 class StreamListener(Protocol):
@@ -259,7 +261,7 @@ class StreamEnd(asyncio.Protocol):
     async def _close_tls(self, transport: asyncio.Transport) -> None:
         if self._stalled:
             self.unstall()
-        quiet, seen, most = 0, -1, len(self.inbound) + self._room()
+        quiet, seen, most = 0, -1, len(self.inbound) + MOST_DRAINED
         while quiet < TURNS and len(self.inbound) < most:
             quiet = quiet + 1 if self.arrived == seen else 0
             seen = self.arrived
@@ -279,18 +281,11 @@ class StreamEnd(asyncio.Protocol):
 
     def _shut_down_and_drain(self) -> None:
         self._shut_down()
-        left = self._room()  # and no more: over TCP a client may send and send
+        left = MOST_DRAINED
         with suppress(OSError):
             while self.sock is not None and left > 0 and (data := self.sock.recv(LARGEST_READ)):
                 self.data_received(data)
                 left -= len(data)
-
-    def _room(self) -> int:
-        """So many bytes may have come in and be unread: by then all that came before now has been read."""
-        with suppress(OSError):
-            if self.sock is not None and not self.is_unix:
-                return self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-        return sys.maxsize  # a Unix socket that was shut down takes no more
 
     async def _arrive_and_reset(self) -> None:
         transport = self._transport
