@@ -23,13 +23,13 @@ def test_it_gives_what_the_server_says(udp_peer: DatagramPeer) -> None:
     assert set(addresses("example.org", udp_peer.host, udp_peer.port)) == {"192.0.2.1", "192.0.2.2"}
 
 
-def test_what_is_too_long_for_a_datagram_is_asked_for_over_tcp(peers: Peers) -> None:
+def test_what_is_too_long_for_a_datagram_is_asked_for_over_tcp(peers: Peers, reserved_port: int) -> None:
     async def name_server(connection: Connection) -> None:
         length = int.from_bytes(await connection.read_exactly(2))
         answer = answer_to(await connection.read_exactly(length), "192.0.2.1")
         connection.send(len(answer).to_bytes(2) + answer, segments=1)  # a resolver has to cope with that
 
-    udp = peers.udp(lambda datagram: answer_to(datagram.data, truncated=True))
-    tcp = peers.tcp(name_server, port=udp.port)
+    udp = peers.udp(lambda datagram: answer_to(datagram.data, truncated=True), port=reserved_port)
+    tcp = peers.tcp(name_server, port=reserved_port)
     assert addresses("example.org", udp.host, udp.port) == ["192.0.2.1"]
     assert len(udp.received) == len(tcp.connections) == 1

@@ -128,7 +128,7 @@ class StreamEnd(asyncio.Protocol):
             if self.ends:
                 return self.ends[0], at
             if self.lost.is_set():
-                raise ConnectionAbortedError("the connection was closed on this side")
+                raise self.inbound.error or ConnectionAbortedError("the connection was closed on this side")
             return None
 
         return self.end_cursor.ask(future, take)

@@ -167,22 +167,21 @@ def test_an_error_of_the_handlers_own_is_not_its_clients_leaving(downstream: Dow
         f"""
         import asyncio
         import socket
+        import threading
 
         def test_it(peers):
             upstream = peers.tcp()
-            done = []
+            done = threading.Event()
 
             async def handler(connection):
                 try:
                     {code.replace("; ", chr(10) + " " * 20)}
                 finally:
-                    done.append(True)
+                    done.set()
 
             peer = peers.tcp(handler)
             socket.create_connection(peer.address).close()
-            peer.connection.ended.result()
-            while not done:
-                peer.events
+            assert done.wait(5)
         """
     )
     result.assert_outcomes(failed=1)
