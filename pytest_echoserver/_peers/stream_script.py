@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True
 
-GRACE = 0.05
+GRACE = 0.25
 """Seconds for which a connection is kept that its client has ended before the script began: what is to be said to
 that may come in the next line of the test."""
 
