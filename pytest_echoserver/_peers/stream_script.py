@@ -223,7 +223,7 @@ class Talk:
         self._follower = follower
         self._end = connection._end
         self._over = False
-        self._grace_is_over = False
+        self._in_grace = self._grace_is_over = False
         self._searches: dict[Step, StreamSearch] = {}
         self._looked = start
 
@@ -402,13 +402,20 @@ class Talk:
                 return False
             self._follower.taken_by(self)
             self.came(current, self.connection)
-        elif not self._grace_is_over and (self._follower.patient or self._end.arrived <= self._late_until):
-            self._end.later(GRACE, self._end_grace)
+        elif self._deserves_grace and not self._grace_is_over:
+            if not self._in_grace:
+                self._in_grace = True
+                self._end.later(GRACE, self._end_grace)
             return False
         if not self._over:
             self._is_over()
             self._end.close()
         return True
+
+    @property
+    def _deserves_grace(self) -> bool:
+        """Whether the script may have begun after all that the client said."""
+        return self._follower.patient or 0 < self._end.arrived <= self._late_until
 
     def _end_grace(self) -> None:
         self._grace_is_over = True
