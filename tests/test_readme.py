@@ -66,5 +66,5 @@ def test_one_command_runs_the_examples(tmp_path: Path) -> None:
 
 def test_the_other_runs_this_suite_and_is_what_ci_calls() -> None:
     _, command = blocks("sh")
-    assert command.rstrip().endswith("&& .venv/bin/pytest")
+    assert command.rstrip().endswith("&& .venv/bin/pytest -n auto")
     assert "README.md" in (ROOT / ".ci" / "run").read_text()

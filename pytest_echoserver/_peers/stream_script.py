@@ -395,21 +395,20 @@ class Talk:
 
     def _take_end(self) -> bool:
         """The client has ended it, and all before that was matched."""
-        script = self._follower.script
-        current = script.current
+        current = self._follower.script.current
         if self.ended_by == "eof" and current is not None and current.wanted is Moment.EOF:
             if not self._follower.may_meet(self):
                 return False
             self._follower.taken_by(self)
             self.came(current, self.connection)
-        elif self._deserves_grace and not self._grace_is_over:
+            return True
+        if self._deserves_grace and not self._grace_is_over:
             if not self._in_grace:
                 self._in_grace = True
                 self._end.later(GRACE, self._end_grace)
             return False
-        if not self._over:
-            self._is_over()
-            self._end.close()
+        self._is_over()
+        self._end.close()
         return True
 
     @property
