@@ -10,13 +10,22 @@ _ASYNCIO = str(Path(os.__file__).parent / "asyncio")
 
 
 def behind_our_frames(trace: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback that lies behind this package's last frame, or all of it if nothing does."""
-    rest, behind = trace, trace
+    """The part of a traceback that begins where this package last called code of others, a handler say.
+
+    What that code called in turn stays, even if it is ours: else the line that made the call would be missing. If
+    there is no such code, what lies behind this package's last frame, or all of it if nothing does.
+    """
+    rest, found, behind = trace, None, trace
+    called_by_us = True
     while rest is not None:
-        if rest.tb_frame.f_code.co_filename.startswith(_PACKAGE) and rest.tb_next is not None:
+        ours, loop = _is_of_us(rest.tb_frame), _is_of_the_loop(rest.tb_frame)
+        if called_by_us and not (ours or loop):
+            found = rest
+        if ours and rest.tb_next is not None:
             behind = rest.tb_next
+        called_by_us = ours or (called_by_us and loop)
         rest = rest.tb_next
-    return behind
+    return found or behind
 
 
 def is_of_users(frame: FrameType) -> bool:
@@ -27,6 +36,19 @@ def is_of_users(frame: FrameType) -> bool:
 def call_site() -> str:
     """Where the code that called into this package stands, as "test_it.py:12"."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and _is_of_us(frame):
         frame = frame.f_back
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame is not None else ""
+
+
+def is_ours(filename: str) -> bool:
+    """Whether a frame with this file is of this package."""
+    return filename.startswith(_PACKAGE)
+
+
+def _is_of_us(frame: FrameType) -> bool:
+    return is_ours(frame.f_code.co_filename)
+
+
+def _is_of_the_loop(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith("asyncio.")

@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 
 from .._record import Event, PeerTraffic, Traffic
-from .._tracebacks import behind_our_frames
+from .._tracebacks import behind_our_frames, is_ours
 
 MOST_LINES = 60
 """Lines for one peer: half from its beginning, half from its end."""
@@ -28,7 +28,10 @@ def sections(traffic: Traffic, errors: Sequence[Exception]) -> list[tuple[str, s
 
 
 def _with_traceback(error: Exception) -> str:
-    return "".join(traceback.format_exception(type(error), error, behind_our_frames(error.__traceback__)))
+    told = traceback.TracebackException(type(error), error, behind_our_frames(error.__traceback__))
+    while len(told.stack) > 1 and is_ours(told.stack[-1].filename):
+        told.stack.pop()
+    return "".join(told.format())
 
 
 def _lines(peer: PeerTraffic, started: float) -> list[str]:

@@ -52,6 +52,41 @@ def test_its_exception_is_shown_with_its_own_traceback(downstream: Downstream) -
     result.stdout.no_fnmatch_line("*behaviours.py*")
 
 
+def test_its_own_line_is_shown_where_what_it_called_raises(downstream: Downstream) -> None:
+    result = downstream.run(
+        BEGIN
+        + """
+    def test_it(tcp_peer):
+        @tcp_peer.serve
+        async def handler(connection):
+            await connection.read_exactly(10)
+
+        connect(tcp_peer, b"short").close()
+
+    def test_beside_its_own_failure(tcp_peer):
+        @tcp_peer.serve
+        async def handler(connection):
+            line = connection.read_until(b"x")  # without await
+            connection.send(line)
+
+        client = connect(tcp_peer)
+        assert client.recv(1) == b"x"
+    """
+    )
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            ">*await connection.read_exactly(10)",
+            "*EndOfStream: the end came before exactly 10 bytes*",
+            "*errors of this test's peers*",
+            "*in handler",
+            "*connection.send(line)",
+            "TypeError: data must be bytes, not <CaptureFuture*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*_checks.py*")
+
+
 def test_its_assertion_is_explained(downstream: Downstream) -> None:
     result = downstream.run(
         BEGIN
