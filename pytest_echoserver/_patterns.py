@@ -5,7 +5,6 @@ were cut: it is met at the first place where it can be said to be complete.
 """
 
 import importlib
-import itertools
 import re
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -46,13 +45,13 @@ class Regex:
     """Met by the shortest piece, from the start, that it fully matches; or, not ``anchored``, that holds a match.
 
     Every match of it ends in a literal byte. So only places behind such a byte (``ends`` finds them) have to be
-    tried, and no byte to come can make a match longer. Every match begins with ``head``, which may be empty.
+    tried, and no byte to come can make a match longer. ``head`` has the bytes with which a match may begin.
     """
 
     regex: re.Pattern[bytes]
     ends: re.Pattern[bytes]
     anchored: bool
-    head: bytes
+    head: tuple[bytes, ...]
 
     def search_from(self, start: int) -> Search[re.Match[bytes]]:
         return _RegexSearch(self, start)
@@ -128,14 +127,34 @@ class _RegexSearch:
         return None
 
 
-def _first_bytes(regex: re.Pattern[bytes]) -> bytes:
-    """The literal that every match of ``regex`` begins with, as far as its beginning is plain; may be empty."""
-    if regex.flags & re.IGNORECASE:
-        return b""
-    operations = itertools.takewhile(
-        lambda item: str(item[0]) == "LITERAL", _parser.parse(regex.pattern, regex.flags)
-    )
-    return bytes(argument for _, argument in operations)
+def _first_bytes(regex: re.Pattern[bytes]) -> tuple[bytes, ...]:
+    """The bytes that may stand at each place where a match of ``regex`` begins, as far as that is plain."""
+    places, _ = _first_of(_parser.parse(regex.pattern, regex.flags), regex.flags)
+    return tuple(places)
+
+
+def _first_of(parsed: Any, flags: int) -> tuple[list[bytes], bool]:
+    """The same for a part of it; and whether these are all its places, so that the next ones follow them."""
+    places: list[bytes] = []
+    for operation, argument in parsed:
+        match str(operation):
+            case "LITERAL":
+                more, all_ = [_cases(argument, flags)], True
+            case "SUBPATTERN":
+                _, added, removed, inner = argument
+                more, all_ = _first_of(inner, (flags | added) & ~removed)
+            case "BRANCH":
+                branches = [_first_of(branch, flags) for branch in argument[1]]
+                more = [b"".join(choice) for choice in zip(*(begin for begin, _ in branches), strict=False)]
+                all_ = all(whole and len(begin) == len(more) for begin, whole in branches)
+            case "IN" if all(str(kind) == "LITERAL" for kind, _ in argument):
+                more, all_ = [b"".join(_cases(byte, flags) for _, byte in argument)], True
+            case _:
+                more, all_ = [], False
+        places += more
+        if not all_:
+            return places, False
+    return places, True
 
 
 def _last_bytes(regex: re.Pattern[bytes]) -> bytes:
@@ -150,8 +169,7 @@ def _last_of(parsed: Any, flags: int) -> bytes:
     operation, argument = items[-1]
     match str(operation):
         case "LITERAL":
-            byte = bytes([argument])
-            return byte.lower() + byte.upper() if flags & re.IGNORECASE else byte
+            return _cases(argument, flags)
         case "SUBPATTERN":
             _, added, removed, inner = argument
             return _last_of(inner, (flags | added) & ~removed)
@@ -167,6 +185,11 @@ def _last_of(parsed: Any, flags: int) -> bytes:
             return b"".join(literals) if len(literals) == len(argument) else b""
         case _:
             return b""
+
+
+def _cases(value: int, flags: int) -> bytes:
+    byte = bytes([value])
+    return byte.lower() + byte.upper() if flags & re.IGNORECASE else byte
 
 
 # Python has no public way to ask what a regular expression ends in. The parser's form is as old as the module;

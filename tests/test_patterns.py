@@ -118,3 +118,25 @@ def test_what_is_no_pattern_of_bytes_is_a_type_error(value: object) -> None:
 def test_an_empty_pattern_is_refused() -> None:
     with pytest.raises(ValueError, match="empty pattern"):
         compile_pattern(b"", anchored=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "head"),
+    [
+        (rb"GET (\S+)\n", [b"G", b"E", b"T", b" "]),
+        (rb"(?i:m)a\n", [b"mM", b"a", b"\n"]),
+        (rb"(GET|POST) /\n", [b"GP", b"EO", b"TS"]),
+        (rb"(on|up|no)\n", [b"oun", b"npo", b"\n"]),
+        (rb"[+-]OK\n", [b"+-", b"O", b"K", b"\n"]),
+        (rb"(a|\d)x", []),
+        (rb"a?b", []),
+        (rb"^ab", []),
+        (rb"[^a]b", []),
+        (rb"[a-c]b", []),
+        (rb"x(|a)b", [b"x"]),
+    ],
+)
+def test_what_a_match_may_begin_with_is_known_as_far_as_it_is_plain(source: bytes, head: list[bytes]) -> None:
+    pattern = compile_pattern(re.compile(source), anchored=True)
+    assert isinstance(pattern, Regex)
+    assert [set(place) for place in pattern.head] == [set(place) for place in head]

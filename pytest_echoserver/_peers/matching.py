@@ -67,7 +67,7 @@ class StreamPattern:
         """Look for it right at ``start``; or, if it may be ``anywhere``, at the first place behind that."""
         if isinstance(self.value, Regex):
             search = replace(self.value, anchored=not anywhere).search_from(start)
-            return _RegexSearch(search, b"" if anywhere else self.value.head)
+            return _RegexSearch(search, () if anywhere else self.value.head)
         return _LiteralAnywhere(self.value, start) if anywhere else _LiteralPrefix(self.value, start)
 
 
@@ -163,16 +163,17 @@ class _LiteralAnywhere:
 
 
 class _RegexSearch:
-    """Diverges only from a literal beginning; behind that there is no telling, for a regular expression."""
+    """Diverges only from a plain beginning; behind that there is no telling, for a regular expression."""
 
-    def __init__(self, search: Search[re.Match[bytes]], head: bytes) -> None:
+    def __init__(self, search: Search[re.Match[bytes]], head: tuple[bytes, ...]) -> None:
         self.diverged = False
         self._search = search
         self._head = head
 
     def find(self, buffer: bytearray) -> Found | None:
         start = self._search.start
-        if not self._head.startswith(bytes(buffer[start : start + len(self._head)])):
+        begin = buffer[start : start + len(self._head)]
+        if any(byte not in may_be for byte, may_be in zip(begin, self._head, strict=False)):
             self.diverged = True
             return None
         found = self._search.find(buffer)
