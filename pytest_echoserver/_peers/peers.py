@@ -222,7 +222,9 @@ class Peers:
         name: str | None = None,
         timeout: float | None = None,
         strict: bool | None = None,
+        **unknown: Any,
     ) -> DatagramPeer:
+        _refuse(unknown, kind, UDPOptions)
         address, family = self._checked_host(host, allow_remote)
         common = self._common(behaviour, timeout, strict)
         size = RECEIVE_BUFFER if receive_buffer is None else whole_number(receive_buffer, "receive_buffer", least=1)
@@ -262,7 +264,9 @@ class Peers:
         name: str | None = None,
         timeout: float | None = None,
         strict: bool | None = None,
+        **unknown: Any,
     ) -> StreamPeer:
+        _refuse(unknown, kind, UnixOptions if kind.startswith("unix") else TCPOptions)
         common = self._common(behaviour, timeout, strict)
         checked_framing = check_framing(framing)
         if receive_buffer is not None:
@@ -325,6 +329,13 @@ def merged_types(given: "Sequence[Mapping[str, Callable[..., Any]]]") -> dict[st
                 raise TypeError(f"what makes peers.{name} must be callable, not {factory!r}")
             types[name] = factory
     return types
+
+
+def _refuse(unknown: Mapping[str, object], kind: str, options: Any) -> None:
+    """Raise TypeError if there are such options, and say which there are."""
+    for name in unknown:
+        known = ", ".join(sorted(options.__optional_keys__))
+        raise TypeError(f"peers.{kind}() got an unexpected keyword argument {name!r}; it takes {known}")
 
 
 def _with_tls(options: TCPOptions) -> TCPOptions:
