@@ -294,7 +294,8 @@ class DatagramPeer(BoundPeer):
             self._fail(as_exception(error))
 
     def _answer(self, answer: Any, addr: Sockaddr) -> None:
-        for payload in payloads_of(answer, self._payload):
+        assert self._behaviour is not None
+        for payload in payloads_of(answer, self._payload, self._behaviour):
             self._end.send(payload, addr)
 
     def _serve_by(self, handler: DatagramBehaviour) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 from .. import _deadline
 from .._checks import bytes_like, not_async
 from .._futures import CaptureFuture
-from .script import Act, Reply, Script, Step
+from .script import Act, Reply, Script, Step, shown
 
 __tracebackhide__ = True
 
@@ -102,10 +102,10 @@ def answers_of(answer: Any, subject: Any, check: Callable[[object], bytes]) -> l
     """What a reply's ``answer`` comes to for ``subject``, each datum checked."""
     if not callable(answer):
         return [answer]
-    return payloads_of(answer(subject), check)
+    return payloads_of(answer(subject), check, answer)
 
 
-def payloads_of(value: Any, check: Callable[[object], bytes]) -> list[bytes]:
+def payloads_of(value: Any, check: Callable[[object], bytes], giver: Callable[..., object]) -> list[bytes]:
     """What a handler or a callable reply gave, as a list: None, one payload, or several.
 
     Raises:
@@ -116,7 +116,9 @@ def payloads_of(value: Any, check: Callable[[object], bytes]) -> list[bytes]:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return [check(value)]
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise TypeError(f"an answer must be bytes, several of them, or None, not {value!r}")
+        raise TypeError(
+            f"an answer must be bytes, several of them, or None, not {value!r}, which {shown(giver)} gave"
+        )
     return [check(each) for each in value]
 
 

@@ -132,7 +132,7 @@ def test_what_it_raises_fails_the_test_and_ends_what_waits(
 @pytest.mark.parametrize(
     ("answer", "error", "text"),
     [
-        ("text", TypeError, "an answer must be bytes, several of them, or None, not 'text'"),
+        ("text", TypeError, "an answer must be bytes, several of them, or None, not 'text', which .*lambda> gave"),
         (3, TypeError, "an answer must be bytes, several of them, or None, not 3"),
         ([b"1", "text"], TypeError, "must be bytes, not 'text'"),
         (bytes(65_508), ValueError, "65508 bytes; the largest datagram here has 65507"),
