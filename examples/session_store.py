@@ -5,7 +5,7 @@ import redis
 
 class SessionStore:
     def __init__(self, host: str, port: int) -> None:
-        self._redis = redis.Redis(host, port, protocol=2, socket_timeout=5)
+        self._redis = redis.Redis(host, port, protocol=3, socket_timeout=5)
 
     def user_of(self, token: str) -> str | None:
         user = self._redis.get(f"session:{token}")
