@@ -2,9 +2,11 @@
 
 import json
 import ssl
-import urllib.request
+from contextlib import closing
+from http.client import HTTPSConnection
 
 
-def latest(url: str, trust: ssl.SSLContext) -> str:
-    with urllib.request.urlopen(url, context=trust, timeout=5) as response:
-        return str(json.load(response)["version"])
+def latest(host: str, port: int, trust: ssl.SSLContext) -> str:
+    with closing(HTTPSConnection(host, port, timeout=5, context=trust)) as server:
+        server.request("GET", "/latest")
+        return str(json.load(server.getresponse())["version"])
