@@ -241,7 +241,8 @@ class StreamPeer(BoundPeer):
         """Close the listener and all connections. When this returns, nothing more is recorded; what was stays.
 
         Raises:
-            ExceptionGroup: the peer is one of ``session_peers``, and its script is not met.
+            Exception: the peer is one of ``session_peers``, and something went wrong: a `ScriptMismatch` if its
+                script is not met; several as an `ExceptionGroup`.
         """
         if self._scope.engine.here:
             self._stop_listening()
