@@ -182,7 +182,8 @@ CASES = {
         one.sendall(b"one")
         one.recv(1)
         two.sendall(b"two")
-        tcp_peer.connections[1].read_exactly(3).result()
+        tcp_peer.next_connection().result()
+        tcp_peer.next_connection().result().read_exactly(3).result()
         tcp_peer.verify()
     """,
     "beside_the_tests_own_failure": """
