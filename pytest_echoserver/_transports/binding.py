@@ -1,13 +1,35 @@
-"""What to say when an address can't be bound."""
+"""Binding sockets, and what to say when an address can't be bound."""
 
 import errno
 import socket
+from collections.abc import Callable
 from typing import NoReturn
 
 __tracebackhide__ = True
 
 
-def cannot_bind(error: OSError, what: str, family: int) -> NoReturn:
+def bound_socket(
+    family: socket.AddressFamily, kind: socket.SocketKind, what: str, bind: Callable[[socket.socket], object]
+) -> socket.socket:
+    """Give a non-blocking socket that ``bind`` has bound; ``what`` tells of it as "a UDP socket to 127.0.0.1".
+
+    Raises:
+        OSError: it can't be bound there; the text names it.
+    """
+    try:
+        sock = socket.socket(family, kind)
+    except OSError as error:
+        _cannot_bind(error, what, family)
+    try:
+        sock.setblocking(False)
+        bind(sock)
+    except OSError as error:
+        sock.close()
+        _cannot_bind(error, what, family)
+    return sock
+
+
+def _cannot_bind(error: OSError, what: str, family: int) -> NoReturn:
     """Raise an error like ``error`` that names ``what`` could not be bound, and the usual reason over IPv6."""
     reason = error.strerror or str(error)
     if family == socket.AF_INET6 and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):

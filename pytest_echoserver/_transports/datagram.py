@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from .binding import cannot_bind
+from .binding import bound_socket
 
 __tracebackhide__ = True
 
@@ -126,19 +126,12 @@ def bound_datagram_socket(
     Raises:
         OSError: it can't be bound there; the text names the address.
     """
-    what = f"a UDP socket to {host} port {port}"
-    try:
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-    except OSError as error:
-        cannot_bind(error, what, family)
-    try:
-        sock.setblocking(False)
+
+    def bind(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        cannot_bind(error, what, family)
-    return sock
+
+    return bound_socket(family, socket.SOCK_DGRAM, f"a UDP socket to {host} port {port}", bind)
 
 
 def dropped_datagrams(sock: socket.socket) -> int | None:

@@ -4,7 +4,7 @@ import errno
 import socket
 import sys
 
-from .binding import cannot_bind
+from .binding import bound_socket
 
 __tracebackhide__ = True
 
@@ -22,17 +22,7 @@ def bound_stream_socket(family: socket.AddressFamily, host: str, port: int) -> s
         OSError: it can't be bound there; the text names the address.
     """
     what = f"a TCP socket to {host} port {port}"
-    try:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        cannot_bind(error, what, family)
-    try:
-        sock.setblocking(False)
-        _bind(sock, host, port)
-    except OSError as error:
-        sock.close()
-        cannot_bind(error, what, family)
-    return sock
+    return bound_socket(family, socket.SOCK_STREAM, what, lambda sock: _bind(sock, host, port))
 
 
 def bound_unix_socket(path: str) -> socket.socket:
@@ -43,14 +33,9 @@ def bound_unix_socket(path: str) -> socket.socket:
     """
     if not hasattr(socket, "AF_UNIX"):
         raise OSError(f"can't bind a Unix socket to {path}: Python has none on {sys.platform}")
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.bind(path)
-    except OSError as error:
-        sock.close()
-        cannot_bind(error, f"a Unix socket to {path}", socket.AF_UNIX)
-    return sock
+    return bound_socket(
+        socket.AF_UNIX, socket.SOCK_STREAM, f"a Unix socket to {path}", lambda sock: sock.bind(path)
+    )
 
 
 def set_receive_buffer(sock: socket.socket, size: int) -> None:
