@@ -4,22 +4,18 @@ import itertools
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .._outcomes import as_exception
-from .expectations import PatternLike, StreamExpectation, StreamRule, answers_of, any_bytes
-from .matching import Framing, MessagePattern, StreamPattern, StreamSearch, message_pattern, stream_pattern
-from .mismatch import unexpected, unmet
-from .script import Act, Action, Moment, Reply, Script, Step
+from .expectations import PatternLike, StreamExpectation, StreamRule, any_bytes
+from .matching import Framing, message_pattern, stream_pattern
+from .mismatch import unmet
+from .script import Act, Moment, Script, Step
+from .talk import Talk
 
 if TYPE_CHECKING:
     from .connection import Connection
 
 __tracebackhide__ = True
-
-GRACE = 0.25
-"""Seconds for which a connection is kept that its client has ended before the script began: what is to be said to
-that may come in the next line of the test."""
 
 
 class StreamScript:
@@ -83,11 +79,11 @@ class StreamScript:
 
     def on(self, pattern: PatternLike) -> StreamRule:
         step = self.script.on(pattern)
-        self._post(self.go_on)
+        self.wake()
         return StreamRule(self.script, step)
 
     def _added(self, step: Step) -> StreamExpectation:
-        self._post(self.go_on)
+        self.wake()
         return StreamExpectation(self.script, step)
 
     def follow(self, connection: "Connection", start: int, late_until: int) -> None:
@@ -209,241 +205,3 @@ class StreamScript:
             f" (the script was still with {self._with.connection._short_name}, which had not ended; for concurrent "
             "connections give each a script of its own: connection.expect(...))"
         )
-
-
-class Talk:
-    """What the script has to do with one connection."""
-
-    def __init__(self, follower: StreamScript, connection: "Connection", start: int, late_until: int) -> None:
-        self.connection = connection
-        self.start = start
-        self.ended_by: str | None = next(iter(connection._end.ends), None)
-        self.told_until = 0
-        self._late_until = late_until
-        self._follower = follower
-        self._end = connection._end
-        self._over = False
-        self._in_grace = self._grace_is_over = False
-        self._searches: dict[Step, StreamSearch] = {}
-        self._looked = start
-
-    @property
-    def has_unread(self) -> bool:
-        """Whether something has come that waits for its turn, be it in the system's buffer."""
-        return not self._over and self._end.arrived > self.start
-
-    @property
-    def unread(self) -> bytes:
-        return bytes(self._end.inbound.buffer[self.start :])
-
-    def data_received(self, data: bytes) -> None:  # noqa: ARG002  it reads from the buffer
-        self._look()
-
-    def eof_received(self) -> None:
-        self.ended_by = "eof"
-        self._look()
-
-    def connection_lost(self) -> None:
-        self.ended_by = self.ended_by or next(iter(self._end.ends), None)
-        if self.ended_by is not None:
-            self._look()
-        elif not self._over:  # by us: what the client might have said yet is nobody's fault
-            self._over = True
-            self._follower.lost(self)
-
-    def act(self, subject: Any, action: Action) -> None:
-        """Do what the script says, after all it said before."""
-        match action:
-            case Reply():
-                try:
-                    self._reply(subject, action)
-                except BaseException as error:  # noqa: BLE001  of a user's callable that makes an answer
-                    self._fail(as_exception(error))
-            case Act.CLOSE:
-                self._is_over()
-                self._end.close()
-            case Act.RESET:
-                self._is_over()
-                self._end.reset()
-            case Act.STALL:
-                self._end.outbox.do(self._end.stall)
-            case Act.SEND_EOF:
-                self._end.send_eof()
-
-    def advance(self) -> bool:
-        """Take the next message, or the end; false if nothing can be taken now."""
-        if self._over:
-            return False
-        if self.start == len(self._end.inbound):
-            return self.ended_by is not None and self._take_end()
-        try:
-            found = self._find()
-        except BaseException as error:  # noqa: BLE001  of a user's predicate or framing
-            self._fail(as_exception(error))
-            return False
-        if found is None:
-            return self.ended_by is not None and self._cannot_match(len(self._end.inbound))
-        step, subject, end = found
-        if step is None:
-            return self._cannot_match(end)
-        self._move_to(end)
-        if step is self._follower.script.current:
-            self._follower.taken_by(self)
-        self.came(step, subject)
-        return True
-
-    def _find(self) -> tuple[Step | None, Any, int] | None:
-        """The step that is met, by what, and where it ends; without a step: nothing can match. None as yet."""
-        script = self._follower.script
-        current = script.current
-        mine = current if current is not None and self._follower.may_meet(self) else None
-        if isinstance(getattr(mine, "wanted", None), Moment):
-            mine = None
-        if self._follower.framing is not None:
-            return self._find_message(self._follower.framing, mine, script.rules)
-        wanted = ([mine] if mine is not None else []) + script.rules
-        return self._find_next(mine, wanted) if self._follower.strict else self._find_anywhere(wanted)
-
-    def _find_message(
-        self, framing: Framing, mine: Step | None, rules: list[Step]
-    ) -> tuple[Step | None, Any, int] | None:
-        buffer = self._end.inbound.buffer
-        end = framing.end_of_message(buffer, self.start, self._looked)
-        if end is None:
-            self._looked = len(buffer)
-            return None
-        message = bytes(buffer[self.start : end])
-        for step in ([mine] if mine is not None else []) + rules:
-            assert isinstance(step.wanted, MessagePattern)
-            subject = step.wanted.match(message)
-            if subject is not None:
-                return step, subject, end
-        return None, None, end
-
-    def _find_next(self, mine: Step | None, wanted: list[Step]) -> tuple[Step | None, Any, int] | None:
-        """The script's literal comes first, as long as it can still match; else whoever ends first.
-
-        So it doesn't matter how the bytes were cut.
-        """
-        found: list[tuple[Step, Any, int]] = []
-        undecided = False
-        for step in wanted:
-            search = self._search(step)
-            match = search.find(self._end.inbound.buffer)
-            if match is not None:
-                found.append((step, match[0], match[2]))
-            is_literal = isinstance(step.wanted.value, bytes)
-            may_match = not search.diverged and self.ended_by is None
-            if step is mine and is_literal and (match is not None or may_match):
-                break
-            undecided = undecided or (match is None and not search.diverged)
-        else:
-            if not found and not undecided:
-                return None, None, len(self._end.inbound)
-        return min(found, key=lambda each: each[2], default=None)
-
-    def _find_anywhere(self, wanted: list[Step]) -> tuple[Step, Any, int] | None:
-        """Whoever ends first; what stands before it is passed over."""
-        buffer = self._end.inbound.buffer
-        found = [(step, *match) for step in wanted if (match := self._search(step).find(buffer)) is not None]
-        if not found:
-            return None
-        step, subject, begin, end = min(found, key=lambda each: each[3])
-        self._pass_over(begin)
-        return step, subject, end
-
-    def _search(self, step: Step) -> StreamSearch:
-        search = self._searches.get(step)
-        if search is None:
-            assert isinstance(step.wanted, StreamPattern)
-            search = step.wanted.search_from(self.start, anywhere=not self._follower.strict)
-            self._searches[step] = search
-        return search
-
-    def _pass_over(self, end: int) -> None:
-        """Only record what nothing matches."""
-        if end > self.start:
-            self._end.note("unexpected", bytes(self._end.inbound.buffer[self.start : end]))
-
-    def _cannot_match(self, end: int) -> bool:
-        """Nothing can match what comes next; whether that can be passed over."""
-        follower = self._follower
-        if not follower.may_meet(self):
-            return False
-        if not follower.strict:
-            self._pass_over(end)
-            self._move_to(end)
-            return True
-        if self.start < self._late_until or (follower.patient and follower.script.current is None):
-            return False
-        if self.told_until >= len(self._end.inbound):  # as left over, before its end came
-            self._is_over()
-            self._end.close()
-            return True
-        if follower.script.error is not None:  # told once is enough
-            self._is_over()
-            self._end.fail(follower.script.error)
-            return False
-        got = self.unread if follower.framing is None else bytes(self._end.inbound.buffer[self.start : end])
-        why = ": the script is at its end" if follower.script.steps and follower.script.current is None else ""
-        if self.ended_by is not None and len(self._end.inbound) == end:
-            why = ", and then the end of the connection"
-        self._end.note("unexpected", got)
-        what = f"input on {self.connection._short_name}"
-        self._fail(unexpected(follower.script, what, got, why))
-        return False
-
-    def _take_end(self) -> bool:
-        """The client has ended it, and all before that was matched."""
-        current = self._follower.script.current
-        if self.ended_by == "eof" and current is not None and current.wanted is Moment.EOF:
-            if not self._follower.may_meet(self):
-                return False
-            self._follower.taken_by(self)
-            self.came(current, self.connection)
-            return True
-        if self._deserves_grace and not self._grace_is_over:
-            if not self._in_grace:
-                self._in_grace = True
-                self._end.later(GRACE, self._end_grace)
-            return False
-        self._is_over()
-        self._end.close()
-        return True
-
-    @property
-    def _deserves_grace(self) -> bool:
-        """Whether the script may have begun after all that the client said."""
-        return self._follower.patient or 0 < self._end.arrived <= self._late_until
-
-    def _end_grace(self) -> None:
-        self._grace_is_over = True
-        self._look()
-
-    def came(self, step: Step, subject: Any) -> None:
-        self._follower.script.came(step, self, subject)
-
-    def _look(self) -> None:
-        if not self._over:
-            self._follower.advance(self)
-
-    def _reply(self, subject: Any, reply: Reply) -> None:
-        if reply.after:
-            self._end.outbox.pause(reply.after)
-        for answer in reply.answers:
-            for data in answers_of(answer, subject, any_bytes):
-                self._end.send(data)
-
-    def _move_to(self, position: int) -> None:
-        self.start = self._looked = position
-        self._searches.clear()
-
-    def _is_over(self) -> None:
-        self._over = True
-        self._follower.left(self)
-        self._follower.wake()
-
-    def _fail(self, error: Exception) -> None:
-        self._is_over()
-        self._follower.script.fail(error)
-        self._follower.fail(self.connection, error)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from pytest_echoserver import Connection, Peers, StreamPeer, TLSAuthority
-from pytest_echoserver._peers import stream_script
+from pytest_echoserver._peers import talk
 
 from ..conftest import Downstream
 
@@ -34,7 +34,7 @@ def test_clients_one_after_the_other_are_taken_in_order(
 def test_a_late_answer_reaches_a_client_that_has_half_closed(
     tcp_peer: StreamPeer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_script, "GRACE", 5)  # however slow the machine is; no step is missing in the end
+    monkeypatch.setattr(talk, "GRACE", 5)  # however slow the machine is; no step is missing in the end
     client = connect(tcp_peer)
     client.sendall(b"a")
     client.shutdown(socket.SHUT_WR)
@@ -50,7 +50,7 @@ def test_a_late_answer_reaches_a_client_that_has_half_closed(
 def test_it_is_closed_in_the_end_all_the_same(
     tcp_peer: StreamPeer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_script, "GRACE", 0.001)
+    monkeypatch.setattr(talk, "GRACE", 0.001)
     client = connect(tcp_peer)
     client.sendall(b"a")
     client.shutdown(socket.SHUT_WR)
