@@ -4,6 +4,8 @@ import math
 
 __tracebackhide__ = True
 
+UNTIL_THE_TEST_ENDS = 1e9
+"""Seconds, for a wait of ours that something else ends: a deadline of who asked for it, or the test's end."""
 default: float = 5.0
 """Seconds that a wait without a timeout of its own may take. The plugin sets it from the settings."""
 

@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from ._engine import ANSWER, OWNER, Engine
 from ._outcomes import as_exception, raise_together
+from ._quiet import until_quiet
 from ._record import Event, PeerTraffic, Record, Traffic
 from ._tracebacks import is_of_users
 
@@ -22,11 +23,6 @@ T = TypeVar("T")
 
 log = logging.getLogger("pytest_echoserver")
 
-QUIET_TURNS = 5
-"""So many turns of the loop without a new entry in any record: what had arrived by then was read.
-
-From a connection's being accepted to its first read there are three, and as many from a future to who awaits it.
-"""
 SETTLING = 1.0
 """Seconds after which a scope is judged even if its traffic doesn't cease."""
 
@@ -116,12 +112,8 @@ class Scope:
         self._released.append(record)
 
     def call(self, function: Callable[..., T], *args: Any) -> T:
-        """Call a function on the engine's loop, as this scope's work, and give what it gives."""
+        """Call a function on the engine's loop, as this scope's work, and give what it gives; there, right away."""
         return self.engine.call(self.context, function, *args)
-
-    def call_here_or_there(self, function: Callable[..., T], *args: Any) -> T:
-        """Call a function on the engine's loop likewise, from wherever: on its own thread, right away."""
-        return function(*args) if self.engine.here else self.call(function, *args)
 
     def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Run a coroutine function likewise."""
@@ -272,13 +264,10 @@ class Scope:
 
     async def _settle_engine(self) -> None:
         deadline = time.monotonic() + SETTLING
-        quiet, seen = 0, -1
-        while quiet < QUIET_TURNS and time.monotonic() < deadline:
-            await asyncio.sleep(0)
-            now = self._activity()
-            quiet = quiet + 1 if now == seen and not self._busy_tasks() else 0
-            seen = now
-        if quiet < QUIET_TURNS:
+        at_rest = await until_quiet(
+            lambda: None if self._busy_tasks() else self._activity(), lambda: time.monotonic() < deadline
+        )
+        if not at_rest:
             for task in self._busy_tasks():
                 if task in self._handlers:
                     self.blame(_restless(task))

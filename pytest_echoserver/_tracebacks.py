@@ -1,12 +1,10 @@
 """Tracebacks that begin where the code of whoever reads them does."""
 
-import os
 import sys
 from pathlib import Path
 from types import FrameType, TracebackType
 
 _PACKAGE = str(Path(__file__).parent)
-_ASYNCIO = str(Path(os.__file__).parent / "asyncio")
 
 
 def behind_our_frames(trace: TracebackType | None) -> TracebackType | None:
@@ -30,7 +28,7 @@ def behind_our_frames(trace: TracebackType | None) -> TracebackType | None:
 
 def is_of_users(frame: FrameType) -> bool:
     """Whether ``frame`` is in code that is neither ours nor asyncio's."""
-    return not frame.f_code.co_filename.startswith((_PACKAGE, _ASYNCIO))
+    return not (_is_of_us(frame) or _is_of_the_loop(frame))
 
 
 def call_site() -> str:

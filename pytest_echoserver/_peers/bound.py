@@ -2,12 +2,10 @@
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from .._outcomes import raise_together
-from .._record import Address, Record
+from .._record import Address
 from .._scope import Scope
 
 __tracebackhide__ = True
@@ -81,19 +79,6 @@ class BoundPeer(ABC):
     @property
     def _closed(self) -> bool:
         return self._socket.fileno() < 0
-
-    def _closed_in_good_order(
-        self, record: Record, verdict: Callable[[], list[Exception]], told: Callable[[], None]
-    ) -> None:
-        """Tell of the close; where it ends a scope of its own, as a peer's of wider scope does, judge as well."""
-        self._scope.closed(self)
-        if self._scope.wide:
-            errors = self._scope.call(verdict)
-            self._scope.call(told)
-            self._scope.release(record)
-            for error in errors:
-                self._scope.pardon(error)
-            raise_together(errors, f"errors of {self}")
 
     def _refuse_if_closed(self, asked: str) -> None:
         if self._closed:

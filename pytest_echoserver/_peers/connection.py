@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, overload
 
+from .. import _deadline
 from .._bytestream import Reader
 from .._checks import bytes_like, whole_number
 from .._futures import CaptureFuture
@@ -23,8 +24,6 @@ __tracebackhide__ = True
 
 HANDLED: ContextVar["Connection | None"] = ContextVar("pytest_echoserver_handled", default=None)
 """In a handler: the connection that it handles. There its reads go by the handler's cursor."""
-UNTIL_THE_TEST_ENDS = 1e9
-"""Seconds that a handler may wait for its client: the end of the test ends that, not a deadline."""
 
 
 class Connection:
@@ -224,7 +223,7 @@ class Connection:
     def _post_script(self, function: Callable[..., object], *args: Any) -> None:
         if not self._following:  # now: what comes from here on is younger than the script
             self._following = True
-            self._scope.call_here_or_there(self._follow_script, self._script)
+            self._scope.call(self._follow_script, self._script)
         self._scope.post(function, *args)
 
     def _follow_script(self, script: StreamScript) -> None:
@@ -289,7 +288,7 @@ class Connection:
         await self._end.lost.wait()
 
     def _future(self, what: str) -> CaptureFuture[Any]:
-        timeout = UNTIL_THE_TEST_ENDS if HANDLED.get() is self else self._timeout
+        timeout = _deadline.UNTIL_THE_TEST_ENDS if HANDLED.get() is self else self._timeout
         return CaptureFuture(what, where=str(self), timeout=timeout, instead=self._reader.tell_unread)
 
 

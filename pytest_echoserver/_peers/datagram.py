@@ -5,22 +5,22 @@ import inspect
 import ipaddress
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
 from .. import _deadline
 from .._checks import bytes_like, whole_number
 from .._futures import CaptureFuture
 from .._outcomes import as_exception, fail, fulfil
-from .._record import Address, Datagram, Event, Record, SentDatagram
+from .._record import Address, Datagram, Event, SentDatagram
 from .._scope import Member, Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
-from .behaviours import Answer, DatagramBehaviour, check_handler, echo, was_cancelled
-from .bound import BoundPeer
+from .behaviours import Answer, DatagramBehaviour, echo, was_cancelled
 from .datagram_end import DatagramEnd, make_datagram
 from .datagram_script import DatagramScript
 from .expectations import Expectation, PatternLike, Rule, payloads_of
 from .mismatch import ScriptMismatch, told_bytes
+from .served import ServedPeer
 
 __tracebackhide__ = True
 
@@ -30,13 +30,15 @@ LARGEST_PAYLOAD = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
 """Bytes: 65,535 less the headers of UDP (RFC 768) and, for IPv4, of IP (RFC 791)."""
 
 
-class DatagramPeer(BoundPeer):
+class DatagramPeer(ServedPeer):
     """A UDP peer for the code under test: bound before you see it, remembering every datagram.
 
     Get one from the fixtures ``udp_peer`` and ``udp_echo_server``, or from `Peers`. Without a behaviour it only
     records; give it a handler by `serve`, or a script by `expect` and `on`, before the code under test sends or
     after. What the test has not read by then is theirs.
     """
+
+    _echo = staticmethod(echo)
 
     def __init__(
         self,
@@ -48,16 +50,10 @@ class DatagramPeer(BoundPeer):
         timeout: float,
         strict: bool,
     ) -> None:
-        super().__init__(scope, name, "udp", sock)
-        self._timeout = timeout
+        super().__init__(scope, name, "udp", sock, behaviour=behaviour, timeout=timeout)
         self._dropped: int | None = None
-        self._record = Record()
         self._end = DatagramEnd(self._record)
-        self._errors: list[Exception] = []
-        self._behaviour = behaviour
         self._answering: set[asyncio.Task[None]] = set()
-        self._scripted = False
-        self._following = False
         self._script = DatagramScript(
             str(self),
             self._record.lock,
@@ -70,9 +66,7 @@ class DatagramPeer(BoundPeer):
         )
         if behaviour is not None:
             self._end.listener = self._handle
-        scope.adopt(
-            Member(str(self), self._record, self._shut, verdict=self._script.verdict, told=self._errors_told)
-        )
+        scope.adopt(Member(str(self), self._record, self._shut, verdict=self._verdict, told=self._errors_told))
         scope.call(self._open)
         scope.opened(self)
 
@@ -169,13 +163,7 @@ class DatagramPeer(BoundPeer):
             TypeError: it isn't callable, or is a coroutine.
             RuntimeError: the peer has a behaviour; or is closed.
         """
-        check_handler(handler)
-        self._refuse_if_closed("serve()")
-        if self._behaviour is not None:
-            raise RuntimeError(f"serve(): {self} {self._what_it_does()} already")
-        if self._scripted:
-            raise RuntimeError(f"serve(): {self} follows a script, so no handler can serve it as well")
-        self._scope.call_here_or_there(self._serve_by, handler)
+        self._serve(handler)
         return handler
 
     def expect(self, pattern: PatternLike, *, times: int = 1) -> Expectation:
@@ -223,14 +211,6 @@ class DatagramPeer(BoundPeer):
         )
         return future
 
-    def verify(self) -> None:
-        """Check now, after what has arrived was read: is all met that was expected, and did nothing go wrong?
-
-        Raises:
-            Exception: what went wrong, several as an `ExceptionGroup`. If you catch it, it isn't reported again.
-        """
-        self._scope.verify(lambda: [*self._errors, *self._script.verdict()], self._told)
-
     def clear(self) -> None:
         """Forget what was recorded. The script goes on where it is."""
         self._scope.call(self._clear)
@@ -243,7 +223,7 @@ class DatagramPeer(BoundPeer):
         """
         self._scope.call(self._abort)
         if not self._scope.engine.here:
-            self._closed_in_good_order(self._record, lambda: [*self._errors, *self._script.verdict()], self._told)
+            self._was_closed()
 
     def _open(self) -> None:
         DrainingDatagramTransport(self._scope.engine.loop, self._socket, self._end)
@@ -299,28 +279,17 @@ class DatagramPeer(BoundPeer):
             self._end.send(payload, addr)
 
     def _serve_by(self, handler: DatagramBehaviour) -> None:
-        """Let ``handler`` have what comes from here on, after what came before and wasn't read."""
         self._behaviour = handler
         self._end.listener = self._handle
         for datagram in self._end.untaken():
             self._handle(datagram, datagram.source)
 
     def _scripting(self, asked: str) -> DatagramScript:
-        self._refuse_if_closed(asked)
-        if self._behaviour is not None:
-            raise RuntimeError(f"{asked}: {self} {self._what_it_does()}, so it can't follow a script as well")
-        self._scripted = True
+        self._begin_script(asked)
         return self._script
 
-    def _post_script(self, function: Callable[..., object], *args: Any) -> None:
-        if not self._following:  # now: what comes from here on is younger than the script
-            self._scope.call_here_or_there(self._follow_script)
-        self._scope.post(function, *args)
-
     def _follow_script(self) -> None:
-        if not self._following:
-            self._following = True
-            self._script.begin()
+        self._script.begin()
 
     def _clear(self) -> None:
         self._end.clear()
@@ -356,15 +325,14 @@ class DatagramPeer(BoundPeer):
 
     def _fail(self, error: Exception) -> None:
         """Fail the test with ``error``, and give it to who waits."""
-        if self._scope.judged:  # what the tear-down causes is nobody's fault
-            return
-        self._errors.append(error)
-        self._scope.blame(error)
-        self._script.script.fail(error)
-        self._end.fail(error)
+        if self._blame(error):
+            self._script.script.fail(error)
+            self._end.fail(error)
+
+    def _verdict(self) -> list[Exception]:
+        return self._script.verdict()
 
     def _told(self) -> None:
-        """Count what the verdict is now as told."""
         self._errors_told()
         self._script.tell()
 
@@ -373,20 +341,12 @@ class DatagramPeer(BoundPeer):
         self._errors.clear()
         self._script.script.error = None
 
-    def _what_it_does(self) -> str:
-        if self._behaviour is echo:
-            return "echoes"
-        return f"is served by {getattr(self._behaviour, '__qualname__', self._behaviour)}"
-
     def _payload(self, data: object) -> bytes:
         payload = bytes_like(data)
         largest = LARGEST_PAYLOAD[self._family]
         if len(payload) > largest:
             raise ValueError(f"data has {len(payload)} bytes; the largest datagram here has {largest}")
         return payload
-
-    def _future(self, what: str) -> CaptureFuture[Any]:
-        return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=self._what_came)
 
     def _what_came(self) -> str:
         received = self._end.received

@@ -2,25 +2,26 @@
 
 import asyncio
 import itertools
-import os
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from .._cursors import Cursor
 from .._futures import CaptureFuture, refuse_to_block
 from .._outcomes import fulfil
-from .._record import Event, Record
+from .._quiet import until_quiet
+from .._record import Event
 from .._scope import Member, Scope
 from .._transports.accepting import Acceptor
-from .behaviours import StreamBehaviour, StreamEcho, check_handler, start_handler
-from .bound import BoundPeer
+from .behaviours import StreamBehaviour, StreamEcho, start_handler
 from .connection import Connection, check_act
 from .expectations import PatternLike, StreamExpectation, StreamRule
 from .matching import Framing
 from .mismatch import ScriptMismatch
 from .script import Act, Moment
+from .served import ServedPeer
 from .stream_end import StreamEnd
 from .stream_script import StreamScript
 from .tls import handshake_error
@@ -33,11 +34,9 @@ LAST_WORDS = 1.0
 """Seconds that handlers have to end, after they were cancelled."""
 LAST_READS = 0.2
 """Seconds in which a peer that is closed reads what has arrived, at most: a client may send and send."""
-QUIET_TURNS = 5
-"""So many in a row in which nothing happens: all was read."""
 
 
-class StreamPeer(BoundPeer):
+class StreamPeer(ServedPeer):
     """A stream peer for the code under test: bound and listening before you see it, remembering every byte.
 
     Get one from a fixture like ``tcp_peer``, or from `Peers`. Without a behaviour it accepts and records; give it
@@ -46,6 +45,7 @@ class StreamPeer(BoundPeer):
     """
 
     _captured_in = "connections"
+    _echo = StreamEcho
 
     def __init__(
         self,
@@ -60,14 +60,12 @@ class StreamPeer(BoundPeer):
         tls: Any = None,
     ) -> None:
         unix = sock.family not in (socket.AF_INET, socket.AF_INET6)
-        super().__init__(scope, name, "unix" if unix else "tls" if tls else "tcp", sock)
+        transport = "unix" if unix else "tls" if tls else "tcp"
+        super().__init__(scope, name, transport, sock, behaviour=behaviour, timeout=timeout)
         self._tls = tls
-        self._timeout = timeout
         self._strict = strict
         self._framing = framing
-        self._behaviour = behaviour
-        self._record = Record()
-        self._path = os.path.abspath(self._address) if unix and isinstance(self._address, str) else None  # noqa: PTH100
+        self._path = Path(self._address).absolute() if unix and isinstance(self._address, str) else None
         self._numbers = itertools.count(1)
         self._accepted: list[PeerConnection] = []
         self._connections: list[PeerConnection] = []
@@ -86,9 +84,6 @@ class StreamPeer(BoundPeer):
             post=self._post_script,
             fail=self._fail,
         )
-        self._scripted = False
-        self._following = False
-        self._errors: list[Exception] = []
         self._excused: list[CaptureFuture[Exception]] = []
         self._excuses_told: set[CaptureFuture[Exception]] = set()
         self._acceptor: Acceptor | None = None
@@ -164,13 +159,7 @@ class StreamPeer(BoundPeer):
             TypeError: it isn't callable, or is a coroutine.
             RuntimeError: the peer has a behaviour; or is closed.
         """
-        check_handler(handler)
-        self._refuse_if_closed("serve()")
-        if self._behaviour is not None:
-            raise RuntimeError(f"serve(): {self} {self._what_it_does()} already")
-        if self._scripted:
-            raise RuntimeError(f"serve(): {self} follows a script, so no handler can serve it as well")
-        self._scope.call_here_or_there(self._serve_by, handler)
+        self._serve(handler)
         return handler
 
     def expect(self, pattern: PatternLike, *, times: int = 1) -> StreamExpectation:
@@ -225,14 +214,6 @@ class StreamPeer(BoundPeer):
         self._excused.append(future)
         return future
 
-    def verify(self) -> None:
-        """Check now, after what has arrived was read: is all met that was expected, and did nothing go wrong?
-
-        Raises:
-            Exception: what went wrong, several as an `ExceptionGroup`. If you catch it, it isn't reported again.
-        """
-        self._scope.verify(lambda: [*self._errors, *self._verdict()], self._told)
-
     def clear(self) -> None:
         """Forget what was recorded, and the connections that have ended. The script goes on where it is."""
         self._scope.call(self._clear)
@@ -249,7 +230,7 @@ class StreamPeer(BoundPeer):
             self._keep(self._shut())
             return
         self._scope.run(self._shut)
-        self._closed_in_good_order(self._record, lambda: [*self._errors, *self._verdict()], self._told)
+        self._was_closed()
 
     def _open(self) -> None:
         self._acceptor = Acceptor(self._scope.engine.loop, self._socket, self._accept)
@@ -329,25 +310,15 @@ class StreamPeer(BoundPeer):
                 self._start(connection, connection._for_test.position)
 
     def _scripting(self, asked: str) -> StreamScript:
-        self._refuse_if_closed(asked)
-        if self._behaviour is not None:
-            raise RuntimeError(f"{asked}: {self} {self._what_it_does()}, so it can't follow a script as well")
-        self._scripted = True
+        self._begin_script(asked)
         return self._script
 
-    def _post_script(self, function: Callable[..., object], *args: Any) -> None:
-        if not self._following:  # now: what comes from here on is younger than the script
-            self._scope.call_here_or_there(self._follow_script)
-        self._scope.post(function, *args)
-
     def _follow_script(self) -> None:
-        if not self._following:
-            self._following = True
-            if self._acceptor is not None:
-                self._acceptor.accept()
-            for connection in self._accepted:
-                connection._older_than_script = connection._end.arrived
-            self._start_late()
+        if self._acceptor is not None:
+            self._acceptor.accept()
+        for connection in self._accepted:
+            connection._older_than_script = connection._end.arrived
+        self._start_late()
 
     def _go_on(self) -> None:
         """Have the connections with scripts of their own look at a new rule."""
@@ -360,10 +331,8 @@ class StreamPeer(BoundPeer):
 
     def _fail(self, connection: Connection, error: Exception) -> None:
         """Fail the test with what went wrong on ``connection``, and end that."""
-        if self._scope.judged:  # what the tear-down causes is nobody's fault
+        if not self._blame(error):
             return
-        self._errors.append(error)
-        self._scope.blame(error)
         connection._end.fail(error)
         self._script.script.fail_waits(error)
         self._made.fail(error)
@@ -372,7 +341,6 @@ class StreamPeer(BoundPeer):
             each._fail_waits(error)
 
     def _verdict(self) -> list[Exception]:
-        """What is wrong, if it all ended now, and wasn't told before."""
         errors = self._script.verdict()
         for connection in self._with_scripts:
             errors += connection._verdict()
@@ -389,7 +357,6 @@ class StreamPeer(BoundPeer):
                 script.script.error = None
 
     def _told(self) -> None:
-        """Count what the verdict is now as told."""
         self._errors_told()
         self._excuses_told.update(self._excused)
         self._script.tell()
@@ -434,36 +401,18 @@ class StreamPeer(BoundPeer):
             return
         if self._path is not None:
             with suppress(OSError):
-                os.unlink(self._path)  # noqa: PTH108
+                self._path.unlink()
         self._acceptor.close()
 
     async def _read_what_has_arrived(self) -> None:
-        quiet, seen = 0, -1
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LAST_READS
-        while quiet < QUIET_TURNS and loop.time() < deadline:
-            quiet = quiet + 1 if seen == len(self._record.rows) else 0
-            seen = len(self._record.rows)
-            await asyncio.sleep(0)
-
-    def _future(self, what: str) -> CaptureFuture[Any]:
-        return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=self._what_came)
+        await until_quiet(lambda: len(self._record.rows), lambda: loop.time() < deadline)
 
     def _what_came(self) -> str:
         made, accepted = len(self._connections), len(self._accepted)
-        what = (
-            "no connection was made"
-            if not made
-            else "1 connection was made"
-            if made == 1
-            else f"{made} connections were made"
-        )
-        return what + (f", and {accepted - made} got no further than a TLS handshake" if accepted > made else "")
-
-    def _what_it_does(self) -> str:
-        if self._behaviour is StreamEcho:
-            return "echoes"
-        return f"is served by {getattr(self._behaviour, '__qualname__', self._behaviour)}"
+        told = {0: "no connection was made", 1: "1 connection was made"}.get(made, f"{made} connections were made")
+        return told + (f", and {accepted - made} got no further than a TLS handshake" if accepted > made else "")
 
 
 class PeerConnection(Connection):
@@ -482,8 +431,7 @@ class PeerConnection(Connection):
 
     def _make_script(self) -> StreamScript:
         peer = self._peer
-        if peer._behaviour is not None:
-            raise RuntimeError(f"expect(): {peer} {peer._what_it_does()}, so it can't follow a script as well")
+        peer._refuse_if_served("expect()")
         peer._scripted = True
         peer._with_scripts.append(self)
         return super()._make_script()

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
+from .. import _deadline
 from .._bytestream import ByteStream
 from .._cursors import Cursor
 from .._futures import CaptureFuture, CaptureTimeout
 from .._outcomes import fail
+from .._quiet import until_quiet
 from .._record import Record
 from .._transports.arrival import acknowledge, input_queue, until_arrived, until_read
 from .._transports.writing import WriteQueue, until_taken
@@ -20,8 +22,6 @@ from .outbox import Outbox
 
 __tracebackhide__ = True
 
-AS_LONG_AS_IT_TAKES = 1e9
-"""Seconds: whoever asked for this has a deadline of its own, and the end of the test ends it."""
 GONE = "the other end is closed, or this one is"
 PATIENCE = 1.0
 """Seconds that a reset waits for what was sent before it to arrive."""
@@ -214,11 +214,6 @@ class StreamEnd(asyncio.Protocol):
         asyncio.get_running_loop().call_later(seconds, function)
 
     @property
-    def gone(self) -> bool:
-        """Whether nothing can be sent any more: it is lost, or about to be."""
-        return self.lost.is_set() or self._queue is None or self._queue.closed
-
-    @property
     def arrived(self) -> int:
         """How many bytes have come, with those that are still to be read from the socket."""
         return len(self.inbound) + (0 if self.sock is None else input_queue(self.sock))
@@ -261,11 +256,8 @@ class StreamEnd(asyncio.Protocol):
     async def _close_tls(self, transport: asyncio.Transport) -> None:
         if self._stalled:
             self.unstall()
-        quiet, seen, most = 0, -1, len(self.inbound) + MOST_DRAINED
-        while quiet < TURNS and len(self.inbound) < most:
-            quiet = quiet + 1 if self.arrived == seen else 0
-            seen = self.arrived
-            await asyncio.sleep(0)
+        most = len(self.inbound) + MOST_DRAINED
+        await until_quiet(lambda: self.arrived, lambda: len(self.inbound) < most, TURNS)
         transport.close()  # sends close_notify, and would wait for that of the client
         for _ in range(TURNS):
             await asyncio.sleep(0)
@@ -335,7 +327,9 @@ class StreamEnd(asyncio.Protocol):
     async def _emptied(self) -> None:
         """Wait until the kernel has all that was written."""
         assert self._queue is not None
-        emptied: CaptureFuture[None] = CaptureFuture("all that was sent to leave", timeout=AS_LONG_AS_IT_TAKES)
+        emptied: CaptureFuture[None] = CaptureFuture(
+            "all that was sent to leave", timeout=_deadline.UNTIL_THE_TEST_ENDS
+        )
         self._queue.when_empty(emptied)
         await emptied
         if self.tls and self.sock is not None:
