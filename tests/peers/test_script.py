@@ -23,6 +23,8 @@ from pytest_echoserver import (
     TLSAuthority,
 )
 
+from ..conftest import receive, receive_all
+
 Dial = Callable[[StreamPeer], socket.socket]
 
 
@@ -43,18 +45,6 @@ def dial() -> Iterator[Dial]:
         client.close()
 
 
-def read(client: socket.socket, size: int) -> bytes:
-    """Exactly so many bytes, or what came before the end."""
-    data = b""
-    while len(data) < size and (more := client.recv(size - len(data))):
-        data += more
-    return data
-
-
-def read_all(client: socket.socket) -> bytes:
-    return read(client, 1 << 20)
-
-
 def mismatch(peer: StreamPeer) -> str:
     """What is wrong with the peer's script, which the test isn't failed for then."""
     with pytest.raises(ScriptMismatch) as caught:
@@ -72,13 +62,13 @@ def test_an_smtp_conversation(tcp_peer: StreamPeer, dial: Dial) -> None:
     mail.reply(lambda match: b"250 " + match[1] + b"\r\n", after=0.01)
     tcp_peer.expect(b"QUIT\r\n").reply(b"221 bye\r\n").close()
     client = dial(tcp_peer)
-    assert read(client, 11) == b"220 ready\r\n"
+    assert receive(client, 11) == b"220 ready\r\n"
     client.sendall(b"EHLO me\r\n")
-    assert read(client, 8) == b"250 ok\r\n"
+    assert receive(client, 8) == b"250 ok\r\n"
     client.sendall(b"MAIL FROM:<a@b>\r\n")
-    assert read(client, 9) == b"250 a@b\r\n"
+    assert receive(client, 9) == b"250 a@b\r\n"
     client.sendall(b"QUIT\r\n")
-    assert read_all(client) == b"221 bye\r\n"
+    assert receive_all(client) == b"221 bye\r\n"
     assert mail.met.result()[1] == b"a@b"
     tcp_peer.verify()
 
@@ -97,14 +87,14 @@ def test_on_a_peer_of_another_kind(peers: Peers, dial: Dial, kind: str) -> None:
     peer.expect(b"ping").reply(b"pong")
     client = dial(peer)
     client.sendall(b"ping")
-    assert read(client, 4) == b"pong"
+    assert receive(client, 4) == b"pong"
 
 
 def test_over_tls(tls_peer: StreamPeer, tls_authority: TLSAuthority, dial: Dial) -> None:
     tls_peer.expect(b"ping").reply(b"pong").close()
     with tls_authority.client_context().wrap_socket(dial(tls_peer), server_hostname="localhost") as client:
         client.sendall(b"ping")
-        assert read_all(client) == b"pong"
+        assert receive_all(client) == b"pong"
 
 
 LINES = [b"A\n", b"ab\n", b"abc\n", b"NO\n", b"NOOP\n", b"x1\n", b"x12\n"]
@@ -143,7 +133,7 @@ def _outcome(peers: Peers, script: list[Any], rules: list[Any], strict: bool, pi
                     client.sendall(piece)
                     connection.read_exactly(len(piece)).result()  # so that the next is a read of its own
                 client.shutdown(socket.SHUT_WR)
-                read_all(client)
+                receive_all(client)
             try:
                 peer.verify()
             except ScriptMismatch as error:
@@ -178,7 +168,7 @@ def test_a_rule_is_tried_at_the_end_if_the_script_can_match_no_more(tcp_peer: St
     client = dial(tcp_peer)
     client.sendall(b"ANO")
     client.shutdown(socket.SHUT_WR)
-    assert read_all(client) == b"ar"
+    assert receive_all(client) == b"ar"
     assert "1 of the script's 2 steps was not met" in mismatch(tcp_peer)
 
 
@@ -194,7 +184,7 @@ def test_a_delimiter_makes_messages(peers: Peers, dial: Dial) -> None:
     client = dial(peer)
     for piece in (b"one", b"\r", b"\ntwo\r\nthree\r\n\r\n"):
         client.sendall(piece)
-    assert read(client, 6) == b"1TWOth"
+    assert receive(client, 6) == b"1TWOth"
     assert two.met.result()[0] == b"two\r\n"
     assert three.met.result() == b"three\r\n"
     assert four.met.result() == b"\r\n"
@@ -213,7 +203,7 @@ def test_a_callable_tells_lengths_even_of_what_has_yet_to_come(peers: Peers, dia
     for piece in (b"\x03", b"a", b"b", b"c\x00"):
         client.sendall(piece)
         connection.read_exactly(len(piece)).result()
-    assert read(client, 3) == b"ok."
+    assert receive(client, 3) == b"ok."
 
 
 @pytest.mark.parametrize(
@@ -272,14 +262,14 @@ def test_several_replies_go_out_in_order(tcp_peer: StreamPeer, dial: Dial) -> No
     tcp_peer.expect(b"a").reply(b"1", lambda got: [got, b"2"], lambda got: None).reply(b"3", after=0.01).reply(b"4")
     client = dial(tcp_peer)
     client.sendall(b"a")
-    assert read(client, 5) == b"1a234"
+    assert receive(client, 5) == b"1a234"
 
 
 def test_a_reply_comes_no_earlier_than_its_time(tcp_peer: StreamPeer, dial: Dial) -> None:
     tcp_peer.expect(b"a").reply(b"1", after=0.05)
     client = dial(tcp_peer)
     client.sendall(b"a")
-    read(client, 1)
+    receive(client, 1)
     times = {event.name: event.time for event in tcp_peer.events}
     assert times["data_sent"] - times["data_received"] >= 0.05
 
@@ -288,7 +278,7 @@ def test_times_n_is_met_n_times_and_answered_each_time(tcp_peer: StreamPeer, dia
     three = tcp_peer.expect(re.compile(rb"(.)\n"), times=3).reply(b"x", b"y")
     client = dial(tcp_peer)
     client.sendall(b"1\n2\n")
-    assert read(client, 4) == b"xyxy"
+    assert receive(client, 4) == b"xyxy"
     met = three.met
     assert not met.done()
     client.sendall(b"3\n")
@@ -300,11 +290,11 @@ def test_a_met_that_runs_out_of_time_tells_how_far_it_came(peers: Peers, dial: D
     two = peer.expect(b"a", times=2).reply(b"x")
     client = dial(peer)
     client.sendall(b"a")
-    read(client, 1)
+    receive(client, 1)
     with pytest.raises(CaptureTimeout, match=r"for expect\(b'a', times=2\) on tcp-1 .*: it was met 1 of 2 times$"):
         two.met.result(timeout=0)
     client.sendall(b"a")
-    read(client, 1)
+    receive(client, 1)
 
 
 def test_connection_and_eof_can_be_expected(tcp_peer: StreamPeer, dial: Dial) -> None:
@@ -313,11 +303,11 @@ def test_connection_and_eof_can_be_expected(tcp_peer: StreamPeer, dial: Dial) ->
     ended = tcp_peer.expect_eof().reply(b"bye")
     client = dial(tcp_peer)
     hello = b"hello %d" % client.getsockname()[1]
-    assert read(client, len(hello)) == hello
+    assert receive(client, len(hello)) == hello
     assert made.met.result() is tcp_peer.connection
     client.sendall(b"a")
     client.shutdown(socket.SHUT_WR)
-    assert read_all(client) == b"bye"
+    assert receive_all(client) == b"bye"
     assert ended.met.result() is tcp_peer.connection
 
 
@@ -326,7 +316,7 @@ def test_after_its_eof_a_client_is_closed_on(tcp_peer: StreamPeer, dial: Dial) -
     client = dial(tcp_peer)
     client.sendall(b"a")
     client.shutdown(socket.SHUT_WR)
-    assert read_all(client) == b"1"
+    assert receive_all(client) == b"1"
 
 
 def test_send_eof_leaves_reading_open(tcp_peer: StreamPeer, dial: Dial) -> None:
@@ -334,7 +324,7 @@ def test_send_eof_leaves_reading_open(tcp_peer: StreamPeer, dial: Dial) -> None:
     more = tcp_peer.expect(b"b")
     client = dial(tcp_peer)
     client.sendall(b"a")
-    assert read_all(client) == b"1"
+    assert receive_all(client) == b"1"
     client.sendall(b"b")
     assert more.met.result() == b"b"
 
@@ -353,7 +343,7 @@ def test_stall_stops_reading(peers: Peers, dial: Dial) -> None:
     peer.expect(b"a").reply(b"1").stall()
     client = dial(peer)
     client.sendall(b"a")
-    assert read(client, 1) == b"1"
+    assert receive(client, 1) == b"1"
     client.setblocking(False)
     sent = 0
     with suppress(BlockingIOError):
@@ -404,9 +394,9 @@ def test_a_rule_holds_any_number_of_times_on_all_connections_beside_the_script(
     clients = [dial(tcp_peer) for _ in range(3)]
     for client in clients * 2:
         client.sendall(b"noop\n")
-        assert read(client, 2) == b"ok"
+        assert receive(client, 2) == b"ok"
     clients[0].sendall(b"anoop\nb")
-    assert read(clients[0], 4) == b"1ok2"
+    assert receive(clients[0], 4) == b"1ok2"
     assert "on(b'noop\\n').reply(b'ok')" in repr(rule)
     assert isinstance(rule, StreamRule)
     assert not isinstance(rule, StreamExpectation)
@@ -417,7 +407,7 @@ def test_the_script_comes_before_a_rule(tcp_peer: StreamPeer, dial: Dial) -> Non
     tcp_peer.expect(b"a").reply(b"script")
     client = dial(tcp_peer)
     client.sendall(b"aa")
-    assert read(client, 10) == b"scriptrule"
+    assert receive(client, 10) == b"scriptrule"
 
 
 def test_connections_may_have_scripts_of_their_own(tcp_peer: StreamPeer, dial: Dial) -> None:
@@ -430,8 +420,8 @@ def test_connections_may_have_scripts_of_their_own(tcp_peer: StreamPeer, dial: D
     one.sendall(b"onenoop\n")
     for client in (one, other):
         client.shutdown(socket.SHUT_WR)
-    assert read_all(one) == b"ONEokbye"
-    assert read_all(other) == b"okOTHERbye"
+    assert receive_all(one) == b"ONEokbye"
+    assert receive_all(other) == b"okOTHERbye"
 
 
 def test_the_peers_script_and_rules_may_come_after_a_connections_own(tcp_peer: StreamPeer, dial: Dial) -> None:
@@ -441,12 +431,12 @@ def test_the_peers_script_and_rules_may_come_after_a_connections_own(tcp_peer: S
     connection.expect(b"one").reply(b"ONE")
     tcp_peer.on(b"noop\n").reply(b"ok")
     tcp_peer.expect(b"two").reply(b"TWO")
-    assert read(one, 2) == b"ok"
+    assert receive(one, 2) == b"ok"
     two = dial(tcp_peer)
     two.sendall(b"two")
     one.sendall(b"one")
-    assert read(two, 3) == b"TWO"
-    assert read(one, 3) == b"ONE"
+    assert receive(two, 3) == b"TWO"
+    assert receive(one, 3) == b"ONE"
 
 
 def _connections(peer: StreamPeer, count: int) -> list[Connection]:
@@ -459,7 +449,7 @@ def test_what_the_test_has_not_read_belongs_to_a_late_script(tcp_peer: StreamPee
     assert tcp_peer.connection.read_until(b"|").result() == b"read|"
     tcp_peer.expect(b"a").reply(b"1")
     tcp_peer.expect(b"b").reply(b"2")
-    assert read(client, 2) == b"12"
+    assert receive(client, 2) == b"12"
 
 
 def test_a_script_that_comes_right_after_the_client_has_no_race_with_it(peers: Peers, dial: Dial) -> None:
@@ -468,7 +458,7 @@ def test_a_script_that_comes_right_after_the_client_has_no_race_with_it(peers: P
             client.sendall(b"ab")
             peer.expect(b"a").reply(b"1")
             peer.expect(b"b").reply(b"2").close()
-            assert read_all(client) == b"12"
+            assert receive_all(client) == b"12"
 
 
 # What fails the test.
@@ -615,7 +605,7 @@ def test_if_it_is_not_strict_the_unexpected_is_passed_over_and_recorded(peers: P
     peer.expect(b"b").reply(b"2").close()
     client = dial(peer)
     client.sendall(b"xyzaxyb")
-    assert read_all(client) == b"12"
+    assert receive_all(client) == b"12"
     passed_over = [event.args for event in peer.events if event.name == "unexpected"]
     assert passed_over == [(1, b"xyz"), (1, b"xy")]
 
