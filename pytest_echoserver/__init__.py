@@ -19,6 +19,7 @@ from ._fixtures import (
     _echoserver_scope,
     _echoserver_session_scope,
     _echoserver_settings,
+    datagram_harness,
     echoserver_listen_host,
     echoserver_ssl_context,
     peers,
@@ -46,6 +47,8 @@ from ._plugin import (
 
 if TYPE_CHECKING:
     from ._futures import CaptureFuture, CaptureTimeout
+    from ._harness.datagram import DatagramHarness, HarnessedEndpoint
+    from ._harness.far_datagrams import HarnessDatagram
     from ._harness.stream import HarnessedStream, StreamHarness
     from ._peers.connection import Connection
     from ._peers.datagram import DatagramPeer
@@ -67,10 +70,13 @@ __all__ = [
     "Certificate",
     "Connection",
     "Datagram",
+    "DatagramHarness",
     "DatagramPeer",
     "DeadPeer",
     "Event",
     "Expectation",
+    "HarnessDatagram",
+    "HarnessedEndpoint",
     "HarnessedStream",
     "Peers",
     "Process",
@@ -84,6 +90,7 @@ __all__ = [
     "SubprocessRunner",
     "TLSAuthority",
     "TLSHandshakeError",
+    "datagram_harness",
     "echoserver_listen_host",
     "echoserver_ssl_context",
     "peers",
@@ -108,10 +115,13 @@ _TYPES = {
     "Certificate": "_peers.tls",
     "Connection": "_peers.connection",
     "Datagram": "_record",
+    "DatagramHarness": "_harness.datagram",
     "DatagramPeer": "_peers.datagram",
     "DeadPeer": "_peers.dead",
     "Event": "_record",
     "Expectation": "_peers.expectations",
+    "HarnessDatagram": "_harness.far_datagrams",
+    "HarnessedEndpoint": "_harness.datagram",
     "HarnessedStream": "_harness.stream",
     "Peers": "_peers.peers",
     "Process": "_process.process",

@@ -1,6 +1,7 @@
 """What callers may pass: checked at the call, with an error that names the value and what is allowed."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 __tracebackhide__ = True
@@ -20,6 +21,12 @@ def whole_number(value: object, name: str, *, least: int) -> int:
     if value < least:
         raise ValueError(f"{name} must be {least} or more, not {value}")
     return value
+
+
+def choice(value: object, name: str, allowed: Sequence[str]) -> None:
+    """Raise ValueError if ``value`` is none of what is allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be {', '.join(map(repr, allowed[:-1]))} or {allowed[-1]!r}, not {value!r}")
 
 
 def not_async(value: Any, what: str) -> Any:

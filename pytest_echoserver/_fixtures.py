@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ._directory import PrivateDirectory
     from ._engine import EngineHost
+    from ._harness.datagram import DatagramHarness
     from ._harness.stream import StreamHarness
     from ._peers.datagram import DatagramPeer
     from ._peers.peers import Peers
@@ -120,14 +121,28 @@ def session_peers(
 
 
 @pytest.fixture
-def stream_harness(_echoserver_scope: Scope) -> StreamHarness:
-    """Your asyncio stream protocol on a real socketpair, with the far end in the test's hands.
+def stream_harness(
+    _echoserver_scope: Scope, _echoserver_settings: _settings.Settings, _echoserver_authority: TLSAuthority
+) -> StreamHarness:
+    """Your asyncio stream protocol on a real connection, with the far end in the test's hands.
 
     ``stream = stream_harness.connect(MyProtocol)``, then ``stream.send(b"...")`` and ``stream.read_until(b"...")``.
     """
     from ._harness.stream import StreamHarness
 
-    return StreamHarness(_echoserver_scope)
+    return StreamHarness(_echoserver_scope, _echoserver_settings.host, _echoserver_authority)
+
+
+@pytest.fixture
+def datagram_harness(_echoserver_scope: Scope, _echoserver_settings: _settings.Settings) -> DatagramHarness:
+    """Your asyncio datagram protocol on a real UDP socket, with the far end in the test's hands.
+
+    ``endpoint = datagram_harness.connect(MyProtocol)``, then ``endpoint.send(b"...")`` and
+    ``endpoint.next_datagram()``.
+    """
+    from ._harness.datagram import DatagramHarness
+
+    return DatagramHarness(_echoserver_scope, _echoserver_settings.host)
 
 
 @pytest.fixture

@@ -92,10 +92,10 @@ class Record:
 
     @property
     def events(self) -> View[Event]:
-        return View(self.rows, _event)
+        return View(self.rows, make_event)
 
 
-def _event(row: Row) -> Event:
+def make_event(row: Row) -> Event:
     return Event(row[0], row[1], row[2:])
 
 

@@ -17,6 +17,7 @@ from ._engine import ANSWER, OWNER, Engine
 from ._outcomes import as_exception, raise_together
 from ._quiet import until_quiet
 from ._record import Event, PeerTraffic, Record, Traffic
+from ._tasks import end_tasks, failed_unseen, waits
 from ._tracebacks import is_of_users
 
 T = TypeVar("T")
@@ -257,7 +258,7 @@ class Scope:
     def _busy_tasks(self) -> "list[asyncio.Task[Any]]":
         """The tasks that would go on by themselves: they wait for nothing, or for what has happened."""
         here = asyncio.current_task()
-        return [task for task in self._tasks if task is not here and not task.done() and not _waits(task)]
+        return [task for task in self._tasks if task is not here and not task.done() and not waits(task)]
 
     def _activity(self) -> int:
         return sum(len(member.record.rows) for member in self._members)
@@ -272,7 +273,7 @@ class Scope:
                 if task in self._handlers:
                     self.blame(_restless(task))
         for task in list(self._tasks):
-            if _failed_unseen(task) and (error := task.exception()) is not None:
+            if failed_unseen(task) and (error := task.exception()) is not None:
                 self.blame(error)
 
     async def _close_all(self) -> list[Exception]:
@@ -284,34 +285,15 @@ class Scope:
                 await member.close()
             except Exception as error:  # noqa: BLE001  the others must be closed all the same
                 failures.append(error)
-        left = {task for task in self._tasks if not task.done()} - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        if left:
-            _, stuck = await asyncio.wait(left, timeout=1)
-            failures += [
-                RuntimeError(f"{task.get_name()} was cancelled, but did not end: {task!r}") for task in stuck
-            ]
+        failures += await end_tasks(self._tasks)
         for task in self._tasks:
             if task.done() and not task.cancelled():
                 task.exception()  # seen: it has had its judgement
         return failures
 
     def _task_done(self, task: "asyncio.Task[Any]") -> None:
-        if not _failed_unseen(task):
+        if not failed_unseen(task):
             self._tasks.discard(task)
-
-
-def _failed_unseen(task: "asyncio.Task[Any]") -> bool:
-    # What asyncio itself goes by to say "exception was never retrieved". To call exception() would count as
-    # having looked, and whoever awaits the task may still do so.
-    return bool(getattr(task, "_log_traceback", False))
-
-
-def _waits(task: "asyncio.Task[Any]") -> bool:
-    # What a task waits for has no public name.
-    awaited = getattr(task, "_fut_waiter", None)
-    return awaited is not None and not awaited.done()
 
 
 def _restless(task: "asyncio.Task[Any]") -> Exception:

@@ -1,85 +1,163 @@
-"""The protocol's end of a harnessed stream."""
+"""The protocol's end of what a harness connects."""
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 from .._cursors import Cursor
 from .._futures import CaptureFuture, asyncio_runs_here
-from .._record import Record
-from .recording import recorded_stream_protocol
+from .._quiet import until_quiet
+from .._scope import SETTLING
+from .calls import Calls
+from .following import Following
+from .recording import ProtocolKind, Recorded
+from .tasks import ProtocolTasks
 
 __tracebackhide__ = True
 
 TURNS = 4
 """Turns of a loop in which a transport reads what has arrived, or, aborted, calls connection_lost."""
 
+Open = Callable[[Callable[[], Any]], Coroutine[Any, Any, tuple[Any, Any]]]
+"""Puts a factory's protocol on a transport and the running loop; gives both."""
+
 
 class NearEnd:
-    """The user's protocol and its transport, on whichever loop they were put: the engine's, or the test's."""
+    """The user's protocol and its transport, on whichever loop they were put: the engine's, or the test's.
+
+    Args:
+        loop: that loop.
+        kind: what protocols it is for.
+        on_error: told what the protocol's calls raise.
+        blame: told what the tasks that it started on a loop of the test's have raised unseen.
+        on_engine: whether it is the engine's loop.
+    """
 
     def __init__(
-        self, calls: Record, loop: asyncio.AbstractEventLoop, on_error: Callable[[Exception], object]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        kind: ProtocolKind,
+        on_error: Callable[[Exception], object],
+        blame: Callable[[BaseException], object],
+        *,
+        on_engine: bool,
     ) -> None:
-        self.calls = calls
+        self.calls = Calls(self._gone)
         self.loop = loop
+        self.kind = kind
+        self.on_engine = on_engine
         self.sock: socket.socket | None = None
+        self.sockname: Any = None
         self.protocol: Any = None
-        self.transport: asyncio.Transport | None = None
+        self.recorded: Any = None
+        self._following = Following(self.calls, lambda protocol: kind.record(protocol, self))
         self._on_error = on_error
+        self._blame = blame
         self._error: Exception | None = None
         self._eof = False
         self._lost_with: list[Exception | None] = []
-        self._ended_cursor = Cursor(calls.lock)
-        self._lost_cursor = Cursor(calls.lock)
+        self._ended_cursor = Cursor(self.calls.record.lock)
+        self._lost_cursor = Cursor(self.calls.record.lock)
+        self._tasks: ProtocolTasks | None = None
         self._guard: AsyncGenerator[None, None] | None = None
 
-    async def connect(self, factory: Callable[[], Any]) -> None:
-        """Put the factory's protocol on ``sock`` and the loop, and raise what its connection_made raises."""
-        self.transport, recorder = await self.loop.create_connection(
-            lambda: recorded_stream_protocol(factory, self), sock=self.sock
-        )
-        self.protocol = recorder.protocol
+    @property
+    def transport(self) -> Any:
+        return self._following.transport
+
+    async def connect(self, open_: Open, factory: Callable[[], Any]) -> None:
+        """Put the factory's protocol on a transport and the loop, and raise what its connection_made raises."""
+
+        async def put_on() -> None:
+            # Before there is a socket: asyncio doesn't close that of a datagram endpoint whose factory fails.
+            self.protocol = factory()
+            self.kind.check(self.protocol)
+            recorded = self.kind.record(self.protocol, self)
+            await open_(lambda: recorded)
+
+        self._tasks = None if self.on_engine else ProtocolTasks(self._blame)
+        try:
+            await (put_on() if self._tasks is None else self._tasks.run(put_on()))
+        except BaseException as error:  # noqa: BLE001  it is raised, or what caused it
+            if self._tasks is not None:
+                await self._tasks.end()
+            raise self._error or error from None
         if self._error is not None:
             self.transport.abort()
             raise self._error
 
+    def making(self, transport: Any, recorded: Recorded) -> None:
+        self.recorded = recorded
+        self.sockname = transport.get_extra_info("sockname")
+        # That of asyncio's own transports can be closed where their loop was before them.
+        self.sock = getattr(transport.get_extra_info("socket"), "_sock", self.sock)
+        self._following.begin(transport, recorded)
+
+    def calling(self) -> None:
+        self._following.calling()
+
+    def called(self) -> None:
+        self._following.called()
+
+    def soon(self, function: Callable[[], object]) -> None:
+        """Call ``function`` on a loop of the test's, as one of the protocol's calls."""
+        assert self._tasks is not None
+        self.loop.call_soon_threadsafe(function, context=self._tasks.context)
+
+    @property
+    def out_of_sight(self) -> bool:
+        """Whether the record of the calls has ended before them: the transport has a protocol not known here."""
+        self._following.look()
+        return self._following.lost
+
     def failed(self, error: Exception) -> None:
-        """A callback has raised."""
         self._error = self._error or error
         self._on_error(error)
 
     def eof_received(self) -> None:
-        """The protocol's eof_received has returned."""
         self._eof = True
         self._ended_cursor.serve()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The protocol's connection_lost has returned."""
+        self._following.end()
         self._lost_with.append(exc)
         self._ended_cursor.serve()
         self._lost_cursor.serve()
+        self.calls.end()
 
     def when_lost(self, future: CaptureFuture[Exception | None]) -> CaptureFuture[Exception | None]:
         lost_with = self._lost_with
         return self._lost_cursor.ask(future, lambda at: (lost_with[0], at) if lost_with else None)
 
     def when_ended(self, future: CaptureFuture[None]) -> CaptureFuture[None]:
-        """Done once the protocol has got EOF, or has lost its connection."""
-        return self._ended_cursor.ask(future, lambda at: (None, at) if self._eof or self._lost_with else None)
+        """Done once the protocol has got EOF, or has lost its connection, as far as can be seen."""
 
-    def close(self) -> None:
-        """Close the transport. To be called on its loop."""
+        def take(at: int) -> tuple[None, int] | None:
+            return (None, at) if self._eof or self._lost_with or self.out_of_sight else None
+
+        return self._ended_cursor.ask(future, take)
+
+    async def close(self) -> list[Exception]:
+        """Let what has arrived be read, close the transport, and end the protocol's tasks.
+
+        To be called on its loop. Gives an error for each task that would not end.
+        """
+        deadline = self.loop.time() + SETTLING
+        await until_quiet(lambda: len(self.calls.record.rows), lambda: self.loop.time() < deadline)
         if self.transport is not None:
             self.transport.close()
+        await turn(TURNS)
+        return [] if self._tasks is None else await self._tasks.end()
 
     async def abort(self) -> None:
         """Close the transport from its own loop, dropping what wasn't sent; return once it is lost."""
         if self.transport is not None:
             self.transport.abort()
             await turn(TURNS)
+            if not (self._lost_with or self.out_of_sight):
+                raise RuntimeError("connection_lost was not called when the transport was aborted")
 
     def leave(self) -> None:
         """Close a transport on a loop of the test's, from where the test ran: now if that loop rests."""
@@ -99,6 +177,11 @@ class NearEnd:
     def _rests(self) -> bool:
         return not (self.loop.is_closed() or self.loop.is_running() or asyncio_runs_here())
 
+    def _gone(self) -> Exception | None:
+        if not self._lost_with:
+            return None
+        return self._error or ConnectionAbortedError("connection_lost was called: no other call comes after it")
+
     async def close_with_its_loop(self, sent: Callable[[], CaptureFuture[None]]) -> None:
         """See to it that the transport is closed before its loop is: that loop may end before our tear-down.
 
@@ -115,7 +198,6 @@ class NearEnd:
         try:
             yield
         finally:
-            assert self.transport is not None
             if not self._lost_with:
                 with suppress(OSError, RuntimeError):
                     await sent()

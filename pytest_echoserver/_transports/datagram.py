@@ -57,6 +57,10 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
             if not self._readable():
                 break
 
+    def connect(self, address: Sockaddr) -> None:
+        """Connect the socket (udp(7)): it then gets datagrams from there alone, and others' senders are refused."""
+        self._sock.connect(address)
+
     def abort(self) -> None:
         """Close the socket before returning: nothing is read after it. What the kernel hasn't taken is lost."""
         if self._closing:

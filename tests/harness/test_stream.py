@@ -46,7 +46,7 @@ class BufferedUpper(asyncio.BufferedProtocol):
         self.transport.write(bytes(self.buffer[:nbytes]).upper())
 
 
-def names(stream: HarnessedStream) -> list[str]:
+def names(stream: HarnessedStream[Any]) -> list[str]:
     return [event.name for event in stream.events]
 
 
@@ -86,7 +86,7 @@ def test_every_call_is_recorded_with_its_arguments(stream_harness: StreamHarness
     assert [(event.name, event.args) for event in stream.events] == [
         ("connection_made", (stream.transport,)),
         ("data_received", (b"x",)),
-        ("eof_received", ()),
+        ("eof_received", (None,)),
         ("connection_lost", (None,)),
     ]
     times = [event.time for event in stream.events]
