@@ -62,7 +62,8 @@ class Following:
 
     @property
     def _changed(self) -> bool:
-        return self._recorded is not None and self._get() is not self._recorded
+        # A transport that is about to call connection_lost may have let go of its protocol.
+        return self._recorded is not None and self._get() not in (self._recorded, None)
 
     def _get_protocol(self) -> Any:
         return self._recorded and self._recorded.protocol

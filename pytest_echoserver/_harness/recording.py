@@ -127,7 +127,7 @@ class RecordedDatagramProtocol(Recorded, asyncio.DatagramProtocol):
 class ProtocolKind:
     """What a harness is for: the name of such protocols, the methods that a transport calls, how to record those.
 
-    ``needed`` gives the methods without which a given protocol is none; ``calls`` are the names of all that is noted.
+    ``needed`` gives the methods without which a given protocol is none; ``calls`` names all that is noted.
     """
 
     name: str

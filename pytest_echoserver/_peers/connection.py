@@ -300,7 +300,7 @@ def check_act(act: Act, *, tls: bool, unix: bool, who: str) -> None:
         )
     if act is Act.RESET and unix:
         raise io.UnsupportedOperation(
-            f"reset() on {who}: a Unix socket has no RST; close() ends it, or take a TCP peer"
+            f'reset() on {who}: a Unix socket has no RST; close() ends it, or take TCP (a harness: kind="tcp")'
         )
 
 
