@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -59,7 +60,7 @@ class StreamHarness:
             Exception: whatever the factory or ``connection_made`` raises.
         """
         checked_factory(factory, "stream protocols")
-        stream: HarnessedStream[P] = HarnessedStream(self._scope, self._scope.engine.loop)
+        stream: HarnessedStream[P] = HarnessedStream(self._scope, self._scope.engine.loop, side, self._contexts)
         self._scope.run(stream._attach, factory, self._sides(kind, side))
         return stream
 
@@ -80,7 +81,7 @@ class StreamHarness:
         """
         loop = running_loop()
         checked_factory(factory, "stream protocols")
-        stream: HarnessedStream[P] = HarnessedStream(self._scope, loop)
+        stream: HarnessedStream[P] = HarnessedStream(self._scope, loop, side, self._contexts)
         await stream._attach(factory, self._sides(kind, side))
         return stream
 
@@ -108,10 +109,11 @@ class StreamHarness:
         """What connects two sides as asked."""
         check_choice(kind, "kind", get_args(Kind))
         check_choice(side, "side", get_args(WhichSide))
-        authority = self._authority
-        return lambda: connected_sides(
-            kind, side, self._host, lambda: (authority.client_context(), authority.server_context())
-        )
+        return lambda: connected_sides(kind, side, self._host, self._contexts)
+
+    def _contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+        """That of a client, and that of a server whom it trusts."""
+        return self._authority.client_context(), self._authority.server_context()
 
 
 class HarnessedStream(Connection, Harnessed[P]):
@@ -120,8 +122,16 @@ class HarnessedStream(Connection, Harnessed[P]):
     `send` is what the protocol gets as ``data_received``; `received` and the reads are what it writes.
     """
 
-    def __init__(self, scope: Scope, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        loop: asyncio.AbstractEventLoop,
+        side: WhichSide,
+        contexts: Callable[[], tuple[ssl.SSLContext, ssl.SSLContext]],
+    ) -> None:
         record = Record()
+        self._far_is_client = side == "server"
+        self._contexts = contexts
         super().__init__(scope, scope.name_for("stream"), scope.timeout, StreamEnd(record))
         on_engine = loop is scope.engine.loop
         self._near = NearEnd(loop, STREAMS, self._failed, scope.blame, on_engine=on_engine)
@@ -133,6 +143,29 @@ class HarnessedStream(Connection, Harnessed[P]):
         """The protocol's transport. It belongs to the protocol's loop: use it through `call`."""
         transport: asyncio.Transport = self._near.transport
         return transport
+
+    def start_tls(self, context: ssl.SSLContext | None = None) -> CaptureFuture[None]:
+        """Go on over TLS at this end, when the protocol is about to do so at its own (STARTTLS).
+
+        After all that was sent before; what is sent, received and recorded from there on is plain text. The future
+        is done after the handshake.
+
+        Args:
+            context: by default, one of ``tls_authority``: a client's that checks a certificate for ``localhost`` if
+                the protocol is the server, or a server's with such a certificate.
+
+        Raises:
+            TypeError: it is no `ssl.SSLContext`.
+            RuntimeError: it speaks TLS already.
+        """
+        if self._end.tls:
+            raise RuntimeError(f"start_tls() on {self}, which speaks TLS already")
+        if context is None:
+            context = self._contexts()[0 if self._far_is_client else 1]
+        elif not isinstance(context, ssl.SSLContext):
+            raise TypeError(f"context must be an ssl.SSLContext, not {context!r}")
+        name = "localhost" if self._far_is_client else None
+        return self._do(self._end.start_tls, context, name, self._future("the TLS handshake"))
 
     def close(self) -> CaptureFuture[None]:
         """Close both ends: the protocol gets all that was sent and then EOF, and loses its connection."""

@@ -154,6 +154,10 @@ class StreamEnd(asyncio.Protocol):
         """Close after all that was sent has arrived, as far as it does: a RST for the other side."""
         self.outbox.put(self._arrive_and_reset, future)
 
+    def start_tls(self, context: ssl.SSLContext, server_name: str | None, future: CaptureFuture[None]) -> None:
+        """Go on over TLS, once all that was sent has left: as its client if there is a ``server_name``."""
+        self.outbox.put(lambda: self._start_tls(context, server_name), future)
+
     def stall(self) -> None:
         """Stop reading: the window closes once the buffers are full."""
         self._stalled = True
@@ -278,6 +282,20 @@ class StreamEnd(asyncio.Protocol):
             while self.sock is not None and left > 0 and (data := self.sock.recv(LARGEST_READ)):
                 self.data_received(data)
                 left -= len(data)
+
+    async def _start_tls(self, context: ssl.SSLContext, server_name: str | None) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            raise self._gone()
+        await self._emptied()
+        self.note("start_tls")
+        upgraded = await asyncio.get_running_loop().start_tls(
+            transport, self, context, server_side=server_name is None, server_hostname=server_name
+        )
+        if upgraded is None:
+            raise self._gone("the connection was lost in the TLS handshake")
+        self.tls = True
+        self._transport, self._queue = upgraded, WriteQueue(upgraded, self._gone)
 
     async def _arrive_and_reset(self) -> None:
         transport = self._transport

@@ -27,6 +27,13 @@ class Counts(asyncio.Protocol):
         self.count += len(data)
 
 
+@pytest.fixture
+def asyncios_transports(pytestconfig: pytest.Config) -> None:
+    """Skips where the engine's loop is another's, whose transports take no attributes of ours."""
+    if pytestconfig.getoption("--echoserver-loop") not in (None, "asyncio"):
+        pytest.skip("only asyncio's own transports can be followed at any time")
+
+
 def told(stream: HarnessedStream[Any]) -> list[tuple[Any, ...]]:
     """The calls and their arguments, without the first one's transport."""
     return [(event.name, *event.args) for event in list(stream.events)[1:]]
@@ -144,6 +151,7 @@ def test_a_protocol_that_replaces_itself_is_followed(downstream: Downstream, loo
     ).assert_outcomes(passed=1)
 
 
+@pytest.mark.usefixtures("asyncios_transports")
 def test_a_protocol_that_is_replaced_from_outside_is_followed(stream_harness: StreamHarness) -> None:
     stream = stream_harness.connect(Counts)
     successor = Buffered()
@@ -154,11 +162,13 @@ def test_a_protocol_that_is_replaced_from_outside_is_followed(stream_harness: St
     assert told(stream) == [("set_protocol", successor), ("buffer_updated", b"x")]
 
 
+@pytest.mark.usefixtures("asyncios_transports")
 def test_the_transport_tells_of_the_users_protocol(stream_harness: StreamHarness) -> None:
     stream = stream_harness.connect(Counts)
     assert stream.transport.get_protocol() is stream.protocol
 
 
+@pytest.mark.usefixtures("asyncios_transports")
 def test_a_transport_is_left_as_it_was(stream_harness: StreamHarness) -> None:
     stream = stream_harness.connect(Counts)
     stream.close().result()
@@ -201,29 +211,22 @@ class StartsTLS(Counts):
 
     async def upgrade(self) -> None:
         loop = asyncio.get_running_loop()
-        self.transport = await loop.start_tls(self.transport, self, self.context, server_side=True)
-        self.upgraded.set_result(True)
+        try:
+            self.transport = await loop.start_tls(self.transport, self, self.context, server_side=True)
+            self.upgraded.set_result(True)
+        except OSError as error:
+            self.upgraded.set_exception(error)
 
 
+@pytest.mark.usefixtures("asyncios_transports")
 def test_start_tls_is_followed(stream_harness: StreamHarness, tls_authority: TLSAuthority) -> None:
     stream = stream_harness.connect(lambda: StartsTLS(tls_authority.server_context()), side="server")
     stream.send(b"STARTTLS\n")
     stream.read_until(b"ready\n").result()
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = tls_authority.client_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
-    while True:
-        try:
-            client.do_handshake()
-            break
-        except ssl.SSLWantReadError:
-            stream.send(outgoing.read())
-            incoming.write(stream.read(65_536).result())
-    stream.send(outgoing.read())
+    stream.start_tls().result()
     stream.protocol.upgraded.result()
-    client.write(b"secret")
-    stream.send(outgoing.read())
-    incoming.write(stream.read(65_536).result())
-    assert client.read() == b"secret"
+    stream.send(b"secret")
+    assert stream.read_exactly(6).result() == b"secret"
     assert stream.transport.get_extra_info("cipher") is not None
     stream.close().result()
     assert told(stream) == [
@@ -233,6 +236,50 @@ def test_start_tls_is_followed(stream_harness: StreamHarness, tls_authority: TLS
         ("eof_received", None),
         ("connection_lost", None),
     ]
+    assert stream.received == b"ready\nsecret"
+    assert stream.sent == b"STARTTLS\nsecret"
+
+
+def test_a_client_that_starts_tls_is_followed_on_the_tests_loop(
+    stream_harness: StreamHarness, tls_authority: TLSAuthority
+) -> None:
+    async def talk() -> None:
+        stream = await stream_harness.connect_here(Counts, kind="tcp")
+        upgraded = stream.start_tls()
+        transport = await asyncio.get_running_loop().start_tls(
+            stream.transport, stream.protocol, tls_authority.client_context(), server_hostname="localhost"
+        )
+        await upgraded
+        assert transport is stream.transport
+        stream.send(b"secret")
+        await stream.next_call("data_received")
+        stream.protocol.transport = transport
+        await stream.close()
+        assert told(stream)[:2] == [("start_tls",), ("data_received", b"secret")]
+        assert told(stream)[-1] == ("connection_lost", None)
+
+    asyncio.run(talk())
+
+
+def test_a_handshake_that_fails_is_told_at_both_ends(
+    stream_harness: StreamHarness, tls_authority: TLSAuthority
+) -> None:
+    stream = stream_harness.connect(
+        lambda: StartsTLS(tls_authority.server_context("example.org")), side="server", kind="tcp"
+    )
+    stream.send(b"STARTTLS\n")
+    stream.read_until(b"ready\n").result()
+    with pytest.raises(ssl.SSLCertVerificationError, match="localhost"):
+        stream.start_tls().result()
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        stream.protocol.upgraded.result()
+
+
+def test_tls_starts_once(stream_harness: StreamHarness) -> None:
+    with pytest.raises(RuntimeError, match="already"):
+        stream_harness.connect(Counts, kind="tls").start_tls()
+    with pytest.raises(TypeError, match="SSLContext"):
+        stream_harness.connect(Counts).start_tls("tls")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("closed", [True, False])

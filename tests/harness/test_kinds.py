@@ -166,8 +166,9 @@ def test_a_stalled_far_end_pauses_the_writing(stream_harness: StreamHarness, kin
     stream.stall()
     stream.send(b"go")
     stream.next_call("pause_writing").result()
-    with pytest.raises(CaptureTimeout):
-        stream.next_call("resume_writing").result(timeout=0.05)
+    if kind != "tls":  # there asyncio moves it on to a lower buffer, without a bound
+        with pytest.raises(CaptureTimeout):
+            stream.next_call("resume_writing").result(timeout=0.05)
     stream.unstall()
     stream.next_call("resume_writing").result()
     assert stream.read_exactly(2_000_000).result() == bytes(2_000_000)
