@@ -61,6 +61,11 @@ class Following:
             self._calls.returned(self._calls.begin("record_ended", self._get()))
 
     @property
+    def in_place(self) -> bool:
+        """Whether the transport's next call would be seen."""
+        return self._recorded is not None and self._get() is self._recorded
+
+    @property
     def _changed(self) -> bool:
         # A transport that is about to call connection_lost may have let go of its protocol.
         return self._recorded is not None and self._get() not in (self._recorded, None)

@@ -156,7 +156,7 @@ class NearEnd:
         if self.transport is not None:
             self.transport.abort()
             await turn(TURNS)
-            if not (self._lost_with or self.out_of_sight):
+            if self._following.in_place:
                 raise RuntimeError("connection_lost was not called when the transport was aborted")
 
     def leave(self) -> None:
