@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ._cursors import Cursor
@@ -11,6 +12,7 @@ from ._patterns import Pattern, Search
 __tracebackhide__ = True
 
 T = TypeVar("T")
+AnyReader = TypeVar("AnyReader", bound="Reader")
 
 
 class EndOfStream(asyncio.IncompleteReadError):
@@ -36,6 +38,8 @@ class ByteStream:
         self.ended = False
         self.error: BaseException | None = None
         self.lock = lock
+        self.moves = 0
+        """How often bytes that were in the buffer have got another place there."""
         self._readers: list[Reader] = []
         self._forgotten = 0
 
@@ -48,7 +52,10 @@ class ByteStream:
 
     def reader(self, start: int = 0) -> "Reader":
         """A new reader of all from position ``start`` on."""
-        reader = Reader(self, start)
+        return self.read_by(Reader(self, start))
+
+    def read_by(self, reader: "AnyReader") -> "AnyReader":
+        """Serve ``reader``, too."""
         self._readers.append(reader)
         return reader
 
@@ -95,6 +102,10 @@ class Reader:
     @property
     def position(self) -> int:
         return self._cursor.position
+
+    def move(self, where: Callable[[int], int]) -> None:
+        """Follow bytes that have got another place in the buffer."""
+        self._cursor.position = where(self._cursor.position)
 
     def skip_to(self, position: int) -> None:
         """Begin the next read no earlier than at ``position``."""
@@ -145,11 +156,13 @@ class Reader:
 
     def read_until(self, future: CaptureFuture[T], pattern: Pattern[T]) -> CaptureFuture[T]:
         search: Search[T] | None = None
+        moves = 0
 
         def take(start: int) -> tuple[T, int] | None:
-            nonlocal search
-            if search is None:  # only now is it known where the reads before this one end
-                search = pattern.search_from(start)
+            nonlocal search, moves
+            # Only now is it known where the reads before this one end.
+            if search is None or moves != self._stream.moves:
+                search, moves = pattern.search_from(start), self._stream.moves
             found = search.find(self._stream.buffer)
             if found is None:
                 self._check_end(start, None, future)

@@ -282,6 +282,8 @@ class Scope:
                 continue
             try:
                 await member.close()
+            except ExceptionGroup as group:
+                failures += group.exceptions
             except Exception as error:  # noqa: BLE001  the others must be closed all the same
                 failures.append(error)
         left = {task for task in self._tasks if not task.done()} - {asyncio.current_task()}
