@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from ._cursors import Cursor
 from ._futures import CaptureFuture
-from ._patterns import Pattern, Search
+from ._patterns import Pattern, Search, cut
 
 __tracebackhide__ = True
 
@@ -45,7 +45,7 @@ class ByteStream:
 
     def __bytes__(self) -> bytes:
         with self.lock:
-            return bytes(self.buffer[self._forgotten :])
+            return cut(self.buffer, self._forgotten)
 
     def __len__(self) -> int:
         return len(self.buffer)
@@ -171,7 +171,7 @@ class Reader:
         return self._cursor.ask(future, take)
 
     def _cut(self, start: int, end: int) -> tuple[bytes, int]:
-        return bytes(self._stream.buffer[start:end]), end
+        return cut(self._stream.buffer, start, end), end
 
     def _check_end(self, start: int, expected: int | None, future: CaptureFuture[Any]) -> None:
         stream = self._stream
@@ -179,4 +179,4 @@ class Reader:
             raise stream.error
         if stream.ended:
             text = f"the end came before {future.awaited}: {self.tell_unread()}"
-            raise EndOfStream(bytes(stream.buffer[start:]), expected, text, stream)
+            raise EndOfStream(cut(stream.buffer, start), expected, text, stream)

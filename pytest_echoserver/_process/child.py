@@ -10,8 +10,9 @@ from typing import Any
 from .._record import Record
 from .output import STDIN, STDOUT, Outputs
 from .protocol import CapturingProtocol
+from .shim import exec_by_shim, is_needed
 from .telling import told_status
-from .terminal import Terminal, exec_on_terminal
+from .terminal import Terminal
 
 __tracebackhide__ = True
 
@@ -69,19 +70,25 @@ class Child:
         if size is not None:
             await self._start_on_terminal(size, options)
             return
+        loop = asyncio.get_running_loop()
+        if is_needed(loop):
+            self._transport = await exec_by_shim(capture, self._argv, options, terminal=False)
+            return
         # A session of its own, so that a program that asks the terminal gets none, rather than to be stopped.
-        self._transport, _ = await asyncio.get_running_loop().subprocess_exec(
+        self._transport, _ = await loop.subprocess_exec(
             lambda: capture, *self._argv, start_new_session=True, **options
         )
 
     async def _start_on_terminal(self, size: os.terminal_size, options: dict[str, Any]) -> None:
         terminal = self.terminal = Terminal(size)
         capture = self.capture
+        far: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.far)
         try:
-            self._transport = await exec_on_terminal(terminal, capture, self._argv, options["env"], options["cwd"])
+            self._transport = await exec_by_shim(capture, self._argv, options | far, terminal=True)
         except BaseException:
             terminal.close()
             raise
+        terminal.leave_far_end()
         capture.stdin = terminal
         terminal.listen(
             lambda data: capture.pipe_data_received(STDOUT, data),

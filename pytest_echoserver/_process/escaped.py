@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .group import all_pids, until_exited
+from .group import PROBE, all_pids, until_exited
 
 NAME = "PYTEST_ECHOSERVER_COOKIE"
-ROUNDS = 5
-"""How often it is looked again for what those that were found had started meanwhile."""
+ROUNDS = 10
+"""How often it is looked again: for what those that were found had started meanwhile."""
 
 
 class Cookies:
@@ -41,25 +41,33 @@ class Cookies:
         inherited = os.environ.get(NAME, "")
         return {**environment, NAME: inherited + ours}, self._count
 
-    def found(self) -> dict[int, int]:
-        """The processes that have one of our cookies: their ids, and the cookies' numbers."""
+    def found(self) -> tuple[dict[int, int], bool]:
+        """The processes that have one of our cookies: their ids, and the cookies' numbers.
+
+        And whether there was a process that was just being made another program by execve(2): its environment
+        can't be seen then.
+        """
         mark = self._secret.encode() + b"."
         found = {}
+        unseen = False
         for pid, environment in _environments():
-            _, marked, after = environment.partition(mark)
+            unseen |= environment is None
+            _, marked, after = (environment or b"").partition(mark)
             if marked and pid != os.getpid():
-                number = after.partition(b".")[0]
-                found[pid] = int(number)
-        return found
+                found[pid] = int(after.partition(b".")[0])
+        return found, unseen
 
 
 async def kill_escaped(cookies: Cookies, limit: float) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
     """Kill what has one of the cookies still: by its number who was killed, and who is there all the same."""
     killed: dict[int, list[str]] = {}
-    found: dict[int, int] = {}
     known: dict[int, str] = {}
+    found: dict[int, int] = {}
     for _ in range(ROUNDS):
-        before, found = found, cookies.found()
+        before, (found, unseen) = found, cookies.found()
+        if not found and unseen:
+            await asyncio.sleep(PROBE)
+            continue
         if not found or found == before:  # none is left, or none of these can be killed
             break
         for pid, number in found.items():
@@ -71,7 +79,7 @@ async def kill_escaped(cookies: Cookies, limit: float) -> tuple[dict[int, list[s
         await asyncio.gather(*(until_exited(pid, limit) for pid in found))
     left: dict[int, list[str]] = {}
     for pid, number in found.items():
-        left.setdefault(number, []).append(known.get(pid) or told_process(pid))
+        left.setdefault(number, []).append(known[pid])
     return killed, left
 
 
@@ -84,19 +92,27 @@ def told_process(pid: int) -> str:
     return f"pid {pid}"
 
 
-def _environments() -> Iterator[tuple[int, bytes]]:
-    """Of every process of ours its id and its environment, as far as the system shows it."""
+def _environments() -> Iterator[tuple[int, bytes | None]]:
+    """Of every process its id and its environment, as far as the system shows it; None if it can't just now."""
     if sys.platform == "linux":
         for pid in all_pids():
             try:
                 with open(f"/proc/{pid}/environ", "rb", buffering=0) as environ:  # noqa: PTH123  it is read often
-                    yield pid, environ.read()
+                    yield pid, environ.read() or _again(pid)
             except OSError:  # not ours, or gone
                 continue
     elif (psutil := _psutil()) is not None:
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 yield process.pid, process.environ().get(NAME, "").encode()
+
+
+def _again(pid: int) -> bytes | None:
+    """The environment of a process that seemed to have none; None while it is amidst execve(2)."""
+    Path(f"/proc/{pid}/exe").readlink()  # an OSError: a thread of the kernel, or a zombie
+    if not Path(f"/proc/{pid}/cmdline").read_bytes():
+        return None
+    return Path(f"/proc/{pid}/environ").read_bytes()
 
 
 def _psutil() -> Any:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from .._bytestream import ByteStream, Reader
+from .._patterns import cut
 from .._record import Excerpt, Record
 from .telling import told_output
 
@@ -28,7 +29,8 @@ class Output(ByteStream):
 
     def excerpt(self, start: int, end: int) -> bytes:
         """What came from the byte ``start`` to the byte ``end``."""
-        return bytes(self.buffer[start:end])
+        with self.lock:
+            return cut(self.buffer, start, end)
 
 
 class CappedOutput(Output):

@@ -9,6 +9,8 @@ from .._bytestream import ByteStream
 
 SHOWN = 2000
 """Bytes of an output that an error shows on each side of the place that matters."""
+MOST_LINES = 20
+"""Lines of them: before the place, from it on, and at the end."""
 LONGEST_LINE = 160
 
 
@@ -38,15 +40,17 @@ def told_output(name: str, stream: ByteStream, searched_from: int | None = None)
     if not size:
         return f"  {name}: nothing"
     searched = "" if searched_from is None else f", searched from byte {searched_from} (>)"
-    lines = [f"  {name}, {size} bytes{searched}:"]
-    if place > SHOWN:
-        lines.append(f"    ... {place - SHOWN} bytes ...")
-    lines += _lines("    ", before)
-    lines += _lines("  > ", after) or ([] if searched_from is None else ["  > (here it ends)"])
-    if last:
-        lines.append(f"    ... {size - place - 2 * SHOWN} bytes ...")
-        lines += _lines("  > ", last)
-    return "\n".join(lines)
+    shown_before, shown_after = _lines("    ", before), _lines("  > ", after) + _lines("  > ", last)
+    return "\n".join(
+        [
+            f"  {name}, {size} bytes{searched}:",
+            *(["    ..."] if place > len(before) or len(shown_before) > MOST_LINES else []),
+            *shown_before[-MOST_LINES:],
+            *(shown_after[:MOST_LINES] or ([] if searched_from is None else ["  > (here it ends)"])),
+            *(["    ..."] if last or len(shown_after) > 2 * MOST_LINES else []),
+            *shown_after[MOST_LINES:][-MOST_LINES:],
+        ]
+    )
 
 
 def _lines(margin: str, data: bytes) -> list[str]:

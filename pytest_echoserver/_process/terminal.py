@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import sys
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from .._futures import CaptureFuture
 from .._outcomes import fail, fulfil
@@ -13,24 +11,6 @@ from .._outcomes import fail, fulfil
 __tracebackhide__ = True
 
 READ_SIZE = 65_536
-
-# Becomes the program, in place: the only way to a controlling terminal without code of ours between fork and exec.
-# Python has ignored SIGPIPE and SIGXFSZ by then, and may have set LC_CTYPE (PEP 538); the program gets neither.
-SHIM = """
-import fcntl, os, signal, sys, termios
-errors, locale, *argv = sys.argv[1:]
-os.set_inheritable(int(errors), False)
-for name in ("SIGPIPE", "SIGXFSZ"):
-    signal.signal(getattr(signal, name), signal.SIG_DFL)
-if not locale:
-    os.environ.pop("LC_CTYPE", None)
-try:
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    os.execvp(argv[0], argv)
-except OSError as error:
-    os.write(int(errors), b"%d" % error.errno)
-os._exit(127)
-"""
 
 
 class Terminal:
@@ -146,57 +126,3 @@ class Terminal:
         else:
             self._loop.remove_reader(self._near)
             self._on_end()
-
-
-async def exec_on_terminal(
-    terminal: Terminal,
-    protocol: asyncio.SubprocessProtocol,
-    argv: list[str],
-    environment: dict[str, str],
-    cwd: str | os.PathLike[str] | None,
-) -> asyncio.SubprocessTransport:
-    """Start a program at the far end of ``terminal``, which becomes its controlling terminal.
-
-    Raises:
-        OSError: it can't be executed.
-    """
-    loop = asyncio.get_running_loop()
-    near, far = os.pipe()
-    try:
-        shim = [sys.executable, "-I", "-S", "-c", SHIM, str(far), environment.get("LC_CTYPE", "")]
-        transport, _ = await loop.subprocess_exec(
-            lambda: protocol,
-            *shim,
-            *argv,
-            stdin=terminal.far,
-            stdout=terminal.far,
-            stderr=terminal.far,
-            pass_fds=(far,),
-            start_new_session=True,
-            env=environment,
-            cwd=cwd,
-        )
-        os.close(far)
-        far = -1
-        terminal.leave_far_end()
-        failure = await _read_all(near)
-    finally:
-        os.close(near)
-        if far >= 0:
-            os.close(far)
-    if failure:
-        transport.close()
-        code = int(failure)
-        raise OSError(code, os.strerror(code), argv[0])
-    return transport
-
-
-async def _read_all(fd: int) -> bytes:
-    loop = asyncio.get_running_loop()
-    data: Any = loop.create_future()
-    # All of it is one small write, or none.
-    loop.add_reader(fd, lambda: data.done() or data.set_result(os.read(fd, 100)))
-    try:
-        return bytes(await data)
-    finally:
-        loop.remove_reader(fd)
