@@ -52,7 +52,11 @@ async def exec_by_shim(
         )
         os.close(far)
         far = -1
-        failure = await _read(near)
+        try:
+            failure = await _read(near)
+        except BaseException:
+            transport.close()
+            raise
     finally:
         os.close(near)
         if far >= 0:
