@@ -136,7 +136,11 @@ class Process:
         return future
 
     def write_eof(self) -> CaptureFuture[None]:
-        """End its stdin, after all that was written; at a terminal, type what means EOF there (Ctrl-D)."""
+        """End its stdin, after all that was written.
+
+        At a terminal, what means EOF there (Ctrl-D) is typed: wait for the prompt before, since a program that sets
+        its terminal up loses what was typed ahead.
+        """
         stdin = self._stdin_pipe("write_eof()")
         self._stdin_ended = True
         future: CaptureFuture[None] = self._future("stdin to be ended")

@@ -52,9 +52,11 @@ def test_an_interactive_python_at_a_terminal(subprocess_runner: SubprocessRunner
     assert process.read_until(re.compile(rb"\(42, True, (.*)\)\r\n")).result()[1] == (
         b"os.terminal_size(columns=80, lines=24)"
     )
+    process.read_until(b">>> ").result()
     process.write(b"getpass.getpass('say: ')\n")
     process.read_until(b"\r\nsay: ").result()
     process.write(b"friend\n")
     assert process.read_until(b"\r\n'friend'\r\n").result() == b"\r\n'friend'\r\n"
+    process.read_until(b">>> ").result()
     process.write_eof()
     assert process.exited.result() == 0
