@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from ._peers.stream import StreamPeer
     from ._peers.tls import Certificate, TLSAuthority, TLSHandshakeError
     from ._process.process import Process
+    from ._process.ready import ProcessDied
     from ._process.runner import SubprocessRunner
     from ._record import Datagram, Event, SentDatagram
 
@@ -80,6 +81,7 @@ __all__ = [
     "HarnessedStream",
     "Peers",
     "Process",
+    "ProcessDied",
     "Rule",
     "ScriptMismatch",
     "SentDatagram",
@@ -125,6 +127,7 @@ _TYPES = {
     "HarnessedStream": "_harness.stream",
     "Peers": "_peers.peers",
     "Process": "_process.process",
+    "ProcessDied": "_process.ready",
     "Rule": "_peers.expectations",
     "ScriptMismatch": "_peers.mismatch",
     "SentDatagram": "_record",

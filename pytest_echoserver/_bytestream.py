@@ -2,15 +2,17 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ._cursors import Cursor
 from ._futures import CaptureFuture
-from ._patterns import Pattern, Search
+from ._patterns import Pattern, Search, cut
 
 __tracebackhide__ = True
 
 T = TypeVar("T")
+AnyReader = TypeVar("AnyReader", bound="Reader")
 
 
 class EndOfStream(asyncio.IncompleteReadError):
@@ -36,19 +38,24 @@ class ByteStream:
         self.ended = False
         self.error: BaseException | None = None
         self.lock = lock
+        self.moves = 0
+        """How often bytes that were in the buffer have got another place there."""
         self._readers: list[Reader] = []
         self._forgotten = 0
 
     def __bytes__(self) -> bytes:
         with self.lock:
-            return bytes(self.buffer[self._forgotten :])
+            return cut(self.buffer, self._forgotten)
 
     def __len__(self) -> int:
         return len(self.buffer)
 
     def reader(self, start: int = 0) -> "Reader":
         """A new reader of all from position ``start`` on."""
-        reader = Reader(self, start)
+        return self.read_by(Reader(self, start))
+
+    def read_by(self, reader: "AnyReader") -> "AnyReader":
+        """Serve ``reader``, too."""
         self._readers.append(reader)
         return reader
 
@@ -95,6 +102,10 @@ class Reader:
     @property
     def position(self) -> int:
         return self._cursor.position
+
+    def move(self, where: Callable[[int], int]) -> None:
+        """Follow bytes that have got another place in the buffer."""
+        self._cursor.position = where(self._cursor.position)
 
     def skip_to(self, position: int) -> None:
         """Begin the next read no earlier than at ``position``."""
@@ -145,11 +156,13 @@ class Reader:
 
     def read_until(self, future: CaptureFuture[T], pattern: Pattern[T]) -> CaptureFuture[T]:
         search: Search[T] | None = None
+        moves = 0
 
         def take(start: int) -> tuple[T, int] | None:
-            nonlocal search
-            if search is None:  # only now is it known where the reads before this one end
-                search = pattern.search_from(start)
+            nonlocal search, moves
+            # Only now is it known where the reads before this one end.
+            if search is None or moves != self._stream.moves:
+                search, moves = pattern.search_from(start), self._stream.moves
             found = search.find(self._stream.buffer)
             if found is None:
                 self._check_end(start, None, future)
@@ -158,7 +171,7 @@ class Reader:
         return self._cursor.ask(future, take)
 
     def _cut(self, start: int, end: int) -> tuple[bytes, int]:
-        return bytes(self._stream.buffer[start:end]), end
+        return cut(self._stream.buffer, start, end), end
 
     def _check_end(self, start: int, expected: int | None, future: CaptureFuture[Any]) -> None:
         stream = self._stream
@@ -166,4 +179,4 @@ class Reader:
             raise stream.error
         if stream.ended:
             text = f"the end came before {future.awaited}: {self.tell_unread()}"
-            raise EndOfStream(bytes(stream.buffer[start:]), expected, text, stream)
+            raise EndOfStream(cut(stream.buffer, start), expected, text, stream)

@@ -84,6 +84,12 @@ def compile_pattern(value: Any, *, anchored: bool) -> Literal | Regex:
     raise TypeError(f"a pattern must be bytes or a compiled regular expression of bytes, not {value!r}")
 
 
+def cut(buffer: bytearray, start: int, end: int | None = None) -> bytes:
+    """Copy a part of ``buffer``, once; its lock is to be held, for nobody can add to it meanwhile."""
+    with memoryview(buffer) as whole, whole[start:end] as part:
+        return bytes(part)
+
+
 class _LiteralSearch:
     def __init__(self, literal: bytes, start: int) -> None:
         self.start = start
@@ -96,7 +102,7 @@ class _LiteralSearch:
             self._from = max(self.start, len(buffer) - len(self._literal) + 1)
             return None
         end = at + len(self._literal)
-        return bytes(buffer[self.start : end]), end
+        return cut(buffer, self.start, end), end
 
 
 class _RegexSearch:

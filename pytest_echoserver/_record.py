@@ -42,6 +42,18 @@ class Event:
     args: tuple[Any, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Bytes of an entry that a stream keeps anyway: where they are in it, so that they aren't kept twice."""
+
+    read: Callable[[int, int], bytes]
+    start: int
+    end: int
+
+    def __bytes__(self) -> bytes:
+        return self.read(self.start, self.end)
+
+
 class View(Sequence[T], Generic[T]):
     """A live, read-only sequence over kept rows; its ``len`` and indexing cost the same however long it is."""
 
@@ -96,7 +108,7 @@ class Record:
 
 
 def make_event(row: Row) -> Event:
-    return Event(row[0], row[1], row[2:])
+    return Event(row[0], row[1], tuple(bytes(arg) if type(arg) is Excerpt else arg for arg in row[2:]))
 
 
 @dataclass(frozen=True, slots=True)

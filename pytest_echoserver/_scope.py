@@ -283,6 +283,8 @@ class Scope:
                 continue
             try:
                 await member.close()
+            except ExceptionGroup as group:
+                failures += group.exceptions
             except Exception as error:  # noqa: BLE001  the others must be closed all the same
                 failures.append(error)
         failures += await end_tasks(self._tasks)

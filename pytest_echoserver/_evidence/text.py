@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from .._record import Event, PeerTraffic, Traffic
 from .._tracebacks import behind_our_frames, is_ours
@@ -42,24 +43,54 @@ def _lines(peer: PeerTraffic, started: float) -> list[str]:
     return [peer.name, *(_without_middle(lines) or ["  nothing"])]
 
 
+class _Run:
+    """Events in a row in which a pipe was cut by chance: how many bytes, and as many of them as are shown."""
+
+    def __init__(self, first: Event) -> None:
+        self._first = first
+        self._size = 0
+        self._begin = self._end = b""
+        self.add(first)
+
+    def goes_on_with(self, event: Event) -> bool:
+        first = self._first
+        return event.name in CUT_BY_CHANCE and (event.name, event.args[:-1]) == (first.name, first.args[:-1])
+
+    def add(self, event: Event) -> None:
+        if event.name in CUT_BY_CHANCE:
+            data = event.args[-1]
+            self._size += len(data)
+            self._begin += data[: LONGEST_PAYLOAD - len(self._begin)]
+            self._end = (self._end + data[-LONGEST_PAYLOAD:])[-LONGEST_PAYLOAD:]
+
+    def as_one(self) -> Event:
+        first = self._first
+        if first.name not in CUT_BY_CHANCE:
+            return first
+        return Event(first.time, first.name, (*first.args[:-1], _Payload(self._size, self._begin, self._end)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Payload:
+    """Of a payload its size, and its first and last bytes: more than is shown; all if there are no more."""
+
+    size: int
+    begin: bytes
+    end: bytes
+
+
 def _joined(events: Iterable[Event]) -> Iterator[Event]:
     """The events, each run of those in which a pipe was cut by chance made into one."""
-    run: list[Event] = []
+    run: _Run | None = None
     for event in events:
-        what = (event.name, event.args[:-1])
-        if run and not (event.name in CUT_BY_CHANCE and what == (run[0].name, run[0].args[:-1])):
-            yield _as_one(run)
-            run = []
-        run.append(event)
-    if run:
-        yield _as_one(run)
-
-
-def _as_one(run: list[Event]) -> Event:
-    first = run[0]
-    if len(run) == 1:
-        return first
-    return Event(first.time, first.name, (*first.args[:-1], b"".join(event.args[-1] for event in run)))
+        if run is not None and run.goes_on_with(event):
+            run.add(event)
+            continue
+        if run is not None:
+            yield run.as_one()
+        run = _Run(event)
+    if run is not None:
+        yield run.as_one()
 
 
 def _told(event: Event, numbered: bool) -> str:
@@ -74,11 +105,9 @@ def _told(event: Event, numbered: bool) -> str:
 def _shown(arg: object) -> str:
     match arg:
         case bytes():
-            half = LONGEST_PAYLOAD // 2
-            if len(arg) <= LONGEST_PAYLOAD and len(shown := repr(arg)) <= LONGEST_PAYLOAD:
-                return f"{len(arg)} bytes {shown}"
-            # Cut before it is written out: it may be very long.
-            return f"{len(arg)} bytes {repr(arg[:half])[:half]} … {repr(arg[-half:])[-half:]}"
+            return _shown_payload(_Payload(len(arg), arg[:LONGEST_PAYLOAD], arg[-LONGEST_PAYLOAD:]))
+        case _Payload():
+            return _shown_payload(arg)
         case (str() as host, int() as port):
             return f"{host} port {port}"
         case BaseException():
@@ -87,6 +116,14 @@ def _shown(arg: object) -> str:
             return repr(arg)
         case _:
             return f"<{type(arg).__name__}>"
+
+
+def _shown_payload(payload: _Payload) -> str:
+    half = LONGEST_PAYLOAD // 2
+    if payload.size <= LONGEST_PAYLOAD and len(shown := repr(payload.begin)) <= LONGEST_PAYLOAD:
+        return f"{payload.size} bytes {shown}"
+    # Cut before it is written out: it may be very long.
+    return f"{payload.size} bytes {repr(payload.begin[:half])[:half]} … {repr(payload.end[-half:])[-half:]}"
 
 
 def _without_middle(lines: list[str]) -> list[str]:

@@ -9,7 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from .._checks import whole_number
+
 __tracebackhide__ = True
+
+DEFAULT_SIZE = os.terminal_size((80, 24))
 
 Redirect = int | IO[Any] | None
 
@@ -54,14 +58,32 @@ def check_program(program: str, environment: Mapping[str, str], cwd: str | os.Pa
     raise FileNotFoundError(errno.ENOENT, "there is no such program", program)
 
 
-def complete_environment(env: Mapping[str, str] | None, extra_env: Mapping[str, str] | None) -> dict[str, str]:
-    environment = {"PYTHONUNBUFFERED": "1", **os.environ} if env is None else dict(env)
-    environment |= extra_env or {}
-    entries: Mapping[Any, Any] = environment  # what the annotations say needn't be so
-    for name, value in entries.items():
-        if not (isinstance(name, str) and isinstance(value, str)):
-            raise TypeError(f"the environment must be of str, not {name!r}: {value!r}")
-    return environment
+def terminal_size(pty: object) -> os.terminal_size | None:
+    """The size of the terminal that was asked for, if one was: 80 columns and 24 lines if none was named."""
+    match pty:
+        case False:
+            return None
+        case True:
+            return DEFAULT_SIZE
+        case (columns, lines):  # os.terminal_size is a tuple of these
+            return os.terminal_size((characters(columns, "columns"), characters(lines, "lines")))
+    raise TypeError(f"pty must be True, False or a size (columns, lines), not {pty!r}")
+
+
+def characters(value: object, name: str) -> int:
+    count = whole_number(value, name, least=1)
+    if count > 65_535:
+        raise ValueError(f"{name} must be 65535 or less, not {count}")
+    return count
+
+
+def check_redirects_on_terminal(stdout: object, stderr: object) -> None:
+    for name, value, allowed in (
+        ("stdout", stdout, {subprocess.PIPE}),
+        ("stderr", stderr, {subprocess.PIPE, subprocess.STDOUT}),
+    ):
+        if value not in allowed:
+            raise ValueError(f"with pty= all output goes to the terminal: leave {name}= out, not {value!r}")
 
 
 def stdin_of(stdin: bytes | Redirect) -> Redirect:

@@ -3,45 +3,36 @@
 import asyncio
 import os
 import re
-import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Literal, overload
 
 from .._checks import bytes_like
 from .._cursors import Cursor
 from .._futures import CaptureFuture
 from .._patterns import compile_pattern
-from .._record import Event, Record
-from .._scope import Member, Scope
-from .._transports.writing import WriteQueue
-from .arguments import protocol_made_by
-from .group import end_rest_of_group, signal_group
-from .protocol import STDERR, STDIN, STDOUT, CapturingProtocol
+from .._record import Event
+from .._scope import Scope
+from .arguments import characters
+from .child import Child
+from .output import STDERR, STDOUT, STREAMS
+from .protocol import CapturingProtocol, Stdin
+from .telling import told_status
 
 __tracebackhide__ = True
 
-GRACE = 2.0
-"""Seconds from TERM to KILL at the end of a test."""
-
-Stream = Literal["stdout", "stderr"]
-STREAMS: dict[str, int] = {"stdout": STDOUT, "stderr": STDERR}
+Stream = Literal["stdout", "stderr", "both"]
 
 
 class Process:
     """A program that runs, or ran. What it printed stays readable after its end."""
 
-    def __init__(self, scope: Scope, argv: list[str], timeout: float) -> None:
+    def __init__(self, scope: Scope, argv: list[str], child: Child, timeout: float) -> None:
         self._scope = scope
         self._argv = argv
-        self._name = scope.name_for("process")
         self._timeout = timeout
-        self._record = Record()
-        self._protocol: CapturingProtocol | None = None
-        self._transport: asyncio.SubprocessTransport | None = None
+        self._child = child
         self._stdin_ended = False
 
     @property
@@ -51,36 +42,41 @@ class Process:
 
     @property
     def pid(self) -> int:
-        return self._running.get_pid() or 0
+        return self._child.pid
 
     @property
     def returncode(self) -> int | None:
         """The exit status, negative for a signal; None while it runs."""
-        return self._returncode() if self._capture.exited.is_set() else None
+        return self._child.returncode if self._capture.exited.is_set() else None
 
     @property
     def stdout(self) -> bytes:
-        """What it has printed so far."""
-        return bytes(self._capture.outputs[STDOUT])
+        """What it has printed so far; at a terminal, stderr with it.
+
+        With ``capture_limit``, its first and last bytes, and between them a note of how many were left out.
+        """
+        return bytes(self._child.outputs.streams[STDOUT])
 
     @property
     def stderr(self) -> bytes:
-        """What it has printed to stderr so far."""
-        return bytes(self._capture.outputs[STDERR])
+        """What it has printed to stderr so far, likewise."""
+        return bytes(self._child.outputs.streams[STDERR])
 
     @property
     def events(self) -> Sequence[Event]:
         """Every call that the transport made to the protocol, in order, with its arguments.
 
-        Between them ``stdin_written(data)`` and ``stdin_ended()``, for what the test wrote.
+        Between them ``stdin_written(data)`` and ``stdin_ended()``, for what the test wrote, and
+        ``terminal_resized(columns, lines)``. What was printed is ``pipe_data_received(fd, data)``, with 1 for
+        stdout and 2 for stderr.
         """
-        return self._record.events
+        return self._child.record.events
 
     @property
     def exited(self) -> CaptureFuture[int]:
         """The exit status, once the program has exited. Its output may still be on its way."""
         capture = self._capture
-        return self._when(capture.exit_cursor, capture.exited, "the exit", lambda: self._returncode())
+        return self._when(capture.exit_cursor, capture.exited, "the exit", lambda: self._child.returncode)
 
     @property
     def output_complete(self) -> CaptureFuture[None]:
@@ -93,7 +89,7 @@ class Process:
         capture = self._capture
 
         def completed() -> "subprocess.CompletedProcess[bytes]":
-            return subprocess.CompletedProcess(self.args, self._returncode(), self.stdout, self.stderr)
+            return subprocess.CompletedProcess(self.args, self._child.returncode, self.stdout, self.stderr)
 
         return self._when(capture.end_cursor, capture.complete, "the exit and the end of its output", completed)
 
@@ -110,15 +106,19 @@ class Process:
 
         Args:
             pattern: bytes or a compiled regular expression of bytes.
-            stream: ``"stdout"`` or ``"stderr"``.
+            stream: ``"stdout"``, ``"stderr"``, or ``"both"``: what came by either, in order of arrival. Each has a
+                cursor of its own.
         """
         wanted = compile_pattern(pattern, anchored=False)
         if stream not in STREAMS:
-            raise ValueError(f"stream must be 'stdout' or 'stderr', not {stream!r}")
-        fd = STREAMS[stream]
-        if fd not in self._capture.piped:
-            raise RuntimeError(f"read_until(): the {stream} of {self} is no pipe, so nothing of it is captured")
-        return self._capture.readers[fd].read_until(self._future(f"{wanted} on {stream}", fd), wanted)
+            raise ValueError(f"stream must be {', '.join(map(repr, STREAMS))}, not {stream!r}")
+        number = STREAMS[stream]
+        outputs = self._child.outputs
+        if not outputs.has(number):
+            what = "neither output" if stream == "both" else f"the {stream}"
+            verb = "is a pipe" if stream == "both" else "is no pipe"
+            raise RuntimeError(f"read_until(): {what} of {self} {verb}, so nothing of it is captured")
+        return outputs.reader(number).read_until(self._future(f"{wanted} on {stream}", number), wanted)
 
     def write(self, data: bytes) -> CaptureFuture[None]:
         """Write to its stdin; the future is done when the kernel has taken all of it.
@@ -136,12 +136,27 @@ class Process:
         return future
 
     def write_eof(self) -> CaptureFuture[None]:
-        """End its stdin, after all that was written."""
+        """End its stdin, after all that was written.
+
+        At a terminal, what means EOF there (Ctrl-D) is typed: wait for the prompt before, since a program that sets
+        its terminal up loses what was typed ahead.
+        """
         stdin = self._stdin_pipe("write_eof()")
         self._stdin_ended = True
         future: CaptureFuture[None] = self._future("stdin to be ended")
         self._scope.post(self._capture.write_eof, stdin, future)
         return future
+
+    def set_terminal_size(self, columns: int, lines: int) -> None:
+        """Set the size of its terminal's window, in characters; the program gets SIGWINCH (ioctl_tty(2)).
+
+        Raises:
+            RuntimeError: it has no terminal: start it with ``pty=True``.
+        """
+        size = os.terminal_size((characters(columns, "columns"), characters(lines, "lines")))
+        if self._child.terminal is None:
+            raise RuntimeError(f"set_terminal_size(): {self} has no terminal: start it with pty=True")
+        self._scope.call(self._child.resize, size)
 
     def terminate(self) -> None:
         """Send it SIGTERM (on Windows: end it)."""
@@ -153,102 +168,31 @@ class Process:
 
     def send_signal(self, signum: int) -> None:
         """Send it a signal; if it has exited, nothing happens."""
-        self._scope.call(self._send_signal, signum)
+        self._scope.call(self._child.send_signal, signum)
 
     def __str__(self) -> str:
-        return f"{self._name} ({shlex.join(self._argv)})"
+        return self._child.told
 
     def __repr__(self) -> str:
-        state = "running" if self.returncode is None else f"exited with {self.returncode}"
+        state = "running" if self.returncode is None else f"exited with {told_status(self.returncode)}"
         return f"<Process {self} pid={self.pid} {state}>"
 
     @property
     def _capture(self) -> CapturingProtocol:
-        assert self._protocol is not None
-        return self._protocol
+        return self._child.capture
 
-    @property
-    def _running(self) -> asyncio.SubprocessTransport:
-        assert self._transport is not None
-        return self._transport
-
-    def _returncode(self) -> int:
-        returncode = self._running.get_returncode()
-        assert returncode is not None
-        return returncode
-
-    async def _start(
-        self,
-        factory: Callable[[], asyncio.SubprocessProtocol] | None,
-        forward_stderr: bool,
-        options: dict[str, Any],
-    ) -> None:
-        own = None if factory is None else protocol_made_by(factory)
-        protocol = self._protocol = CapturingProtocol(
-            self._record, own, self._scope.blame, forward_stderr=forward_stderr
-        )
-        # A session of its own, so that a program that asks the terminal gets none, rather than to be stopped.
-        transport, _ = await asyncio.get_running_loop().subprocess_exec(
-            lambda: protocol, *self._argv, start_new_session=True, **options
-        )
-        self._transport = transport
-        self._scope.adopt(Member(str(self), self._record, self._shut, patience=4 * GRACE))
-
-    def _stdin_pipe(self, asked: str) -> WriteQueue:
+    def _stdin_pipe(self, asked: str) -> Stdin:
         if self._capture.stdin is None:
             raise RuntimeError(f"{asked}: the stdin of {self} is no pipe: start it with stdin=subprocess.PIPE")
         return self._capture.stdin
-
-    def _send_signal(self, signum: int) -> None:
-        if self._capture.exited.is_set():
-            return
-        if sys.platform == "win32":
-            self._running.send_signal(signum)
-        else:
-            # Not by the transport: it would poll the child, and may take the exit status from its watcher.
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signum)
-
-    async def _shut(self) -> None:
-        capture = self._capture
-        stdin = self._running.get_pipe_transport(STDIN)
-        if stdin is not None:
-            stdin.close()
-        survivors = await self._end_group()
-        self._running.close()
-        await capture.complete.wait()
-        if survivors:
-            raise RuntimeError(f"processes that {self} left behind could not be killed: {survivors}")
-
-    async def _end_group(self) -> list[int]:
-        exited = self._capture.exited
-        if sys.platform == "win32":
-            if not exited.is_set():
-                self._running.kill()
-                await exited.wait()
-            return []
-        for signum in (signal.SIGTERM, signal.SIGKILL):
-            if not exited.is_set():
-                signal_group(self.pid, signum)
-                await _wait(exited, GRACE)
-        return await end_rest_of_group(self.pid, GRACE)
 
     def _when(
         self, cursor: Cursor, happened: asyncio.Event, what: str, value: Callable[[], Any]
     ) -> CaptureFuture[Any]:
         return cursor.ask(self._future(what), lambda at: (value(), at) if happened.is_set() else None)
 
-    def _future(self, what: str, fd: int = STDOUT) -> CaptureFuture[Any]:
+    def _future(self, what: str, stream: int = STDOUT) -> CaptureFuture[Any]:
         def instead() -> str:
-            state = "it still runs" if self.returncode is None else f"it exited with {self.returncode}"
-            return f"{state}; {self._capture.readers[fd].tell_unread()}"
+            return f"{self._child.state}; {self._child.outputs.reader(stream).tell_unread()}"
 
         return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=instead)
-
-
-async def _wait(event: asyncio.Event, limit: float) -> None:
-    try:
-        async with asyncio.timeout(limit):
-            await event.wait()
-    except TimeoutError:
-        pass

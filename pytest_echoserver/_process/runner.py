@@ -2,16 +2,34 @@
 
 import asyncio
 import os
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
 from .. import _deadline
 from .._checks import factory as checked_factory
-from .._scope import Scope
-from .arguments import Redirect, check_program, checked_argv, complete_environment, stdin_of
+from .._checks import whole_number
+from .._engine import ANSWER
+from .._futures import asyncio_runs_here
+from .._scope import Member, Scope
+from .arguments import (
+    Redirect,
+    check_program,
+    check_redirects_on_terminal,
+    checked_argv,
+    protocol_made_by,
+    stdin_of,
+    terminal_size,
+)
+from .child import Child
+from .ending import Ending
+from .environment import complete_environment
 from .process import Process
+from .ready import LAST_OUTPUT, Check, Ready, checked_ready, until_ready
+from .telling import command_line
 
 __tracebackhide__ = True
 
@@ -30,6 +48,7 @@ class SubprocessRunner:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
+        self._ending = Ending()
 
     def __call__(
         self,
@@ -41,12 +60,18 @@ class SubprocessRunner:
         env: Mapping[str, str] | None = None,
         extra_env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        pty: bool | os.terminal_size | tuple[int, int] = False,
+        ready: Ready | None = None,
+        capture_limit: int | None = None,
+        kill_expected: bool = False,
         timeout: float | None = None,
     ) -> "Process":
-        """Start a program, in a process group of its own, and return once it runs. Never by a shell.
+        """Start a program, in a process group of its own, and return once it runs, or is ready. Never by a shell.
 
-        At the end of the test its group gets TERM, and KILL if that doesn't end it. A process that leaves the group
-        (``setsid``) escapes that.
+        At the end of the test its stdin is closed, and its group gets TERM, then KILL after 2 seconds. A process
+        that has left the group (``setsid``) is found by a cookie in its environment, a variable that we add, and
+        killed (on Linux; elsewhere with the extra ``process``). That a process had to be killed is an error, which
+        names it.
 
         Args:
             argv: the program and its arguments.
@@ -56,38 +81,84 @@ class SubprocessRunner:
                 or as for `asyncio.loop.subprocess_exec`.
             stdout: as for ``subprocess_exec``; captured if it is a pipe.
             stderr: likewise.
-            env: the whole environment; by default this process's, with ``PYTHONUNBUFFERED=1``.
-            extra_env: what to add to it.
+            env: the whole environment, but for the variables by which coverage.py measures subprocesses: they are
+                kept if they aren't given. By default it is this process's. ``PYTHONUNBUFFERED=1`` is set unless it
+                is given.
+            extra_env: what to add to either.
             cwd: the directory to start in.
-            timeout: seconds that a wait for this process may take, by default the configured
-                ``echoserver_timeout``.
+            pty: whether its stdin, stdout and stderr are a terminal, its controlling one (pty(7)): of 80 columns
+                and 24 lines, or of a size given as ``os.terminal_size((columns, lines))``. All that comes by it is
+                ``stdout``, with the terminal's CR LF and the echo of what is typed. Bytes given as ``stdin`` are
+                typed, and then what means EOF. Not on Windows.
+            ready: what to wait for: bytes or a regular expression that is printed, on stdout or stderr; a tuple
+                ``(host, port)`` that accepts connections; a path, from ``cwd`` on, that exists, and accepts if it
+                is a socket; or a callable that returns true, called again and again on a thread of its own.
+            capture_limit: bytes of each output that are kept, half from its beginning and half from its end. By
+                default all are.
+            kill_expected: not to make it an error that something had to be killed at the end.
+            timeout: seconds that a wait for this process may take, that for ``ready`` included; by default the
+                configured ``echoserver_timeout``.
 
         Raises:
             FileNotFoundError: there is no such program.
             PermissionError: it is there, and can't be run.
             NotADirectoryError: ``cwd`` is none.
+            ProcessDied: it exited before it was ready.
+            CaptureTimeout: it wasn't ready in time.
             TypeError, ValueError: an argument isn't what is allowed.
         """
+        if sys.platform == "win32":
+            raise RuntimeError("subprocess_runner can't run on Windows: the engine's loop starts no programs there")
         arguments = checked_argv(argv)
         if protocol is not None:
             checked_factory(protocol, "subprocess protocols")
         limit = self._scope.timeout if timeout is None else _deadline.seconds(timeout)
+        if capture_limit is not None:
+            whole_number(capture_limit, "capture_limit", least=1)
+        check = None if ready is None else checked_ready(ready, cwd)
+        size = terminal_size(pty)
+        errors = subprocess.PIPE if stderr is _Default.PIPE else stderr
+        if size is not None:
+            check_redirects_on_terminal(stdout, errors)
         environment = complete_environment(env, extra_env)
         check_program(arguments[0], environment, cwd)
-        process = Process(self._scope, arguments, limit)
+        environment, cookie = self._ending.cookies.bake(environment)
+        name = self._scope.name_for("process")
+        child = Child(f"{name} ({shlex.join(arguments)})", arguments, capture_limit, cookie, kill_expected)
+        process = Process(self._scope, arguments, child, limit)
         self._scope.run(
-            process._start,
+            self._start,
+            child,
             protocol,
             stderr is not _Default.PIPE,
-            {
-                "stdin": stdin_of(stdin),
-                "stdout": stdout,
-                "stderr": subprocess.PIPE if stderr is _Default.PIPE else stderr,
-                "env": environment,
-                "cwd": cwd,
-            },
+            size,
+            {"stdin": stdin_of(stdin), "stdout": stdout, "stderr": errors, "env": environment, "cwd": cwd},
         )
         if isinstance(stdin, (bytes, bytearray, memoryview)):
             process.write(bytes(stdin))
             process.write_eof()
+        if check is not None:
+            self._wait_until_ready(check, child, limit, command_line(arguments, cwd))
         return process
+
+    async def _start(
+        self,
+        child: Child,
+        factory: Callable[[], asyncio.SubprocessProtocol] | None,
+        forward_stderr: bool,
+        size: os.terminal_size | None,
+        options: dict[str, Any],
+    ) -> None:
+        protocol = None if factory is None else protocol_made_by(factory)
+        await child.start(protocol, self._scope.blame, forward_stderr, size, options)
+        patience = self._ending.add(child)
+        self._scope.adopt(Member(child.told, child.record, self._ending.close, patience=patience))
+
+    def _wait_until_ready(self, check: Check, child: Child, limit: float, command: str) -> None:
+        held = "this call held up the event loop of its thread meanwhile" if asyncio_runs_here() else ""
+        scope = self._scope
+        error = scope.engine.run(
+            scope.context, until_ready, check, child, limit, command, held, patience=limit + LAST_OUTPUT + ANSWER
+        )
+        if error is not None:
+            raise error

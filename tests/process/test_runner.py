@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from pytest_echoserver import CaptureTimeout, Process, SubprocessRunner
-from pytest_echoserver._process import group
+from pytest_echoserver._process import escaped, group
+from pytest_echoserver._process.environment import COVERAGE
 
 from ..conftest import Downstream
 
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 PYTHON = sys.executable
+COOKIE = escaped.NAME.encode()
 
 
 def python(runner: SubprocessRunner, code: str, **options: Any) -> Process:
@@ -144,9 +146,33 @@ def test_its_environment_is_ours_and_what_is_added(
     assert {b"OURS=inherited", b"ADDED=more", b"PYTHONUNBUFFERED=1"} <= set(lines)
 
 
-def test_env_replaces_the_environment(subprocess_runner: SubprocessRunner) -> None:
+def test_env_replaces_the_environment(subprocess_runner: SubprocessRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in COVERAGE:
+        monkeypatch.delenv(name, raising=False)
     process = subprocess_runner("/usr/bin/env", env={"ONLY": "this"})
-    assert process.wait().result().stdout == b"ONLY=this\n"
+    lines = process.wait().result().stdout.splitlines()
+    assert [line for line in lines if not line.startswith(COOKIE)] == [b"PYTHONUNBUFFERED=1", b"ONLY=this"]
+
+
+@pytest.mark.parametrize("options", [{}, {"env": {}}, {"env": {"A": "b"}, "extra_env": {"C": "d"}}])
+def test_the_variables_that_measure_coverage_survive(
+    subprocess_runner: SubprocessRunner, monkeypatch: pytest.MonkeyPatch, options: Any
+) -> None:
+    monkeypatch.setenv("COVERAGE_PROCESS_START", "/some/.coveragerc")
+    lines = subprocess_runner("/usr/bin/env", **options).wait().result().stdout.splitlines()
+    assert b"COVERAGE_PROCESS_START=/some/.coveragerc" in lines
+
+
+@pytest.mark.parametrize("options", [{"env": {"PYTHONUNBUFFERED": ""}}, {"extra_env": {"PYTHONUNBUFFERED": ""}}])
+def test_python_may_buffer_if_that_is_asked(subprocess_runner: SubprocessRunner, options: Any) -> None:
+    lines = subprocess_runner("/usr/bin/env", **options).wait().result().stdout.splitlines()
+    assert b"PYTHONUNBUFFERED=" in lines
+
+
+def test_an_environment_needn_t_be_utf_8(subprocess_runner: SubprocessRunner) -> None:
+    value = os.fsdecode(b"\xff\xfe")
+    lines = subprocess_runner("env", extra_env={"ODD": value}).wait().result().stdout.splitlines()
+    assert b"ODD=\xff\xfe" in lines
 
 
 def test_it_starts_in_the_directory_that_was_asked(subprocess_runner: SubprocessRunner, tmp_path: Path) -> None:
@@ -269,6 +295,12 @@ def test_an_environment_that_is_no_str_is_an_error(subprocess_runner: Subprocess
         subprocess_runner("ls", extra_env=env)
 
 
+@pytest.mark.parametrize("env", [{"": "x"}, {"A=B": "x"}, {"A\0": "x"}, {"A": "\0"}])
+def test_what_no_environment_can_hold_is_an_error(subprocess_runner: SubprocessRunner, env: Any) -> None:
+    with pytest.raises(ValueError, match="in the environment can't"):
+        subprocess_runner("ls", env=env)
+
+
 @pytest.mark.parametrize("made", [None, Collecting, asyncio.Protocol()])
 def test_a_factory_that_gives_no_subprocess_protocol_is_an_error(
     subprocess_runner: SubprocessRunner, made: Any
@@ -296,7 +328,7 @@ def test_bad_reads_and_writes_are_errors(subprocess_runner: SubprocessRunner) ->
         process.write(bad)
     with pytest.raises(TypeError, match="a pattern must be bytes"):
         process.read_until(bad)
-    with pytest.raises(ValueError, match="stream must be 'stdout' or 'stderr', not 'stdin'"):
+    with pytest.raises(ValueError, match="stream must be 'stdout', 'stderr', 'both', not 'stdin'"):
         process.read_until(b"x", "stdin")  # type: ignore[call-overload]
     process.write_eof()
     with pytest.raises(RuntimeError, match=r"write\(\) to process-1 \(cat\) after write_eof\(\)"):
@@ -374,7 +406,7 @@ def test_a_zombie_does_not_count_as_living() -> None:
     with subprocess.Popen(["true"], process_group=0) as zombie:
         os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
         assert group.signal_group(zombie.pid, 0)
-        assert group._living(zombie.pid) == []
+        assert group.living([zombie.pid]) == {}
     assert not group.signal_group(zombie.pid, 0)
 
 
@@ -391,7 +423,7 @@ LEAVES = """
         return state != "Z"
 
     def test_leaves_it_running(subprocess_runner):
-        process = subprocess_runner("sh", "-c", {script!r})
+        process = subprocess_runner("sh", "-c", {script!r}, kill_expected=True)
         line = process.read_until(b"\\n").result()
         pids.write_bytes(line)
 

@@ -1,0 +1,135 @@
+"""The end of a process that lives on the engine's loop: the child itself, its signals and what it leaves."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from .._record import Record
+from .output import STDIN, STDOUT, Outputs
+from .protocol import CapturingProtocol
+from .shim import exec_by_shim, is_needed
+from .telling import told_status
+from .terminal import Terminal
+
+__tracebackhide__ = True
+
+
+class Child:
+    """A child process, with what captures it. ``cookie`` is the number of its cookie, see `escaped.Cookies`."""
+
+    def __init__(self, told: str, argv: list[str], limit: int | None, cookie: int, kill_expected: bool) -> None:
+        self.told = told
+        self.cookie = cookie
+        self.kill_expected = kill_expected
+        self.record = Record()
+        self.outputs = Outputs(self.record, limit)
+        self.terminal: Terminal | None = None
+        self._argv = argv
+        self._capture: CapturingProtocol | None = None
+        self._transport: asyncio.SubprocessTransport | None = None
+
+    @property
+    def capture(self) -> CapturingProtocol:
+        assert self._capture is not None
+        return self._capture
+
+    @property
+    def pid(self) -> int:
+        return self._running.get_pid() or 0
+
+    @property
+    def returncode(self) -> int:
+        """The exit status, once it has exited."""
+        returncode = self._running.get_returncode()
+        assert returncode is not None
+        return returncode
+
+    @property
+    def state(self) -> str:
+        return f"it exited with {told_status(self.returncode)}" if self.capture.exited.is_set() else "it still runs"
+
+    async def start(
+        self,
+        protocol: asyncio.SubprocessProtocol | None,
+        on_error: Callable[[Exception], object],
+        forward_stderr: bool,
+        size: os.terminal_size | None,
+        options: dict[str, Any],
+    ) -> None:
+        capture = self._capture = CapturingProtocol(
+            self.record,
+            self.outputs,
+            protocol,
+            on_error,
+            forward_stderr=forward_stderr,
+            on_terminal=size is not None,
+        )
+        if size is not None:
+            await self._start_on_terminal(size, options)
+            return
+        loop = asyncio.get_running_loop()
+        if is_needed(loop):
+            self._transport = await exec_by_shim(capture, self._argv, options, terminal=False)
+            return
+        # A session of its own, so that a program that asks the terminal gets none, rather than to be stopped.
+        self._transport, _ = await loop.subprocess_exec(
+            lambda: capture, *self._argv, start_new_session=True, **options
+        )
+
+    async def _start_on_terminal(self, size: os.terminal_size, options: dict[str, Any]) -> None:
+        terminal = self.terminal = Terminal(size)
+        capture = self.capture
+        far: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.far)
+        try:
+            self._transport = await exec_by_shim(capture, self._argv, options | far, terminal=True)
+        except BaseException:
+            terminal.close()
+            raise
+        terminal.leave_far_end()
+        capture.stdin = terminal
+        terminal.listen(
+            lambda data: capture.pipe_data_received(STDOUT, data),
+            lambda: capture.pipe_connection_lost(STDOUT, None),
+        )
+
+    def send_signal(self, signum: int) -> None:
+        if self.capture.exited.is_set():
+            return
+        if sys.platform == "win32":
+            self._running.send_signal(signum)
+        else:
+            # Not by the transport: it would poll the child, and may take the exit status from its watcher.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signum)
+
+    def resize(self, size: os.terminal_size) -> None:
+        if self.terminal is not None and not self.terminal.closed:
+            self.terminal.resize(size)
+            self.record.note("terminal_resized", size.columns, size.lines)
+
+    def close_stdin(self) -> bool:
+        """Close its stdin, if that is a pipe; whether it is still to be seen what it does of that."""
+        stdin: Any = self._running.get_pipe_transport(STDIN)
+        if stdin is None:
+            return False
+        if stdin.get_write_buffer_size():  # close() would wait for it to be read
+            stdin.abort()
+        else:
+            stdin.close()
+        return not self.capture.exited.is_set()
+
+    def release(self) -> None:
+        """Close what there is of it in this process."""
+        self._running.close()
+        if self.terminal is not None:
+            self.terminal.close()
+            if not self.outputs.ended:
+                self.capture.pipe_connection_lost(STDOUT, None)
+
+    @property
+    def _running(self) -> asyncio.SubprocessTransport:
+        assert self._transport is not None
+        return self._transport

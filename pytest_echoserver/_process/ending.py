@@ -1,0 +1,110 @@
+"""The end of a scope's programs, all at once: EOF, TERM, KILL; and those that left their group."""
+
+import asyncio
+import signal
+import sys
+from collections import defaultdict
+
+from .._outcomes import raise_together
+from .child import Child
+from .escaped import Cookies, kill_escaped, told_process
+from .group import signal_group, until_group_is_gone, within
+
+GRACE = 2.0
+"""Seconds from TERM to KILL at the end of a test, and again from KILL to giving up."""
+AFTER_EOF = 0.1
+"""Seconds that a program has to end by itself once its stdin, a pipe, was closed."""
+
+PATIENCE = AFTER_EOF + 4 * GRACE
+
+
+class Ending:
+    """The programs of one scope, and how they end."""
+
+    def __init__(self) -> None:
+        self.cookies = Cookies()
+        self._children: list[Child] = []
+
+    def add(self, child: Child) -> float:
+        """End ``child`` with the others; gives the seconds that this adds to what `close` may take."""
+        self._children.append(child)
+        return PATIENCE if len(self._children) == 1 else 0.0
+
+    async def close(self) -> None:
+        """End all of them, newest first, and release what they hold. Called again it does nothing.
+
+        Raises:
+            RuntimeError: one had to be killed, or had left something outside its group, and that isn't expected;
+                or something is there still.
+            ExceptionGroup: several did.
+        """
+        children, self._children = self._children[::-1], []
+        killed: defaultdict[int, list[str]] = defaultdict(list)
+        left: defaultdict[int, list[str]] = defaultdict(list)
+        await _after_eof(children)
+        if sys.platform == "win32":
+            for child in children:
+                child.send_signal(signal.SIGTERM)
+        else:
+            await _end_groups(children, killed, left)
+        await within(GRACE, *(child.capture.exited for child in children))
+        escaped, survivors = await kill_escaped(self.cookies, GRACE) if children and self.cookies else ({}, {})
+        for child in children:
+            child.release()
+        await within(GRACE, *(child.capture.complete for child in children))
+        errors = []
+        for child in children:
+            left[child.cookie] += survivors.get(child.cookie, [])
+            told = _complaints(child, killed[child.cookie], escaped.get(child.cookie, []), left[child.cookie])
+            errors += [RuntimeError(f"{child.told} {text}") for text in told]
+        raise_together(errors, "programs did not end as they should")
+
+
+async def _after_eof(children: list[Child]) -> None:
+    reading = [child.capture.exited for child in children if child.close_stdin()]
+    if reading:
+        await within(AFTER_EOF, *reading)
+
+
+async def _end_groups(
+    children: list[Child], killed: defaultdict[int, list[str]], left: defaultdict[int, list[str]]
+) -> None:
+    groups = {child.pid: child for child in children if child.capture.leads_group}
+    for child in groups.values():
+        _ask_to_end(child)
+    stubborn = await _until_ended(groups)
+    for pgid, pids in stubborn.items():
+        killed[groups[pgid].cookie] += [told_process(pid) for pid in pids]
+        signal_group(pgid, signal.SIGKILL)
+    groups = {pgid: groups[pgid] for pgid in stubborn}
+    for pgid, pids in (await _until_ended(groups)).items():
+        left[groups[pgid].cookie] += [told_process(pid) for pid in pids]
+
+
+def _ask_to_end(child: Child) -> None:
+    signal_group(child.pid, signal.SIGTERM)
+    if child.terminal is not None:  # a shell at a terminal ignores TERM, and ends with its terminal
+        signal_group(child.pid, signal.SIGHUP)
+    signal_group(child.pid, signal.SIGCONT)  # one that is stopped couldn't end
+
+
+async def _until_ended(groups: dict[int, Child]) -> dict[int, list[int]]:
+    """Wait until all of these groups are gone, at most `GRACE` seconds; give who lives in them still."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + GRACE
+    await within(GRACE, *(child.capture.exited for child in groups.values()))
+    return await until_group_is_gone(
+        [pgid for pgid, child in groups.items() if child.capture.leads_group], max(0, deadline - loop.time())
+    )
+
+
+def _complaints(child: Child, killed: list[str], escaped: list[str], left: list[str]) -> list[str]:
+    told = []
+    if killed and not child.kill_expected:
+        told.append(f"had to be killed: SIGTERM and {GRACE:g} s did not end {', '.join(killed)}")
+    if escaped and not child.kill_expected:
+        told.append(f"left behind what had left its process group, and had to be killed: {', '.join(escaped)}")
+    told = [f"{text}; if that is meant to be, start it with kill_expected=True" for text in told]
+    if left:
+        told.append(f"left behind what could not be killed: {', '.join(left)}")
+    return told

@@ -1,0 +1,123 @@
+"""Processes that have left their group: found by what their environment holds, as it is passed on to them."""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .group import PROBE, all_pids, until_exited
+
+NAME = "PYTEST_ECHOSERVER_COOKIE"
+ROUNDS = 10
+"""How often it is looked again: for what those that were found had started meanwhile."""
+
+
+class Cookies:
+    """The cookies of one scope's programs: a random value that is theirs alone, in the environment of each.
+
+    Programs started by a program have its environment, unless it clears that; so all of a scope's are found by one
+    look at the environments of the system's processes.
+    """
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_hex(8)
+        self._count = 0
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def bake(self, environment: Mapping[str, str]) -> tuple[dict[str, str], int]:
+        """Give ``environment`` with a new cookie in it, and the cookie's number.
+
+        One that this process has itself stays there: it may run under such a runner, too.
+        """
+        self._count += 1
+        ours = f"{self._secret}.{self._count}."
+        inherited = os.environ.get(NAME, "")
+        return {**environment, NAME: inherited + ours}, self._count
+
+    def found(self) -> tuple[dict[int, int], bool]:
+        """The processes that have one of our cookies: their ids, and the cookies' numbers.
+
+        And whether there was a process that was just being made another program by execve(2): its environment
+        can't be seen then.
+        """
+        mark = self._secret.encode() + b"."
+        found = {}
+        unseen = False
+        for pid, environment in _environments():
+            unseen |= environment is None
+            _, marked, after = (environment or b"").partition(mark)
+            if marked and pid != os.getpid():
+                found[pid] = int(after.partition(b".")[0])
+        return found, unseen
+
+
+async def kill_escaped(cookies: Cookies, limit: float) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """Kill what has one of the cookies still: by its number who was killed, and who is there all the same."""
+    killed: dict[int, list[str]] = {}
+    known: dict[int, str] = {}
+    found: dict[int, int] = {}
+    for _ in range(ROUNDS):
+        before, (found, unseen) = found, cookies.found()
+        if not found and unseen:
+            await asyncio.sleep(PROBE)
+            continue
+        if not found or found == before:  # none is left, or none of these can be killed
+            break
+        for pid, number in found.items():
+            if pid not in known:
+                known[pid] = told_process(pid)
+                killed.setdefault(number, []).append(known[pid])
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+        await asyncio.gather(*(until_exited(pid, limit) for pid in found))
+    left: dict[int, list[str]] = {}
+    for pid, number in found.items():
+        left.setdefault(number, []).append(known[pid])
+    return killed, left
+
+
+def told_process(pid: int) -> str:
+    """A process by its id and, where the system tells, its command line."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+            return f"pid {pid} ({os.fsdecode(b' '.join(words))[:80]})"
+    return f"pid {pid}"
+
+
+def _environments() -> Iterator[tuple[int, bytes | None]]:
+    """Of every process its id and its environment, as far as the system shows it; None if it can't just now."""
+    if sys.platform == "linux":
+        for pid in all_pids():
+            try:
+                with open(f"/proc/{pid}/environ", "rb", buffering=0) as environ:  # noqa: PTH123  it is read often
+                    yield pid, environ.read() or _again(pid)
+            except OSError:  # not ours, or gone
+                continue
+    elif (psutil := _psutil()) is not None:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                yield process.pid, process.environ().get(NAME, "").encode()
+
+
+def _again(pid: int) -> bytes | None:
+    """The environment of a process that seemed to have none; None while it is amidst execve(2)."""
+    Path(f"/proc/{pid}/exe").readlink()  # an OSError: a thread of the kernel, or a zombie
+    if not Path(f"/proc/{pid}/cmdline").read_bytes():
+        return None
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def _psutil() -> Any:
+    try:
+        import psutil
+    except ImportError:  # an extra; without it nobody is found
+        return None
+    return psutil

@@ -1,0 +1,187 @@
+"""What a program prints: kept by pipe, and as one stream in order of arrival for who asks for that."""
+
+import threading
+from collections.abc import Callable, Iterable
+
+from .._bytestream import ByteStream, Reader
+from .._patterns import cut
+from .._record import Excerpt, Record
+from .telling import told_output
+
+__tracebackhide__ = True
+
+STDIN, STDOUT, STDERR, BOTH = 0, 1, 2, 3
+STREAMS: dict[str, int] = {"stdout": STDOUT, "stderr": STDERR, "both": BOTH}
+NAMES = {number: name for name, number in STREAMS.items()}
+
+WINDOW = 65_536
+"""Bytes that a capped stream has at least for searches, beside its head."""
+
+
+class Output(ByteStream):
+    """An output that is kept whole."""
+
+    def take_in(self, data: bytes) -> Excerpt:
+        """Add ``data``, and give where it is."""
+        start = len(self.buffer)
+        self.add(data)
+        return Excerpt(self.excerpt, start, start + len(data))
+
+    def excerpt(self, start: int, end: int) -> bytes:
+        """What came from the byte ``start`` to the byte ``end``."""
+        with self.lock:
+            return cut(self.buffer, start, end)
+
+
+class CappedOutput(Output):
+    """An output of which the first and the last bytes are kept, and between them a note of how many are not.
+
+    The buffer holds the head, such a note once something was dropped, and a window that is at least as long as the
+    tail: so a search finds what passes. Places in it move when something is dropped.
+    """
+
+    def __init__(self, lock: threading.RLock, limit: int) -> None:
+        super().__init__(lock)
+        self.came = 0
+        self._limit = limit
+        self._head = limit // 2
+        self._tail = limit - self._head
+        self._keep = max(self._tail, WINDOW)
+        self._dropped = 0
+        self._note = b""
+
+    def __bytes__(self) -> bytes:
+        with self.lock:
+            return self.excerpt(0, self.came)
+
+    def add(self, data: bytes) -> None:
+        with self.lock:
+            # What was there before has been searched by all who wait.
+            if len(self.buffer) - self._head - len(self._note) > 2 * self._keep:
+                self._drop()
+            self.buffer += data
+            self.came += len(data)
+
+    def take_in(self, data: bytes) -> Excerpt:
+        start = self.came
+        self.add(data)
+        return Excerpt(self.excerpt, start, start + len(data))
+
+    def excerpt(self, start: int, end: int) -> bytes:
+        with self.lock:
+            if self.came <= self._limit:
+                return bytes(self.buffer[start:end])
+            head = bytes(self.buffer[start : min(end, self._head)])
+            tail_starts = self.came - self._tail
+            moved = len(self.buffer) - self.came
+            tail = bytes(self.buffer[max(start, tail_starts) + moved : end + moved]) if end > tail_starts else b""
+        left_out = end - start - len(head) - len(tail)
+        return head + (self._told(left_out) if left_out else b"") + tail
+
+    def _drop(self) -> None:
+        window = self._head + len(self._note)
+        drop = len(self.buffer) - window - self._keep
+        self._dropped += drop
+        self._note = self._told(self._dropped)
+        self.buffer[self._head : window + drop] = self._note
+        shift = window + drop - self._head - len(self._note)
+
+        def where(place: int) -> int:
+            return place if place <= self._head else max(self._head, place - shift)
+
+        for reader in self._readers:
+            reader.move(where)
+        self.moves += 1
+
+    def _told(self, count: int) -> bytes:
+        return b"\n[... %d bytes left out: capture_limit=%d ...]\n" % (count, self._limit)
+
+
+class OutputReader(Reader):
+    """Goes through an output. What it tells shows the place that it searched from."""
+
+    def __init__(self, stream: Output, name: str, beside: Callable[[], str]) -> None:
+        super().__init__(stream, 0)
+        self._name = name
+        self._beside = beside
+
+    def tell_unread(self, most: int = 200) -> str:
+        told = super().tell_unread(most)
+        if self.position or len(self._stream) > most:
+            told += f"\n{told_output(f'{self._name} so far', self._stream, self.position)}"
+        return told + self._beside()
+
+
+class Outputs:
+    """All that a program prints, whatever its pipes."""
+
+    def __init__(self, record: Record, limit: int | None) -> None:
+        self.streams = {fd: self._new(record, limit) for fd in (STDOUT, STDERR)}
+        self._record = record
+        self._limit = limit
+        self._piped = {STDOUT, STDERR}
+        self._open = set(self._piped)
+        self._readers = {fd: self._reader(self.streams[fd], fd) for fd in self.streams}
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return not self._open
+
+    def has(self, stream: int) -> bool:
+        """Whether anything of ``stream`` is captured."""
+        return bool(self._piped) if stream == BOTH else stream in self._piped
+
+    def only(self, piped: Iterable[int]) -> None:
+        """Tell which of them are captured at all."""
+        self._piped = set(piped)
+        self._open = set(self._piped)
+
+    def reader(self, stream: int) -> Reader:
+        """The reader of one of them, or of all together: which is put together when it is first asked for."""
+        with self._record.lock:
+            if stream not in self._readers:
+                whole = self.streams[min(self._piped)] if len(self._piped) == 1 else self._merged()
+                self._readers[stream] = self._reader(whole, stream)
+            return self._readers[stream]
+
+    def take_in(self, fd: int, data: bytes) -> None:
+        """Keep what came and note it, and nothing else: `serve` is to follow."""
+        with self._record.lock:
+            excerpt = self.streams[fd].take_in(data)
+            self._record.note("pipe_data_received", fd, excerpt)
+            if BOTH in self.streams:
+                self.streams[BOTH].add(data)
+
+    def serve(self, fd: int) -> None:
+        """Serve who waits for what came by ``fd``."""
+        self.streams[fd].serve()
+        if BOTH in self.streams:
+            self.streams[BOTH].serve()
+
+    def end(self, fd: int) -> None:
+        with self._record.lock:
+            self._open.discard(fd)
+        self.streams[fd].end()
+        if self.ended and BOTH in self.streams:
+            self.streams[BOTH].end()
+
+    def _merged(self) -> Output:
+        merged = self.streams[BOTH] = self._new(self._record, self._limit)
+        for event in self._record.events:
+            if event.name == "pipe_data_received":
+                merged.add(event.args[1])
+        merged.ended = self.ended
+        return merged
+
+    def _reader(self, stream: Output, number: int) -> OutputReader:
+        reader = OutputReader(stream, NAMES[number], lambda: self._told_stderr() if number == STDOUT else "")
+        return stream.read_by(reader)
+
+    def _told_stderr(self) -> str:
+        stderr = self.streams[STDERR]
+        return f"\n{told_output('stderr so far', stderr)}" if len(stderr) else ""
+
+    @staticmethod
+    def _new(record: Record, limit: int | None) -> Output:
+        return Output(record.lock) if limit is None else CappedOutput(record.lock, limit)

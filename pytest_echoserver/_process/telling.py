@@ -1,0 +1,61 @@
+"""How a program, its end and its output are told in errors."""
+
+import os
+import shlex
+import signal
+from collections.abc import Sequence
+
+from .._bytestream import ByteStream
+
+SHOWN = 2000
+"""Bytes of an output that an error shows on each side of the place that matters."""
+MOST_LINES = 20
+"""Lines of them: before the place, from it on, and at the end."""
+LONGEST_LINE = 160
+
+
+def told_status(returncode: int) -> str:
+    """An exit status as it is called: a number, or the name of the signal that ended the program (signal(7))."""
+    if returncode >= 0:
+        return str(returncode)
+    try:
+        return signal.Signals(-returncode).name
+    except ValueError:
+        return f"signal {-returncode}"
+
+
+def command_line(argv: Sequence[str], cwd: str | os.PathLike[str] | None) -> str:
+    """What one could paste into a shell to run it."""
+    return ("" if cwd is None else f"cd {shlex.quote(os.fspath(cwd))} && ") + shlex.join(argv)
+
+
+def told_output(name: str, stream: ByteStream, searched_from: int | None = None) -> str:
+    """An output so far, in lines of its own; those from the place on where a search began are marked."""
+    with stream.lock:
+        buffer, size = stream.buffer, len(stream.buffer)
+        place = size if searched_from is None else searched_from
+        before = bytes(buffer[max(0, place - SHOWN) : place])
+        after = bytes(buffer[place:] if size - place <= 2 * SHOWN else buffer[place : place + SHOWN])
+        last = b"" if size - place <= 2 * SHOWN else bytes(buffer[size - SHOWN :])
+    if not size:
+        return f"  {name}: nothing"
+    searched = "" if searched_from is None else f", searched from byte {searched_from} (>)"
+    shown_before, shown_after = _lines("    ", before), _lines("  > ", after) + _lines("  > ", last)
+    return "\n".join(
+        [
+            f"  {name}, {size} bytes{searched}:",
+            *(["    ..."] if place > len(before) or len(shown_before) > MOST_LINES else []),
+            *shown_before[-MOST_LINES:],
+            *(shown_after[:MOST_LINES] or ([] if searched_from is None else ["  > (here it ends)"])),
+            *(["    ..."] if last or len(shown_after) > 2 * MOST_LINES else []),
+            *shown_after[MOST_LINES:][-MOST_LINES:],
+        ]
+    )
+
+
+def _lines(margin: str, data: bytes) -> list[str]:
+    return [margin + _cut(repr(line)) for line in data.splitlines(keepends=True)]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}…"

@@ -1,0 +1,223 @@
+"""The end of a test: every program gone, and told of if it had to be killed."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_echoserver import SubprocessRunner
+
+from ..conftest import Downstream, open_and_running
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the engine's loop starts no programs on Windows")
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+IGNORES_TERM = "trap '' TERM; echo ready; while :; do sleep 60; done"
+LEAVES = "setsid sh -c 'echo $$; exec sleep 60' & cat"
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def run(downstream: Downstream, script: str, options: str = "") -> pytest.RunResult:
+    """Run a test that starts ``script``, reads a line of it into the file ``line``, and leaves it."""
+    return downstream.run(
+        f"""
+        import pathlib, subprocess
+
+        def test_it(subprocess_runner):
+            process = subprocess_runner("sh", "-c", {script!r}, stdin=subprocess.PIPE, {options})
+            pathlib.Path("line").write_bytes(process.read_until(b"\\n").result())
+        """
+    )
+
+
+def test_one_that_ignores_term_is_killed_and_told_of(downstream: Downstream) -> None:
+    result = run(downstream, IGNORES_TERM)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.re_match_lines(
+        [
+            r".*process-1 \(sh -c .*\) had to be killed: SIGTERM and 2 s did not end pid \d+ \(sh -c trap.*"
+            r"if that is meant to be, start it with kill_expected=True"
+        ]
+    )
+
+
+@pytest.mark.parametrize("script", [IGNORES_TERM, LEAVES])
+def test_it_may_be_expected(downstream: Downstream, script: str) -> None:
+    run(downstream, script, "kill_expected=True").assert_outcomes(passed=1)
+
+
+@needs_proc
+@pytest.mark.skipif(shutil.which("setsid") is None, reason="setsid is not installed")
+def test_one_that_left_its_group_is_found_killed_and_told_of(downstream: Downstream) -> None:
+    result = run(downstream, LEAVES)
+    result.assert_outcomes(passed=1, errors=1)
+    pid = int(Path("line").read_text())
+    result.stdout.re_match_lines(
+        [
+            r".*process-1 \(sh -c .*\) left behind what had left its process group, and had to be killed: "
+            rf"pid {pid} \(sleep 60\); if that is meant"
+        ]
+    )
+    assert not alive(pid)
+
+
+@needs_proc
+def test_a_daemon_of_a_program_that_has_exited_is_found(downstream: Downstream) -> None:
+    daemon = (
+        "import os\n"
+        "if os.fork(): os._exit(0)\n"
+        "os.setsid()\n"
+        "if os.fork(): os._exit(0)\n"
+        "os.write(1, b'%d\\n' % os.getpid())\n"
+        "for fd in range(3): os.close(fd)\n"
+        "os.execvp('sleep', ['sleep', '60'])\n"
+    )
+    result = downstream.run(
+        f"""
+        import pathlib, sys
+
+        def test_it(subprocess_runner):
+            process = subprocess_runner(sys.executable, "-c", {daemon!r})
+            completed = process.wait().result()
+            pathlib.Path("line").write_bytes(completed.stdout)
+        """
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    assert not alive(int(Path("line").read_text()))
+
+
+@needs_proc
+def test_one_that_is_just_becoming_another_program_is_found(downstream: Downstream) -> None:
+    daemon = (
+        "import os\n"
+        "if os.fork(): os._exit(0)\n"
+        "os.setsid()\n"
+        "os.closerange(0, 3)\n"
+        "os.execvp('sleep', ['sleep', '61.61'])\n"
+    )
+    downstream.run(
+        f"""
+        import sys, pytest
+
+        @pytest.mark.parametrize("n", range(40))
+        def test_it(subprocess_runner, n):
+            subprocess_runner(sys.executable, "-c", {daemon!r}).wait().result()
+        """
+    ).assert_outcomes(passed=40, errors=40)
+
+
+def test_several_are_told_of_one_by_one(downstream: Downstream) -> None:
+    result = downstream.run(
+        f"""
+        def test_it(subprocess_runner):
+            for _ in range(3):
+                subprocess_runner("sh", "-c", {IGNORES_TERM!r}, ready=b"ready")
+        """
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    told = re.findall(r"RuntimeError: (process-\d) .* had to be killed", result.stdout.str())
+    assert told == ["process-3", "process-2", "process-1"]
+
+
+@pytest.mark.parametrize(
+    "script", ["cat", "echo; exec sleep 60", "trap 'exit 3' TERM; echo; while :; do sleep 1; done"]
+)
+def test_who_ends_by_eof_or_term_is_not_told_of(downstream: Downstream, script: str) -> None:
+    started = time.monotonic()
+    downstream.run(
+        f"""
+        import subprocess
+
+        def test_it(subprocess_runner):
+            subprocess_runner("sh", "-c", {script!r}, stdin=subprocess.PIPE)
+        """
+    ).assert_outcomes(passed=1)
+    assert time.monotonic() - started < 1.9
+
+
+def test_who_was_killed_by_the_test_is_not_told_of(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("sh", "-c", "trap '' TERM; echo ready; exec sleep 60", ready=b"ready")
+    process.kill()
+
+
+def test_one_that_is_stopped_ends_by_term(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("sleep", "60")
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+
+
+def test_one_that_cleans_up_at_eof_is_let(downstream: Downstream) -> None:
+    downstream.run(
+        """
+        import subprocess
+        kept = []
+
+        def test_it(subprocess_runner):
+            kept.append(subprocess_runner("sh", "-c", "cat; echo cleaned", stdin=subprocess.PIPE))
+
+        def test_its_words():
+            assert (kept[0].returncode, kept[0].stdout) == (0, b"cleaned\\n")
+        """,
+        "-p",
+        "no:randomly",
+    ).assert_outcomes(passed=2)
+
+
+def test_output_is_complete_when_a_grandchild_holds_stdin_alone(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner(
+        "sh", "-c", "exec 3<&0; (exec sleep 60 <&3 >/dev/null 2>&1) & echo", stdin=subprocess.PIPE
+    )
+    assert process.wait().result().stdout == b"\n"
+
+
+def test_200_at_once_end_together(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import time, pytest
+
+        def test_it(subprocess_runner):
+            all_ = [subprocess_runner("sh", "-c", "trap '' TERM; echo ready; exec sleep 60", kill_expected=True)
+                    for _ in range(200)]
+            for process in all_:
+                process.read_until(b"ready").result()
+        """,
+        "--durations=0",
+        "-vv",
+    )
+    result.assert_outcomes(passed=1)
+    [seconds] = re.findall(r"([\d.]+)s teardown", result.stdout.str())
+    assert float(seconds) < 6
+
+
+@needs_proc
+def test_1000_in_a_row_leave_no_zombie_and_no_descriptor(subprocess_runner: SubprocessRunner) -> None:
+    subprocess_runner("true", stdin=subprocess.PIPE).wait().result()
+    before = open_and_running()
+    for _ in range(1000):
+        subprocess_runner("true", stdin=subprocess.PIPE).wait().result()
+    assert open_and_running() == before
+
+
+@needs_proc
+def test_the_cookie_of_a_runner_above_is_kept(
+    subprocess_runner: SubprocessRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_ECHOSERVER_COOKIE", "above.1.")
+    [first, second] = [
+        subprocess_runner("sh", "-c", "echo $PYTEST_ECHOSERVER_COOKIE").wait().result().stdout.decode()
+        for _ in range(2)
+    ]
+    assert first.startswith("above.1.")
+    assert first != second

@@ -1,0 +1,239 @@
+"""``ready=``: to return when the program is ready, and to fail at once when it never will be."""
+
+import pickle
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_echoserver import CaptureTimeout, Process, ProcessDied, SubprocessRunner
+
+from ..conftest import Downstream
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the engine's loop starts no programs on Windows")
+
+LISTEN = """
+import socket, sys
+family, address = ({family}, {address!r})
+server = socket.socket(family)
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(address)
+server.listen()
+sys.stdin.read()
+"""
+
+
+def python(runner: SubprocessRunner, code: str, **options: Any) -> Process:
+    return runner(sys.executable, "-c", code, **options)
+
+
+@pytest.mark.parametrize("pattern", [b"ready", re.compile(rb"r.*y"), re.compile(rb"port \d+")])
+@pytest.mark.parametrize("fd", [1, 2])
+def test_it_has_printed_the_pattern(subprocess_runner: SubprocessRunner, pattern: Any, fd: int) -> None:
+    code = f"import os; os.write({fd}, b'ready at port 80\\n'); input()"
+    process = python(subprocess_runner, code, stdin=subprocess.PIPE, ready=pattern)
+    name: Any = {1: "stdout", 2: "stderr"}[fd]
+    assert process.read_until(b"\n", name).result() == b"ready at port 80\n"
+
+
+def test_the_pattern_may_come_in_pieces(subprocess_runner: SubprocessRunner) -> None:
+    code = "import os, time\nfor c in b'so ready now': os.write(1, bytes([c])); time.sleep(0.005)"
+    process = python(subprocess_runner, code, ready=re.compile(rb"read\w"))
+    assert process.stdout.startswith(b"so ready")
+
+
+def test_who_is_ready_and_exits_is_ready(subprocess_runner: SubprocessRunner) -> None:
+    for _ in range(20):
+        assert subprocess_runner("echo", "ready", ready=b"ready").stdout == b"ready\n"
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_it_accepts_at_an_address(subprocess_runner: SubprocessRunner, reserved_port: int, family: int) -> None:
+    host = "127.0.0.1" if family == socket.AF_INET else "::1"
+    code = LISTEN.format(family=int(family), address=(host, reserved_port))
+    python(subprocess_runner, code, stdin=subprocess.PIPE, ready=(host, reserved_port))
+    socket.create_connection((host, reserved_port)).close()
+
+
+def test_a_name_is_looked_up(subprocess_runner: SubprocessRunner, reserved_port: int) -> None:
+    code = LISTEN.format(family=int(socket.AF_INET), address=("127.0.0.1", reserved_port))
+    python(subprocess_runner, code, stdin=subprocess.PIPE, ready=("localhost", reserved_port))
+
+
+def test_a_path_exists(subprocess_runner: SubprocessRunner, tmp_path: Path) -> None:
+    subprocess_runner("sh", "-c", "echo x > made; cat", stdin=subprocess.PIPE, cwd=tmp_path, ready="made")
+    assert (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_DGRAM"])
+def test_a_path_that_is_a_socket_accepts(
+    subprocess_runner: SubprocessRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind("stale")
+    code = (
+        f"import socket, sys; s = socket.socket(socket.AF_UNIX, socket.{kind}); s.bind('fresh')\n"
+        f"if {kind == 'SOCK_STREAM'}: s.listen()\n"
+        "sys.stdin.read()"
+    )
+    python(subprocess_runner, code, stdin=subprocess.PIPE, ready=Path("fresh"))
+    with pytest.raises(CaptureTimeout, match=r"the path 'stale' .* the last try gave ConnectionRefusedError"):
+        subprocess_runner("cat", stdin=subprocess.PIPE, ready=Path("stale"), timeout=0.2)
+
+
+def test_a_callable_is_called_until_it_is_true_and_off_every_loop(subprocess_runner: SubprocessRunner) -> None:
+    threads = []
+
+    def ready() -> bool:
+        threads.append(threading.current_thread())
+        return len(threads) == 3
+
+    subprocess_runner("cat", stdin=subprocess.PIPE, ready=ready)
+    assert len(threads) == 3
+    assert {thread.name for thread in threads} == {"pytest-echoserver-ready"}
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, StopIteration, pytest.skip.Exception])
+def test_what_a_callable_raises_is_raised(subprocess_runner: SubprocessRunner, error: type[BaseException]) -> None:
+    def ready() -> bool:
+        raise error
+
+    with pytest.raises(error):
+        subprocess_runner("cat", stdin=subprocess.PIPE, ready=ready)
+
+
+def test_a_callable_that_blocks_ends_with_the_deadline(subprocess_runner: SubprocessRunner) -> None:
+    release = threading.Event()
+    try:
+        with pytest.raises(CaptureTimeout, match=r"wait\(\) to return true.*its call number 1 has not returned"):
+            subprocess_runner("cat", stdin=subprocess.PIPE, ready=release.wait, timeout=0.2)
+    finally:
+        release.set()
+    for thread in threading.enumerate():
+        if thread.name == "pytest-echoserver-ready":
+            thread.join(5)
+
+
+@pytest.mark.parametrize("ready", [b"never", ("127.0.0.1", 9), "/no/such", bool], ids=str)
+def test_one_that_dies_first_fails_at_once_with_all_there_is(
+    subprocess_runner: SubprocessRunner, tmp_path: Path, ready: Any
+) -> None:
+    started = time.monotonic()
+    with pytest.raises(ProcessDied) as caught:
+        subprocess_runner(
+            "sh", "-c", "echo 'out \\\\'; echo err >&2; exit 3", cwd=tmp_path, ready=ready, timeout=60
+        )
+    assert time.monotonic() - started < 10
+    text = str(caught.value)
+    assert re.search(r"exited with 3 before it was ready \(", text)
+    assert "  stdout, 6 bytes:\n    b'out \\\\\\n'\n  stderr, 4 bytes:\n    b'err\\n'\n" in text
+    assert text.endswith(f"command: cd {tmp_path} && sh -c 'echo '\"'\"'out \\\\'\"'\"'; echo err >&2; exit 3'")
+    assert caught.value.returncode == 3
+    assert str(pickle.loads(pickle.dumps(caught.value))) == text
+    assert pickle.loads(pickle.dumps(caught.value)).returncode == 3
+
+
+def test_a_signal_is_told_by_its_name(subprocess_runner: SubprocessRunner) -> None:
+    with pytest.raises(ProcessDied, match="exited with SIGSEGV before it was ready") as caught:
+        subprocess_runner("sh", "-c", "kill -SEGV $$", ready=b"never")
+    assert caught.value.returncode == -signal.SIGSEGV
+    assert "exited with SIGUSR1" in repr(_ended_by(subprocess_runner, signal.SIGUSR1))
+    assert "exited with signal 40" in repr(_ended_by(subprocess_runner, 40))
+
+
+def _ended_by(runner: SubprocessRunner, signum: int) -> Process:
+    process = runner("sleep", "60")
+    process.send_signal(signum)
+    process.exited.result()
+    return process
+
+
+def test_one_that_dies_while_its_child_holds_the_pipe_fails_soon(subprocess_runner: SubprocessRunner) -> None:
+    with pytest.raises(ProcessDied, match="b'starting"):
+        subprocess_runner("sh", "-c", "echo starting; sleep 60 & exit 1", ready=b"never", timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("ready", "told"),
+    [
+        (b"never", "to print b'never'): it still runs\n"),
+        (
+            "never",
+            r"the path 'never' to exist, or accept if it is a socket): it still runs; there is no such path; ",
+        ),
+        (bool, "bool() to return true): it still runs; it was called "),
+    ],
+)
+def test_one_that_is_not_ready_in_time_is_shown(subprocess_runner: SubprocessRunner, ready: Any, told: str) -> None:
+    with pytest.raises(CaptureTimeout) as caught:
+        subprocess_runner("sh", "-c", "echo starting; cat", stdin=subprocess.PIPE, ready=ready, timeout=0.3)
+    text = str(caught.value)
+    assert text.startswith("waited 0.3 s for process-1 (sh -c 'echo starting; cat') to be ready (")
+    assert told in text
+    assert "\n  stdout, 9 bytes:\n    b'starting\\n'\n  stderr: nothing\n  command: sh -c 'echo" in text
+
+
+def test_an_address_where_nobody_accepts_tells_so(subprocess_runner: SubprocessRunner, reserved_port: int) -> None:
+    with pytest.raises(CaptureTimeout, match=r"127.0.0.1 port \d+\): it still runs; .*ConnectionRefusedError"):
+        subprocess_runner("cat", stdin=subprocess.PIPE, ready=("127.0.0.1", reserved_port), timeout=0.2)
+
+
+@pytest.mark.asyncio
+async def test_in_an_async_test(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("sh", "-c", "echo ready; cat", stdin=subprocess.PIPE, ready=b"ready")
+    assert await process.read_until(b"\n") == b"ready\n"
+    with pytest.raises(CaptureTimeout, match="this call held up the event loop of its thread meanwhile"):
+        subprocess_runner("cat", stdin=subprocess.PIPE, ready=lambda: False, timeout=0.2)
+
+
+def test_the_failure_as_a_user_sees_it(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        def test_it(subprocess_runner):
+            subprocess_runner("sh", "-c", "echo cannot bind >&2; exit 98", ready=b"listening")
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            ">*subprocess_runner(*",
+            "E*pytest_echoserver.ProcessDied: process-1 (sh -c 'echo cannot bind >&2; exit 98') exited with 98 "
+            "before it was ready (to print b'listening')",
+            "E*  stdout: nothing",
+            "E*  stderr, 12 bytes:",
+            "E*    b'cannot bind\\n'",
+            "E*  command: sh -c 'echo cannot bind >&2; exit 98'",
+        ]
+    )
+
+
+def test_no_descriptor_is_left_by_the_asking(subprocess_runner: SubprocessRunner, reserved_port: int) -> None:
+    subprocess_runner("true").wait().result()  # the engine has its own by now
+    before = len(list(Path("/dev/fd").iterdir()))
+    with pytest.raises(ProcessDied):
+        subprocess_runner("sleep", "0.3", ready=("127.0.0.1", reserved_port))
+    assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    "ready", [b"", "", 3, ("127.0.0.1",), ("127.0.0.1", 0), ("127.0.0.1", 70_000), (b"x", 3), [1], re.compile("x")]
+)
+def test_what_can_never_be_ready_is_an_error(subprocess_runner: SubprocessRunner, ready: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        subprocess_runner("true", ready=ready)
+
+
+def test_an_async_callable_is_an_error(subprocess_runner: SubprocessRunner) -> None:
+    async def ready() -> bool:
+        return True
+
+    with pytest.raises(TypeError, match="ready= must be a plain function"):
+        subprocess_runner("true", ready=ready)
