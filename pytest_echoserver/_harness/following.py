@@ -50,7 +50,7 @@ class Following:
     def called(self) -> None:
         """It has ended. If it changed the protocol, the new one is followed from here."""
         if self._changed and not self.lost:
-            self._set_protocol(self._get())
+            self._set_protocol(self._current)
         self._returned += 1
 
     def look(self) -> None:
@@ -58,17 +58,24 @@ class Following:
         begun = self._begun
         if self._changed and begun == self._returned and begun == self._begun and not self.lost:
             self.lost = True
-            self._calls.returned(self._calls.begin("record_ended", self._get()))
+            self._calls.returned(self._calls.begin("record_ended", self._current))
 
     @property
     def in_place(self) -> bool:
         """Whether the transport's next call would be seen."""
-        return self._recorded is not None and self._get() is self._recorded
+        return self._recorded is not None and self._current is self._recorded
 
     @property
     def _changed(self) -> bool:
-        # A transport that is about to call connection_lost may have let go of its protocol.
-        return self._recorded is not None and self._get() not in (self._recorded, None)
+        return self._recorded is not None and self._current not in (self._recorded, None)
+
+    @property
+    def _current(self) -> Any:
+        """The protocol that the transport has; None once it has let go of it."""
+        try:
+            return self._get()
+        except AttributeError:  # as asyncio's TLS has it after a second close()
+            return None
 
     def _get_protocol(self) -> Any:
         return self._recorded and self._recorded.protocol

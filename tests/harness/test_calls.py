@@ -27,13 +27,6 @@ class Counts(asyncio.Protocol):
         self.count += len(data)
 
 
-@pytest.fixture
-def asyncios_transports(pytestconfig: pytest.Config) -> None:
-    """Skips where the engine's loop is another's, whose transports take no attributes of ours."""
-    if pytestconfig.getoption("--echoserver-loop") not in (None, "asyncio"):
-        pytest.skip("only asyncio's own transports can be followed at any time")
-
-
 def told(stream: HarnessedStream[Any]) -> list[tuple[Any, ...]]:
     """The calls and their arguments, without the first one's transport."""
     return [(event.name, *event.args) for event in list(stream.events)[1:]]
@@ -280,6 +273,17 @@ def test_tls_starts_once(stream_harness: StreamHarness) -> None:
         stream_harness.connect(Counts, kind="tls").start_tls()
     with pytest.raises(TypeError, match="SSLContext"):
         stream_harness.connect(Counts).start_tls("tls")  # type: ignore[arg-type]
+
+
+def test_a_tls_transport_that_is_closed_twice_is_followed_to_its_end(stream_harness: StreamHarness) -> None:
+    class ClosesTwice(Counts):
+        def data_received(self, data: bytes) -> None:
+            self.transport.close()
+            self.transport.close()
+
+    stream = stream_harness.connect(ClosesTwice, kind="tls")
+    stream.send(b"x")
+    assert stream.lost.result() is None
 
 
 @pytest.mark.parametrize("closed", [True, False])

@@ -1,0 +1,1 @@
+"""Protocol classes that others wrote, on the harnesses."""
