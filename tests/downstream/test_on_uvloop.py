@@ -1,11 +1,26 @@
-"""The same tests of stream peers again, with the peers on uvloop."""
+"""Tests of what has to do with transports, again, with the engine on uvloop."""
 
 from pathlib import Path
 
 import pytest
 
 
-@pytest.mark.parametrize("name", ["test_stream.py", "test_stream_connection.py", "test_handlers.py"])
+FILES = (
+    "peers/test_stream.py",
+    "peers/test_stream_connection.py",
+    "peers/test_handlers.py",
+    "harness/test_calls.py",
+    "harness/test_datagram.py",
+    "harness/test_kinds.py",
+    "harness/protocols",
+    "process/test_programs.py",
+    "process/test_ready.py",
+    "process/test_runner.py",
+    "process/test_terminal.py",
+)
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_they_pass_there_too(pytester: pytest.Pytester, request: pytest.FixtureRequest, name: str) -> None:
     pytest.importorskip("uvloop")
     if request.config.getoption("--echoserver-loop") == "uvloop":
@@ -21,7 +36,7 @@ def test_they_pass_there_too(pytester: pytest.Pytester, request: pytest.FixtureR
         "no:cacheprovider",
         "--echoserver-loop=uvloop",
         "--tb=short",
-        str(Path(__file__).with_name(name)),
+        str(Path(__file__).parents[1] / name),
         timeout=120,
     )
     assert result.ret == pytest.ExitCode.OK
