@@ -28,7 +28,8 @@ from .child import Child
 from .ending import Ending
 from .environment import complete_environment
 from .process import Process
-from .ready import LAST_OUTPUT, Check, Ready, checked_ready, until_ready
+from .ready import LAST_OUTPUT, until_ready
+from .ready_checks import Check, Ready, checked_ready
 from .telling import command_line
 
 __tracebackhide__ = True

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-
 FILES = (
     "peers/test_stream.py",
     "peers/test_stream_connection.py",

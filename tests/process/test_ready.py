@@ -62,8 +62,10 @@ def test_it_accepts_at_an_address(subprocess_runner: SubprocessRunner, reserved_
     socket.create_connection((host, reserved_port)).close()
 
 
-def test_a_name_is_looked_up(subprocess_runner: SubprocessRunner, reserved_port: int) -> None:
-    code = LISTEN.format(family=int(socket.AF_INET), address=("127.0.0.1", reserved_port))
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_a_name_is_looked_up(subprocess_runner: SubprocessRunner, reserved_port: int, family: int) -> None:
+    host = "127.0.0.1" if family == socket.AF_INET else "::1"
+    code = LISTEN.format(family=int(family), address=(host, reserved_port))
     python(subprocess_runner, code, stdin=subprocess.PIPE, ready=("localhost", reserved_port))
 
 
