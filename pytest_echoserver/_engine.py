@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
-from ._outcomes import copy_outcome
+from ._outcomes import copy_outcome, fail, fulfil
 
 __tracebackhide__ = True
 
@@ -77,14 +77,25 @@ class Engine:
         self.loop.call_soon_threadsafe(function, *args, context=context)
 
     def call(self, context: Context, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function`` on the loop and give what it gives."""
+        """Call ``function`` on the loop and give what it gives.
+
+        Raises:
+            TimeoutError: the loop did not get to it in time.
+        """
         if self.here:
             return function(*args)
+        outcome: Future[T] = Future()
 
-        async def called() -> T:
-            return function(*args)
+        def called() -> None:
+            if not outcome.set_running_or_notify_cancel():  # it was given up
+                return
+            try:
+                fulfil(outcome, function(*args))
+            except BaseException as error:  # noqa: BLE001  it is the caller's
+                fail(outcome, error)
 
-        return self.run(context, called)
+        self.post(context, called)
+        return self._outcome(outcome, ANSWER, outcome.cancel)
 
     def run(
         self,
@@ -109,12 +120,17 @@ class Engine:
             task.add_done_callback(lambda _: copy_outcome(task, outcome))
 
         self.post(context, start)
+        return self._outcome(
+            outcome, patience, lambda: self.post(context, lambda: [task.cancel() for task in tasks])
+        )
+
+    def _outcome(self, outcome: "Future[T]", patience: float, give_up: Callable[[], object]) -> T:
         try:
             return outcome.result(patience)
         except TimeoutError:
             if outcome.done():
                 raise
-            self.post(context, lambda: [task.cancel() for task in tasks])
+            give_up()
             busy = self.where_busy()
             self.stuck = bool(busy)
             raise TimeoutError(f"the engine did not finish its work within {patience:g} s{busy}") from None

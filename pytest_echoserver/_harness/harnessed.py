@@ -38,7 +38,7 @@ class Harnessed(Generic[P]):
         there is ``set_protocol``, with that one, or ``start_tls``, and then the calls to the other. On uvloop that
         can be followed only if it happens within a call; if not, ``record_ended`` is the last entry.
         """
-        self._near.out_of_sight  # noqa: B018  it notes that
+        self._near.out_of_sight()
         return self._near.calls.events
 
     @property
@@ -58,7 +58,7 @@ class Harnessed(Generic[P]):
         names = self._near.kind.calls
         if name not in names:
             raise ValueError(f"name must be one of {', '.join(names)}, not {name!r}")
-        self._near.out_of_sight  # noqa: B018
+        self._near.out_of_sight()
         return self._near.calls.next(name, self._call_future(name))
 
     def call(self, function: Callable[..., T], *args: Any) -> CaptureFuture[T]:
@@ -98,7 +98,7 @@ class Harnessed(Generic[P]):
         )
 
     def _see(self) -> list[Exception]:
-        self._near.out_of_sight  # noqa: B018
+        self._near.out_of_sight()
         return []
 
     def _close_near(self) -> CaptureFuture[list[Exception]]:

@@ -106,9 +106,8 @@ class NearEnd:
         assert self._tasks is not None
         self.loop.call_soon_threadsafe(function, context=self._tasks.context)
 
-    @property
     def out_of_sight(self) -> bool:
-        """Whether the record of the calls has ended before them: the transport has a protocol not known here."""
+        """See whether the record of the calls ends here: the transport has got a protocol not known to us."""
         self._following.look()
         return self._following.lost
 
@@ -135,7 +134,7 @@ class NearEnd:
         """Done once the protocol has got EOF, or has lost its connection, as far as can be seen."""
 
         def take(at: int) -> tuple[None, int] | None:
-            return (None, at) if self._eof or self._lost_with or self.out_of_sight else None
+            return (None, at) if self._eof or self._lost_with or self.out_of_sight() else None
 
         return self._ended_cursor.ask(future, take)
 

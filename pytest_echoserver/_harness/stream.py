@@ -216,10 +216,10 @@ class HarnessedStream(Connection, Harnessed[P]):
             with suppress(OSError):  # it has hung up already, or doesn't read
                 await self._end.end_outbound()
                 await self._near.when_ended(self._future("eof_received"))
-                if self._near.out_of_sight and self._end.sock is not None:
+                if self._near.out_of_sight() and self._end.sock is not None:
                     await until_read(self._end.sock, self._timeout)
         errors = await self._close_near()
-        if not self._near.out_of_sight:
+        if not self._near.out_of_sight():
             await self.lost
         await self._end.drain_and_close()
         raise_together(errors, "tasks of the protocol that go on")
