@@ -1,0 +1,116 @@
+"""Measuring variants of one thing side by side: in rounds, interleaved, as ratios to one of them."""
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from time import perf_counter
+
+Sample = Callable[[int], float]
+"""Does the thing so many times, and gives what one time took or needed."""
+Variant = Callable[[], AbstractContextManager[Sample]]
+"""Sets up one way of doing it for as long as it is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What ``ours`` is to be, in terms of ``rival``: at most, or with ``more`` at least, so many times of it."""
+
+    ours: str
+    rival: str
+    ratio: float
+    more: bool = False
+
+    def __str__(self) -> str:
+        return f"{'at least' if self.more else 'at most'} {self.ratio:g} of {self.rival!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One thing to measure: its ways of being done, by name, and what is to be reached.
+
+    Attributes:
+        title: what is measured.
+        unit: what a sample's figure is told in, and how many of those one of the figure's is.
+        variants: each way of doing it; one that can't be had here raises `Unavailable`.
+        times: how often a sample does it, at full budget.
+        goals: what is to be reached.
+        bigger_is_better: whether it is a rate.
+    """
+
+    title: str
+    unit: tuple[str, float]
+    variants: dict[str, Variant]
+    times: int
+    goals: Sequence[Goal] = ()
+    bigger_is_better: bool = False
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of a topic: the figures of each variant by round; ratios are taken round by round."""
+
+    topic: Topic
+    figures: dict[str, list[float]] = field(default_factory=dict)
+    unavailable: dict[str, str] = field(default_factory=dict)
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.figures[name])
+
+    def ratios(self, ours: str, rival: str) -> list[float]:
+        return [a / b for a, b in zip(self.figures[ours], self.figures[rival], strict=True)]
+
+    def reached(self, goal: Goal) -> bool | None:
+        """Whether the median of the ratios is as good as the goal; None if one of the two is missing."""
+        if not {goal.ours, goal.rival} <= self.figures.keys():
+            return None
+        ratio = statistics.median(self.ratios(goal.ours, goal.rival))
+        return ratio >= goal.ratio if goal.more else ratio <= goal.ratio
+
+
+class Unavailable(Exception):
+    """This machine lacks what a variant needs; the text says what."""
+
+
+def measure(topic: Topic, *, rounds: int, budget: float) -> Result:
+    """Measure all variants of a topic, each once a round, in an order that turns from round to round.
+
+    Args:
+        rounds: how many rounds count; one more, before them, doesn't.
+        budget: part of the topic's ``times`` that a sample does.
+    """
+    times = max(1, round(topic.times * budget))
+    result = Result(topic)
+    with ExitStack() as stack:
+        samples: dict[str, Sample] = {}
+        for name, variant in topic.variants.items():
+            try:
+                samples[name] = stack.enter_context(variant())
+            except Unavailable as reason:
+                result.unavailable[name] = str(reason)
+        result.figures = {name: [] for name in samples}
+        for number in range(rounds + 1):
+            for name in _turned(list(samples), number):
+                figure = samples[name](times)
+                if number:
+                    result.figures[name].append(figure)
+    return result
+
+
+def each(function: Callable[[], object]) -> Sample:
+    """A sample of the median time, in seconds, that one call takes."""
+
+    def sample(times: int) -> float:
+        taken = []
+        for _ in range(times):
+            before = perf_counter()
+            function()
+            taken.append(perf_counter() - before)
+        return statistics.median(taken)
+
+    return sample
+
+
+def _turned(names: list[str], number: int) -> Iterator[str]:
+    start = number % len(names) if names else 0
+    yield from names[start:] + names[:start]

@@ -1,0 +1,80 @@
+"""What was measured, as a table, as JSON, and as a chart."""
+
+import json
+import platform
+import statistics
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import Any
+
+from .measure import Goal, Result
+
+
+def table(result: Result) -> str:
+    """The medians of a topic, each with its ratio to the first variant, and what of its goals was reached."""
+    topic = result.topic
+    unit, per = topic.unit
+    first = next(iter(result.figures))
+    lines = [f"{topic.title} [{unit}]"]
+    for name in result.figures:
+        ratios = result.ratios(name, first)
+        lines.append(
+            f"  {name:<58} {result.median(name) * per:>12,.1f}   x {statistics.median(ratios):<7.2f}"
+            f" ({min(ratios):.2f} to {max(ratios):.2f})"
+        )
+    lines += [f"  {name:<58} {'not here:':>12} {why}" for name, why in result.unavailable.items()]
+    lines += [f"  {_told(result, goal)}" for goal in topic.goals]
+    return "\n".join(lines)
+
+
+def as_json(results: Iterable[Result]) -> str:
+    """All figures, in seconds, bytes or calls a second, by topic, variant and round."""
+    topics: dict[str, Any] = {
+        result.topic.title: {
+            "figures": result.figures,
+            "goals": {f"{goal.ours!r}: {goal}": result.reached(goal) for goal in result.topic.goals},
+        }
+        for result in results
+    }
+    return json.dumps(
+        {"python": platform.python_version(), "system": platform.platform(), "topics": topics}, indent=1
+    )
+
+
+def chart(results: Iterable[Result]) -> str:
+    """An SVG with a bar for each variant of each topic, as long as its median is beside the topic's longest."""
+    rows = list(_rows(results))
+    height = 24 + 18 * len(rows)
+    drawn = [
+        f'<text x="8" y="{y}" font-weight="bold">{escape(name)}</text>'
+        if length is None
+        else f'<text x="8" y="{y}">{escape(name)}</text>'
+        f'<rect x="400" y="{y - 11}" width="{max(1, length * 300):.0f}" height="13" fill="{colour}"/>'
+        f'<text x="{408 + length * 300:.0f}" y="{y}">{escape(figure)}</text>'
+        for y, (name, length, figure, colour) in zip(range(24, height, 18), rows, strict=False)
+    ]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="840" height="{height}" font-family="sans-serif"'
+        f' font-size="12"><rect width="100%" height="100%" fill="white"/>{"".join(drawn)}</svg>\n'
+    )
+
+
+def _rows(results: Iterable[Result]) -> Iterator[tuple[str, float | None, str, str]]:
+    for result in results:
+        unit, per = result.topic.unit
+        better = "more is better" if result.topic.bigger_is_better else "less is better"
+        yield f"{result.topic.title} [{unit}], {better}", None, "", ""
+        longest = max(map(result.median, result.figures))
+        for name in result.figures:
+            median = result.median(name)
+            colour = "#2a7" if name.startswith("pytest-echoserver") else "#bbb"
+            yield name, median / longest, f"{median * per:,.1f}", colour
+
+
+def _told(result: Result, goal: Goal) -> str:
+    reached = result.reached(goal)
+    if reached is None:
+        return f"goal: {goal.ours!r} {goal}: can't be told here"
+    ratios = result.ratios(goal.ours, goal.rival)
+    verdict = "reached" if reached else "NOT reached"
+    return f"goal: {goal.ours!r} {goal}: {verdict}, with {statistics.median(ratios):.2f}"

@@ -1,0 +1,105 @@
+"""The recipes that people write by hand, as they stand in many a conftest."""
+
+import asyncio
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+from .measure import Unavailable
+
+LOCAL = ("127.0.0.1", 0)
+C_SERVER = Path(__file__).with_name("echo.c")
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class CapturingEcho(asyncio.DatagramProtocol):
+    """Sends every datagram back, and remembers it."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[bytes, Any]] = []
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.received.append((data, addr))
+        self.transport.sendto(data, addr)
+
+
+class StreamEcho(asyncio.Protocol):
+    """Sends back what comes, and remembers it."""
+
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received.append(data)
+        self.transport.write(data)
+
+
+@contextmanager
+def shared_loop() -> Iterator[Run]:
+    """A loop in a thread, and what runs a coroutine there and waits for it."""
+    loop = asyncio.SelectorEventLoop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    def run(coro: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coro, loop).result(30)
+
+    try:
+        yield run
+    finally:
+        run(loop.shutdown_asyncgens())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def udp_endpoint() -> asyncio.DatagramTransport:
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(CapturingEcho, local_addr=LOCAL)
+    return transport
+
+
+async def tcp_server() -> asyncio.Server:
+    return await asyncio.get_running_loop().create_server(StreamEcho, *LOCAL)
+
+
+async def close(closable: Any) -> None:
+    closable.close()
+
+
+@contextmanager
+def c_echo_server(kind: str) -> Iterator[tuple[str, int]]:
+    """An echo server in C, in a process of its own: the limit of what can be had. Gives its address."""
+    compiler = which("cc") or which("gcc") or which("clang")
+    if compiler is None:
+        raise Unavailable("a C compiler")
+    with tempfile.TemporaryDirectory() as directory:
+        program = str(Path(directory, "echo"))
+        subprocess.run([compiler, "-O2", "-o", program, str(C_SERVER)], check=True)
+        server = subprocess.Popen([program, kind], stdout=subprocess.PIPE)
+        assert server.stdout is not None
+        try:
+            yield LOCAL[0], int(server.stdout.readline())
+        finally:
+            server.kill()
+            server.wait()
+            server.stdout.close()
+
+
+def udp_client(address: Any) -> socket.socket:
+    """A blocking client's socket, connected to ``address``."""
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    client.connect(address)
+    return client

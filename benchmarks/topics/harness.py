@@ -1,0 +1,59 @@
+"""A protocol on a real socketpair, beside a mock of its transport."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import MagicMock
+
+from .. import ours
+from ..measure import Goal, Sample, Topic, each
+
+MOCK = "a MagicMock for the transport"
+
+
+class Upper(asyncio.Protocol):
+    """Answers in capitals."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data.upper())
+
+
+@contextmanager
+def _ours() -> Iterator[Sample]:
+    with ours.stream_harness() as harness:
+
+        def once() -> None:
+            stream = harness.connect(Upper)
+            stream.send(b"hello")
+            assert stream.read_exactly(5).result() == b"HELLO"
+            stream.close().result()
+
+        yield each(once)
+
+
+@contextmanager
+def _mock() -> Iterator[Sample]:
+    def once() -> None:
+        protocol = Upper()
+        transport = MagicMock(spec=asyncio.Transport)
+        protocol.connection_made(transport)
+        protocol.data_received(b"hello")
+        transport.write.assert_called_once_with(b"HELLO")
+        protocol.connection_lost(None)
+
+    yield each(once)
+
+
+TOPICS = {
+    "stream-harness": Topic(
+        "a stream protocol: connect, one message, close",
+        ("µs", 1e6),
+        {ours.NAME: _ours, MOCK: _mock},
+        100,
+        (Goal(ours.NAME, MOCK, 0.3),),
+    )
+}

@@ -1,0 +1,79 @@
+"""What it costs to wait for what a peer sees."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+from pytest_echoserver import CaptureFuture
+
+from .. import ours
+from ..measure import Goal, Sample, Topic, Variant
+
+PLAIN = "concurrent.futures.Future"
+
+
+def _woken(make: Callable[[], "Future[Any]"]) -> Variant:
+    @contextmanager
+    def variant() -> Iterator[Sample]:
+        asked: queue.SimpleQueue[Future[Any] | None] = queue.SimpleQueue()
+
+        def fulfil() -> None:
+            while (future := asked.get()) is not None:
+                future.set_result(None)
+
+        thread = threading.Thread(target=fulfil)
+        thread.start()
+
+        def sample(times: int) -> float:
+            before = perf_counter()
+            for _ in range(times):
+                future = make()
+                asked.put(future)
+                future.result(10)
+            return (perf_counter() - before) / times
+
+        yield sample
+        asked.put(None)
+        thread.join()
+
+    return variant
+
+
+def _fulfilled(make: Callable[[], "Future[Any]"]) -> Variant:
+    @contextmanager
+    def variant() -> Iterator[Sample]:
+        def sample(times: int) -> float:
+            futures = [make() for _ in range(times)]
+            for future in futures:
+                future.set_result(None)
+            before = perf_counter()
+            for future in futures:
+                future.result()
+            return (perf_counter() - before) / times
+
+        yield sample
+
+    return variant
+
+
+MAKERS: dict[str, Callable[[], "Future[Any]"]] = {ours.NAME: CaptureFuture, PLAIN: Future}
+
+TOPICS = {
+    "waking": Topic(
+        "waking a test that waits for a future",
+        ("µs", 1e6),
+        {name: _woken(make) for name, make in MAKERS.items()},
+        2_000,
+        (Goal(ours.NAME, PLAIN, 0.7),),
+    ),
+    "fulfilled": Topic(
+        "the result of a future that is fulfilled",
+        ("µs", 1e6),
+        {name: _fulfilled(make) for name, make in MAKERS.items()},
+        5_000,
+    ),
+}
