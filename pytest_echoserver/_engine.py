@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 from ._outcomes import copy_outcome, fail, fulfil
+from ._readers import Readers, best_readers
 
 __tracebackhide__ = True
 
@@ -53,6 +54,7 @@ class Engine:
         self.stuck = False
         self._pid = os.getpid()
         self._stopping = False
+        self._readers = best_readers(self.loop)
         self._thread = threading.Thread(target=self._serve, name=THREAD_NAME, daemon=True)
         self._thread.start()
         _running.add(self)
@@ -67,13 +69,15 @@ class Engine:
         """Whether the code that asks runs on the engine's thread."""
         return threading.current_thread() is self._thread
 
+    @property
+    def readers(self) -> Readers:
+        """What tells when sockets can be read on the loop."""
+        self._refuse_if_forked()
+        return self._readers
+
     def post(self, context: Context, function: Callable[..., object], *args: Any) -> None:
         """Have ``function`` called on the loop, in order, without waiting for it."""
-        if self.forked:
-            raise RuntimeError(
-                f"this was opened in process {self._pid}; process {os.getpid()} is its forked child, "
-                "and has to open peers of its own"
-            )
+        self._refuse_if_forked()
         self.loop.call_soon_threadsafe(function, *args, context=context)
 
     def call(self, context: Context, function: Callable[..., T], *args: Any) -> T:
@@ -158,6 +162,13 @@ class Engine:
             self._stopping = True
             self.loop.call_soon_threadsafe(self.loop.stop)
 
+    def _refuse_if_forked(self) -> None:
+        if self.forked:
+            raise RuntimeError(
+                f"this was opened in process {self._pid}; process {os.getpid()} is its forked child, "
+                "and has to open peers of its own"
+            )
+
     def where_busy(self) -> str:
         """The line of somebody's code that holds the thread up, told as a clause; empty if nothing does."""
         if self.here or self.forked or not self._thread.is_alive() or self._answers():
@@ -178,6 +189,7 @@ class Engine:
             except BaseException as error:  # noqa: BLE001  a callback's SystemExit must not end every peer
                 self._blame(None, error)
         self.loop.run_until_complete(_wind_up())
+        self._readers.close()
         self.loop.close()
 
     def _on_error(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

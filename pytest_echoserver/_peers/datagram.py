@@ -5,7 +5,7 @@ import inspect
 import ipaddress
 import socket
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from .. import _deadline
@@ -26,6 +26,8 @@ __tracebackhide__ = True
 
 H = TypeVar("H", bound=DatagramBehaviour)
 
+AT_WORK = 0.05
+"""Seconds that a close waits, on a test's thread, for datagrams to be passed on before it asks the engine."""
 LARGEST_PAYLOAD = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
 """Bytes: 65,535 less the headers of UDP (RFC 768) and, for IPv4, of IP (RFC 791)."""
 
@@ -67,7 +69,10 @@ class DatagramPeer(ServedPeer):
         if behaviour is not None:
             self._end.listener = self._handle
         scope.adopt(Member(str(self), self._record, self._shut, verdict=self._verdict, told=self._errors_told))
-        scope.call(self._open)
+        if scope.engine.readers.from_any_thread:
+            self._open()
+        else:
+            scope.call(self._open)
         scope.opened(self)
 
     @property
@@ -221,27 +226,48 @@ class DatagramPeer(ServedPeer):
         Raises:
             ScriptMismatch: the peer is one of ``session_peers``, and its script is not met.
         """
-        self._scope.call(self._abort)
+        if not self._close_at_rest():
+            self._scope.call(self._abort)
         if not self._scope.engine.here:
             self._was_closed()
 
+    def _close_at_rest(self) -> bool:
+        """Close it on this thread, if it can be seen from here that nothing is under way."""
+        transport = self._end.transport
+        simple = self._behaviour in (None, self._echo) and not self._following
+        if transport is None or not (simple and self._scope.engine.readers.from_any_thread):
+            return False
+        if not transport.at_work.acquire(timeout=AT_WORK):
+            return False
+        try:
+            if not self._closed and transport.idle:
+                self._finish(transport.abort)
+        finally:
+            transport.at_work.release()
+        return self._closed
+
     def _open(self) -> None:
-        DrainingDatagramTransport(self._scope.engine.loop, self._socket, self._end)
+        engine = self._scope.engine
+        DrainingDatagramTransport(engine.loop, self._socket, self._end, engine.readers, self._scope.context)
 
     def _abort(self) -> None:
+        transport = self._end.transport
         if self._closed:
             return
-        transport = self._end.transport
-        if transport is not None:
-            transport.drain()
-        with self._record.lock:
-            self._dropped = dropped_datagrams(self._socket)
-            if transport is None:
-                self._socket.close()
-            else:
-                transport.abort()
+        if transport is None:
+            self._finish(self._socket.close)
+        else:
+            with transport.at_work:
+                transport.drain()
+                self._finish(transport.abort)
         for answering in self._answering:
             answering.cancel()
+
+    def _finish(self, close: Callable[[], None]) -> None:
+        """Close the socket by ``close``, and tell who waits."""
+        with self._record.lock:
+            self._dropped = dropped_datagrams(self._socket)
+            close()
         closed = RuntimeError(f"{self} was closed while this was awaited")
         self._end.fail(closed)
         self._script.script.fail_waits(closed)

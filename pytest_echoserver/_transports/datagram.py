@@ -4,10 +4,13 @@ import asyncio
 import socket
 import struct
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from typing import Any
 
+from .._readers import LoopReaders, Readers
 from .binding import bound_socket
 
 __tracebackhide__ = True
@@ -21,6 +24,8 @@ READS_A_TURN = 16
 """So many datagrams are read before the loop's other work gets its turn."""
 MOST_QUEUED = 65_536
 """More datagrams than wait in any receive buffer: so many are read at a close, and no flood can hold it up."""
+LEAST_TAKEN = 256
+"""Bytes of kernel memory, fewer than any datagram takes: the kernel's own struct for one is about as long."""
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes asked of the kernel; it gives what its limit allows. The default holds some 250 small datagrams."""
 
@@ -29,11 +34,19 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
     """An asyncio datagram transport over a bound, non-blocking socket, on any loop with ``add_reader``.
 
     asyncio's own reads one datagram a turn into a buffer of 256 KiB, and up to Python 3.12 sends no empty one.
-    To be made on the loop's thread.
+    To be made on the loop's thread; with ``readers`` on any that they allow.
+
+    ``at_work`` is held while datagrams are read and passed on: who holds it, on any thread, may close the transport
+    in the certainty that nothing is in the middle of being passed on, and that nothing comes after.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: asyncio.DatagramProtocol
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        protocol: asyncio.DatagramProtocol,
+        readers: Readers | None = None,
+        context: Context | None = None,
     ) -> None:
         super().__init__({"socket": sock, "sockname": sock.getsockname()})
         self._loop = loop
@@ -41,8 +54,11 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         self._protocol = protocol
         self._unsent: deque[tuple[bytes, Sockaddr, Sent | None]] = deque()
         self._closing = False
+        self.at_work = threading.RLock()
+        self._readers = readers or LoopReaders(loop)
+        self._context = context or copy_context()
         protocol.connection_made(self)
-        loop.add_reader(sock, self._readable)
+        self._readers.add(sock, self._came)
 
     def is_closing(self) -> bool:
         return self._closing
@@ -52,8 +68,10 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         self.abort()
 
     def drain(self) -> None:
-        """Read what has arrived."""
-        for _ in range(MOST_QUEUED // READS_A_TURN):
+        """Read what has arrived, and no more than that if more keeps coming."""
+        if self._closing:
+            return
+        for _ in range(_most_waiting(self._sock) // READS_A_TURN + 1):
             if not self._readable():
                 break
 
@@ -66,8 +84,9 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         if self._closing:
             return
         self._closing = True
-        self._loop.remove_reader(self._sock)
-        self._loop.remove_writer(self._sock)
+        self._readers.remove(self._sock)
+        if self._unsent:
+            self._loop.remove_writer(self._sock)
         self._sock.close()
         lost = ConnectionAbortedError("the transport was closed before the datagram was sent")
         while self._unsent:
@@ -106,8 +125,26 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         if not self._unsent:
             self._loop.remove_writer(self._sock)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be read or sent."""
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return not self._unsent
+        except OSError:
+            pass
+        return False
+
+    def _came(self) -> None:
+        self._context.run(self._readable)
+
     def _readable(self) -> bool:
         """Read a turn's worth; false if there was less."""
+        with self.at_work:
+            return self._read()
+
+    def _read(self) -> bool:
         for _ in range(READS_A_TURN):
             if self._closing:
                 return False
@@ -141,11 +178,21 @@ def bound_datagram_socket(
 def dropped_datagrams(sock: socket.socket) -> int | None:
     """How many datagrams the kernel dropped at this socket, or None where the system doesn't tell.
 
-    By SO_MEMINFO of Linux (socket(7), include/uapi/linux/sock_diag.h): nine unsigned 32-bit figures, the last
-    being SK_MEMINFO_DROPS.
+    By SK_MEMINFO_DROPS of Linux.
     """
+    memory = _memory_of(sock)
+    return memory[-1] if memory else None
+
+
+def _most_waiting(sock: socket.socket) -> int:
+    """How many datagrams may wait to be read, at most. By SK_MEMINFO_RMEM_ALLOC of Linux, the bytes they take."""
+    memory = _memory_of(sock)
+    return memory[0] // LEAST_TAKEN if memory else MOST_QUEUED
+
+
+def _memory_of(sock: socket.socket) -> tuple[int, ...]:
+    """SO_MEMINFO of Linux (include/uapi/linux/sock_diag.h): nine unsigned 32-bit figures; none elsewhere."""
     if sys.platform != "linux":
-        return None
+        return ()
     so_meminfo, figures = 55, struct.Struct("=9I")
-    drops: int = figures.unpack(sock.getsockopt(socket.SOL_SOCKET, so_meminfo, figures.size))[-1]
-    return drops
+    return figures.unpack(sock.getsockopt(socket.SOL_SOCKET, so_meminfo, figures.size))

@@ -1,4 +1,4 @@
-"""Tests of what has to do with transports, again, with the engine on uvloop."""
+"""Tests of what has to do with transports, again: on uvloop, and where the system has no fast way."""
 
 from pathlib import Path
 
@@ -19,11 +19,28 @@ FILES = (
 )
 
 
+PLAIN_FILES = (
+    "peers/test_datagram.py",
+    "peers/test_datagram_handlers.py",
+    "peers/test_datagram_script.py",
+    "harness/test_datagram.py",
+)
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_they_pass_there_too(pytester: pytest.Pytester, request: pytest.FixtureRequest, name: str) -> None:
+def test_they_pass_on_uvloop(pytester: pytest.Pytester, request: pytest.FixtureRequest, name: str) -> None:
     pytest.importorskip("uvloop")
     if request.config.getoption("--echoserver-loop") == "uvloop":
         pytest.skip("they run on it already")
+    _run(pytester, request, name, "--echoserver-loop=uvloop")
+
+
+@pytest.mark.parametrize("name", PLAIN_FILES)
+def test_they_pass_the_plain_way(pytester: pytest.Pytester, request: pytest.FixtureRequest, name: str) -> None:
+    _run(pytester, request, name, "-p", "tests.downstream.plain_ways")
+
+
+def _run(pytester: pytest.Pytester, request: pytest.FixtureRequest, name: str, *options: str) -> None:
     root = request.config.rootpath
     result = pytester.runpytest_subprocess(
         "-c",
@@ -33,7 +50,7 @@ def test_they_pass_there_too(pytester: pytest.Pytester, request: pytest.FixtureR
         "pytest_echoserver",
         "-p",
         "no:cacheprovider",
-        "--echoserver-loop=uvloop",
+        *options,
         "--tb=short",
         str(Path(__file__).parents[1] / name),
         timeout=120,
