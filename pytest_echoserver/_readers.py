@@ -57,7 +57,7 @@ class NestedPoller:
 
     def remove(self, sock: socket.socket) -> None:
         # Before the socket is closed: a forked child may hold the descriptor, and keep the entry alive.
-        if self._readable.pop(sock.fileno(), None) is not None:
+        if self._readable.pop(sock.fileno(), None) is not None and not self._epoll.closed:
             self._epoll.unregister(sock.fileno())
 
     def close(self) -> None:
