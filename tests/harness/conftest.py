@@ -1,6 +1,12 @@
 """What the tests of harnesses share."""
 
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 import pytest
+
+Runner = Callable[[Coroutine[Any, Any, None]], None]
 
 
 @pytest.fixture
@@ -8,3 +14,15 @@ def asyncios_transports(pytestconfig: pytest.Config) -> None:
     """Skips where the engine's loop is another's, whose transports take no attributes of ours."""
     if pytestconfig.getoption("--echoserver-loop") not in (None, "asyncio"):
         pytest.skip("only asyncio's own transports can be followed at any time")
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Runner:
+    """Runs a coroutine on a loop of the test's own."""
+    factory = pytest.importorskip("uvloop").new_event_loop if request.param == "uvloop" else None
+
+    def run(coro: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(coro)
+
+    return run

@@ -3,19 +3,19 @@
 import asyncio
 import io
 import ssl
-from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
 import pytest
 
 from pytest_echoserver import CaptureTimeout, HarnessedStream, StreamHarness
 
+from .conftest import Runner
+
 Kind = Literal["socketpair", "tcp", "tls"]
 Side = Literal["client", "server"]
 
 KINDS: tuple[Kind, ...] = ("socketpair", "tcp", "tls")
 SIDES: tuple[Side, ...] = ("client", "server")
-Runner = Callable[[Coroutine[Any, Any, None]], None]
 
 
 class Upper(asyncio.Protocol):
@@ -36,18 +36,6 @@ class Upper(asyncio.Protocol):
 
 def names(stream: HarnessedStream[Any]) -> list[str]:
     return [event.name for event in stream.events]
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Runner:
-    """Runs a coroutine on a loop of the test's own."""
-    factory = pytest.importorskip("uvloop").new_event_loop if request.param == "uvloop" else None
-
-    def run(coro: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(coro)
-
-    return run
 
 
 @pytest.mark.parametrize("side", SIDES)

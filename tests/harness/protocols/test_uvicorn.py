@@ -3,8 +3,7 @@
 import asyncio
 import base64
 import os
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import uvicorn
@@ -12,6 +11,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from pytest_echoserver import HarnessedStream, StreamHarness
+
+from ..conftest import Runner
 
 POST = b"POST /shout HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
 UPGRADE = (
@@ -41,8 +42,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body.upper()})
 
 
-def server() -> H11Protocol:
-    config = uvicorn.Config(app, ws="wsproto", log_config=None, lifespan="off")
+def server(ws: Literal["wsproto", "websockets-sansio"] = "wsproto") -> H11Protocol:
+    config = uvicorn.Config(app, ws=ws, log_config=None, lifespan="off")
     config.load()
     return H11Protocol(config, ServerState(), {}, asyncio.get_running_loop())
 
@@ -63,8 +64,7 @@ def test_a_request_is_answered(stream_harness: StreamHarness, kind: Any, segment
         assert names(stream).count("data_received") == 2 * len(POST)
 
 
-@pytest.mark.parametrize("factory", [None, "uvloop"])
-def test_a_request_is_answered_on_the_tests_loop(stream_harness: StreamHarness, factory: str | None) -> None:
+def test_a_request_is_answered_on_the_tests_loop(stream_harness: StreamHarness, run: Runner) -> None:
     async def talk() -> None:
         stream = await stream_harness.connect_here(server, side="server")
         await stream.send(POST, segments=1)
@@ -72,9 +72,7 @@ def test_a_request_is_answered_on_the_tests_loop(stream_harness: StreamHarness, 
         await stream.close()
         assert names(stream)[-1] == "connection_lost"
 
-    loop_factory: Callable[[], Any] | None = pytest.importorskip("uvloop").new_event_loop if factory else None
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(talk())
+    run(talk())
 
 
 def test_eof_in_the_middle_of_a_request(stream_harness: StreamHarness) -> None:
@@ -93,19 +91,64 @@ def test_a_reset_in_the_middle_of_a_request(stream_harness: StreamHarness) -> No
     assert names(stream)[-1] == "connection_lost"
 
 
+WEBSOCKETS = pytest.mark.parametrize(
+    ("ws", "name"), [("wsproto", "WSProtocol"), ("websockets-sansio", "WebSocketsSansIOProtocol")]
+)
+
+
 @SEGMENTS
-def test_an_upgrade_to_websocket_is_followed(stream_harness: StreamHarness, segments: int | None) -> None:
-    stream = stream_harness.connect(server, kind="tcp", side="server")
+@WEBSOCKETS
+@pytest.mark.parametrize("kind", ["socketpair", "tcp", "tls"])
+def test_an_upgrade_to_websocket_is_followed(
+    stream_harness: StreamHarness, kind: Any, ws: Any, name: str, segments: int | None
+) -> None:
+    stream = stream_harness.connect(lambda: server(ws), kind=kind, side="server")
     stream.send(UPGRADE, segments=segments)
     assert stream.read_until(b"\r\n\r\n").result().startswith(b"HTTP/1.1 101 ")
     frame = _masked_text(b"hello")
     stream.send(frame, segments=segments)
     assert stream.read_exactly(7).result() == b"\x81\x05HELLO"
-    upgraded = stream.next_call("set_protocol").result()
-    assert type(upgraded.args[0]).__name__ == "WSProtocol"
     assert isinstance(stream.protocol, H11Protocol)
-    after = [event.args[0] for event in stream.events if event.time > upgraded.time]
-    assert b"".join(after) == frame
+    assert _got_after_upgrade(stream, name) == frame
+
+
+@WEBSOCKETS
+def test_an_upgrade_is_followed_on_the_tests_loop(
+    stream_harness: StreamHarness, run: Runner, ws: Any, name: str
+) -> None:
+    async def talk() -> None:
+        stream = await stream_harness.connect_here(lambda: server(ws), side="server")
+        stream.send(UPGRADE)
+        await stream.read_until(b"\r\n\r\n")
+        frame = _masked_text(b"hello")
+        stream.send(frame, segments=1)
+        assert await stream.read_exactly(7) == b"\x81\x05HELLO"
+        await stream.close()
+        assert _got_after_upgrade(stream, name) == frame
+        assert names(stream).count("connection_lost") == 1
+
+    run(talk())
+
+
+@WEBSOCKETS
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+def test_a_reset_in_the_middle_of_a_frame(stream_harness: StreamHarness, kind: Any, ws: Any, name: str) -> None:
+    stream = stream_harness.connect(lambda: server(ws), kind=kind, side="server")
+    stream.send(UPGRADE)
+    stream.read_until(b"\r\n\r\n").result()
+    part = _masked_text(b"hello")[:-2]
+    stream.send(part)
+    stream.reset()
+    assert isinstance(stream.lost.result(), ConnectionResetError)
+    assert _got_after_upgrade(stream, name) == part
+
+
+def _got_after_upgrade(stream: HarnessedStream[Any], name: str) -> bytes:
+    """What the protocol of that name has got, after it took the other's place."""
+    calls = list(stream.events)
+    at = [call.name for call in calls].index("set_protocol")
+    assert type(calls[at].args[0]).__name__ == name
+    return b"".join(call.args[0] for call in calls[at:] if call.name == "data_received")
 
 
 def _masked_text(text: bytes) -> bytes:
