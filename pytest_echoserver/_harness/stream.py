@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+from .._checks import bytes_like
 from .._checks import choice as check_choice
 from .._checks import factory as checked_factory
 from .._futures import CaptureFuture
@@ -144,7 +145,7 @@ class HarnessedStream(Connection, Harnessed[P]):
         transport: asyncio.Transport = self._near.transport
         return transport
 
-    def start_tls(self, context: ssl.SSLContext | None = None) -> CaptureFuture[None]:
+    def start_tls(self, context: ssl.SSLContext | None = None, *, after: bytes = b"") -> CaptureFuture[None]:
         """Go on over TLS at this end, when the protocol is about to do so at its own (STARTTLS).
 
         After all that was sent before; what is sent, received and recorded from there on is plain text. The future
@@ -153,9 +154,11 @@ class HarnessedStream(Connection, Harnessed[P]):
         Args:
             context: by default, one of ``tls_authority``: a client's that checks a certificate for ``localhost`` if
                 the protocol is the server, or a server's with such a certificate.
+            after: sent before that, in plain text, as the answer to STARTTLS: the protocol may begin TLS as soon as
+                it has got it, so nothing is read in between.
 
         Raises:
-            TypeError: it is no `ssl.SSLContext`.
+            TypeError: the context is no `ssl.SSLContext`, or ``after`` isn't bytes.
             RuntimeError: it speaks TLS already.
         """
         if self._end.tls:
@@ -165,7 +168,9 @@ class HarnessedStream(Connection, Harnessed[P]):
         elif not isinstance(context, ssl.SSLContext):
             raise TypeError(f"context must be an ssl.SSLContext, not {context!r}")
         name = "localhost" if self._far_is_client else None
-        return self._do(self._end.start_tls, context, name, self._future("the TLS handshake"))
+        return self._do(
+            self._end.start_tls, context, name, bytes_like(after, "after"), self._future("the TLS handshake")
+        )
 
     def close(self) -> CaptureFuture[None]:
         """Close both ends: the protocol gets all that was sent and then EOF, and loses its connection."""

@@ -154,9 +154,11 @@ class StreamEnd(asyncio.Protocol):
         """Close after all that was sent has arrived, as far as it does: a RST for the other side."""
         self.outbox.put(self._arrive_and_reset, future)
 
-    def start_tls(self, context: ssl.SSLContext, server_name: str | None, future: CaptureFuture[None]) -> None:
-        """Go on over TLS, once all that was sent has left: as its client if there is a ``server_name``."""
-        self.outbox.put(lambda: self._start_tls(context, server_name), future)
+    def start_tls(
+        self, context: ssl.SSLContext, server_name: str | None, last: bytes, future: CaptureFuture[None]
+    ) -> None:
+        """Send ``last`` and go on over TLS, with nothing read in between: as its client if there is a name."""
+        self.outbox.put(lambda: self._start_tls(context, server_name, last), future)
 
     def stall(self) -> None:
         """Stop reading: the window closes once the buffers are full."""
@@ -283,10 +285,13 @@ class StreamEnd(asyncio.Protocol):
                 self.data_received(data)
                 left -= len(data)
 
-    async def _start_tls(self, context: ssl.SSLContext, server_name: str | None) -> None:
+    async def _start_tls(self, context: ssl.SSLContext, server_name: str | None, last: bytes) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             raise self._gone()
+        transport.pause_reading()  # the other side may begin its handshake as soon as it has got that
+        if last:
+            self._write(last, None)
         await self._emptied()
         self.note("start_tls")
         upgraded = await asyncio.get_running_loop().start_tls(

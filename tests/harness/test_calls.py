@@ -238,17 +238,18 @@ def test_a_client_that_starts_tls_is_followed_on_the_tests_loop(
 ) -> None:
     async def talk() -> None:
         stream = await stream_harness.connect_here(Counts, kind="tcp")
-        upgraded = stream.start_tls()
+        upgraded = stream.start_tls(after=b"ready\n")
+        await stream.next_call("data_received")
         transport = await asyncio.get_running_loop().start_tls(
             stream.transport, stream.protocol, tls_authority.client_context(), server_hostname="localhost"
         )
         await upgraded
         assert transport is stream.transport
-        stream.send(b"secret")
-        await stream.next_call("data_received")
+        await stream.send(b"secret")
+        assert (await stream.next_call("data_received")).args == (b"secret",)
         stream.protocol.transport = transport
         await stream.close()
-        assert told(stream)[:2] == [("start_tls",), ("data_received", b"secret")]
+        assert told(stream)[:3] == [("data_received", b"ready\n"), ("start_tls",), ("data_received", b"secret")]
         assert told(stream)[-1] == ("connection_lost", None)
 
     asyncio.run(talk())
