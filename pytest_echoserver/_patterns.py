@@ -116,6 +116,9 @@ class _RegexSearch:
             regex = self._pattern.regex
             from_ = 0
             if not self._pattern.anchored:
+                if not self._pattern.ends.search(unread, self._tried):
+                    self._tried = len(unread)
+                    return None
                 rough = regex.search(unread)
                 if rough is None:
                     self._tried = len(unread)

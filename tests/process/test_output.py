@@ -48,6 +48,11 @@ def test_both_is_one_stream_in_order_of_arrival(subprocess_runner: SubprocessRun
         process.read_until(b"more", "both").result()
 
 
+def test_a_regex_waits_for_the_end_of_a_very_long_line(subprocess_runner: SubprocessRunner) -> None:
+    process = python(subprocess_runner, f"print('a' * {32 * MIB})")
+    assert process.read_until(re.compile(rb"(a|b)\n")).result().end() == 32 * MIB + 1
+
+
 def test_both_where_there_is_but_one(subprocess_runner: SubprocessRunner) -> None:
     process = subprocess_runner("sh", "-c", "echo a; echo b >&2", stderr=subprocess.STDOUT)
     assert process.read_until(b"b\n").result() == b"a\nb\n"
