@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
-from ._outcomes import copy_outcome, fail, fulfil
+from ._outcomes import fail, fulfil, start
 from ._readers import Readers, best_readers
 
 __tracebackhide__ = True
@@ -118,12 +118,7 @@ class Engine:
         outcome: Future[T] = Future()
         tasks: list[asyncio.Task[T]] = []
 
-        def start() -> None:
-            task = self.loop.create_task(function(*args))
-            tasks.append(task)
-            task.add_done_callback(lambda _: copy_outcome(task, outcome))
-
-        self.post(context, start)
+        self.post(context, lambda: tasks.append(start(function(*args), outcome)))
         return self._outcome(
             outcome, patience, lambda: self.post(context, lambda: [task.cancel() for task in tasks])
         )

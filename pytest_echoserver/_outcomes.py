@@ -1,7 +1,7 @@
 """Giving a future its outcome, where it may have timed out or been cancelled before."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -32,6 +32,21 @@ def copy_outcome(task: "asyncio.Task[T]", future: Future[T]) -> None:
         fail(future, error)
     else:
         fulfil(future, task.result())
+
+
+def start(coro: Coroutine[Any, Any, T], future: Future[T]) -> "asyncio.Task[T]":
+    """Run a coroutine as a task of the running loop; ``future`` gets its outcome."""
+    task = asyncio.ensure_future(coro)
+    task.add_done_callback(lambda _: copy_outcome(task, future))
+    return task
+
+
+def end_with(future: Future[None], error: BaseException | None) -> None:
+    """Give ``future`` the error that something ended with, or the word that it ended without."""
+    if error is None:
+        fulfil(future, None)
+    else:
+        fail(future, error)
 
 
 def as_exception(error: BaseException) -> Exception:

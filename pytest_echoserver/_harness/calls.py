@@ -42,6 +42,10 @@ class Calls:
         if row[1] in self._cursors:
             self._cursors[row[1]].serve()
 
+    def note(self, name: str, *args: Any) -> None:
+        """Note what is no call, but is waited for like one."""
+        self.returned(self.begin(name, *args))
+
     def next(self, name: str, future: CaptureFuture[Event]) -> CaptureFuture[Event]:
         """Give ``future`` the next call of that name which has returned."""
         with self.record.lock:

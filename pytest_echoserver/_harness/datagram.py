@@ -4,12 +4,13 @@ import asyncio
 import io
 import socket
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from .._checks import bytes_like
 from .._checks import factory as checked_factory
 from .._futures import CaptureFuture
-from .._outcomes import copy_outcome, fail, fulfil, raise_together
+from .._outcomes import end_with, fulfil, raise_together, start
 from .._peers.hosts import check_host, check_port
 from .._record import Address, SentDatagram
 from .._scope import Member, Scope
@@ -140,14 +141,7 @@ class HarnessedEndpoint(Harnessed[P]):
         if self._far.closed:
             raise RuntimeError(f"send() on {self}, which is closed")
         future: CaptureFuture[None] = self._call_future(f"a datagram of {len(payload)} bytes to be sent")
-
-        def sent(error: OSError | None) -> None:
-            if error is None:
-                fulfil(future, None)
-            else:
-                fail(future, error)
-
-        self._scope.post(self._far.send, payload, self._near.sockname, place, sent)
+        self._scope.post(self._far.send, payload, self._near.sockname, place, partial(end_with, future))
         return future
 
     def error(self, exc: Exception) -> CaptureFuture[None]:
@@ -243,10 +237,5 @@ class HarnessedEndpoint(Harnessed[P]):
         self, future: CaptureFuture[None], function: Callable[[], Coroutine[Any, Any, None]]
     ) -> CaptureFuture[None]:
         """Run a coroutine function on the engine's loop; ``future`` gets its outcome."""
-
-        def begin() -> None:
-            doing = asyncio.ensure_future(function())
-            doing.add_done_callback(lambda task: copy_outcome(task, future))
-
-        self._scope.post(begin)
+        self._scope.post(lambda: start(function(), future))
         return future

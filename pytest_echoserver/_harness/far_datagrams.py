@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._cursors import Cursor
+from .._peers.datagram_end import make_sent_datagram
 from .._peers.hosts import check_host
 from .._record import Address, Datagram, Record, Row, SentDatagram, View
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, bound_datagram_socket
@@ -34,7 +35,7 @@ class FarEnd:
         self._received_rows: list[Row] = []
         self._sent_rows: list[Row] = []
         self.received: View[HarnessDatagram] = View(self._received_rows, _make_received)
-        self.sent: View[SentDatagram] = View(self._sent_rows, _make_sent)
+        self.sent: View[SentDatagram] = View(self._sent_rows, make_sent_datagram)
         self._transports: dict[Address, DrainingDatagramTransport] = {}
 
     async def open(self, host: str) -> None:
@@ -100,7 +101,3 @@ class _At(asyncio.DatagramProtocol):
 
 def _make_received(row: Row) -> HarnessDatagram:
     return HarnessDatagram(row[2], row[3], row[0], row[4])
-
-
-def _make_sent(row: Row) -> SentDatagram:
-    return SentDatagram(row[2], row[3], row[0])

@@ -58,7 +58,7 @@ class Following:
         begun = self._begun
         if self._changed and begun == self._returned and begun == self._begun and not self.lost:
             self.lost = True
-            self._calls.returned(self._calls.begin("record_ended", self._current))
+            self._calls.note("record_ended", self._current)
 
     @property
     def in_place(self) -> bool:
@@ -85,13 +85,13 @@ class Following:
             self._follow_tls(protocol)
             return
         recorded = protocol if isinstance(protocol, Recorded) else self._record(protocol)
-        self._calls.returned(self._calls.begin("set_protocol", recorded.protocol))
+        self._calls.note("set_protocol", recorded.protocol)
         self._set(recorded)
         self._recorded = recorded
 
     def _follow_tls(self, below: SSLProtocol) -> None:
         """Go on with the transport that `asyncio.loop.start_tls` is about to give; ``below`` carries it."""
-        self._calls.returned(self._calls.begin("start_tls"))
+        self._calls.note("start_tls")
         self._set(below)
         above: Any = below._get_app_transport()  # type: ignore[attr-defined]  # there is no other way to it
         protocol = above.get_protocol()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from .._futures import CaptureFuture
-from .._outcomes import copy_outcome, fail, fulfil
+from .._outcomes import fail, fulfil, start
 from .._record import Event
 from .._scope import Member, Scope
 from .near import NearEnd
@@ -104,12 +104,7 @@ class Harnessed(Generic[P]):
     def _close_near(self) -> CaptureFuture[list[Exception]]:
         """Close the protocol's transport and end its tasks, on its loop."""
         closed: CaptureFuture[list[Exception]] = self._call_future("the protocol's end to be closed")
-
-        def close() -> None:
-            closing = asyncio.ensure_future(self._near.close())
-            closing.add_done_callback(lambda task: copy_outcome(task, closed))
-
-        self._on_near_loop(close)
+        self._on_near_loop(lambda: start(self._near.close(), closed))
         return closed
 
     def _engine_done(self) -> CaptureFuture[None]:

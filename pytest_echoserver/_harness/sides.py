@@ -50,10 +50,10 @@ def connected_sides(
     client_context, server_context = contexts() if kind == "tls" else (None, None)
     if kind == "socketpair":
         client, server = socket.socketpair()
-        client.setblocking(False)
-        server.setblocking(False)
     else:
         client, server = _tcp_pair(host, far_is_server=is_client)
+    client.setblocking(False)
+    server.setblocking(False)
     sides = Side(client, False, client_context), Side(server, True, server_context)
     return sides if is_client else (sides[1], sides[0])
 
@@ -87,6 +87,4 @@ def _tcp_pair(host: str, *, far_is_server: bool) -> tuple[socket.socket, socket.
             raise
     near = client if far_is_server else server
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-    client.setblocking(False)
-    server.setblocking(False)
     return client, server

@@ -11,7 +11,7 @@ from .._checks import bytes_like
 from .._checks import choice as check_choice
 from .._checks import factory as checked_factory
 from .._futures import CaptureFuture
-from .._outcomes import copy_outcome, raise_together
+from .._outcomes import raise_together, start
 from .._peers.connection import Connection
 from .._peers.stream_end import StreamEnd
 from .._record import Record
@@ -197,8 +197,7 @@ class HarnessedStream(Connection, Harnessed[P]):
             await self._near.close_with_its_loop(self._engine_done)
 
     def _open_far_end(self, far: Side, opened: CaptureFuture[Any]) -> None:
-        opening = asyncio.ensure_future(far.open(lambda: self._end))
-        opening.add_done_callback(lambda task: copy_outcome(task, opened))
+        start(far.open(lambda: self._end), opened)
 
     def _failed(self, error: Exception) -> None:
         self._scope.blame(error)
@@ -211,8 +210,7 @@ class HarnessedStream(Connection, Harnessed[P]):
         self._end.inbound.end(error)
 
     def _start_closing(self, future: CaptureFuture[None]) -> None:
-        closing = asyncio.ensure_future(self._close())
-        closing.add_done_callback(lambda task: copy_outcome(task, future))
+        start(self._close(), future)
 
     async def _close(self) -> None:
         if self._end.tls:

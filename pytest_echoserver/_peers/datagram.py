@@ -6,12 +6,13 @@ import ipaddress
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from .. import _deadline
 from .._checks import bytes_like, whole_number
 from .._futures import CaptureFuture
-from .._outcomes import as_exception, fail, fulfil
+from .._outcomes import as_exception, end_with, fail, fulfil
 from .._record import Address, Datagram, Event, SentDatagram
 from .._scope import Member, Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
@@ -148,14 +149,7 @@ class DatagramPeer(ServedPeer):
         address = _checked_address(to)
         self._refuse_if_closed("send()")
         future: CaptureFuture[None] = self._future(f"a datagram to {to[0]} port {to[1]} to be sent")
-
-        def sent(error: OSError | None) -> None:
-            if error is None:
-                fulfil(future, None)
-            else:
-                fail(future, error)
-
-        self._scope.post(self._end.send, payload, address, sent)
+        self._scope.post(self._end.send, payload, address, partial(end_with, future))
         return future
 
     def serve(self, handler: H) -> H:

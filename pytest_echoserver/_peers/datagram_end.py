@@ -21,7 +21,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
         self.received_rows: list[Row] = []
         self.sent_rows: list[Row] = []
         self.received: View[Datagram] = View(self.received_rows, make_datagram)
-        self.sent: View[SentDatagram] = View(self.sent_rows, _make_sent_datagram)
+        self.sent: View[SentDatagram] = View(self.sent_rows, make_sent_datagram)
         self.cursor = Cursor(record.lock)
         self.clears = 0
         self._counts: list[Cursor] = []
@@ -101,5 +101,5 @@ def make_datagram(row: Row) -> Datagram:
     return Datagram(row[2], row[3], row[0])
 
 
-def _make_sent_datagram(row: Row) -> SentDatagram:
+def make_sent_datagram(row: Row) -> SentDatagram:
     return SentDatagram(row[2], row[3], row[0])
