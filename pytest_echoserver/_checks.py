@@ -14,12 +14,14 @@ def bytes_like(value: object, name: str = "data") -> bytes:
     raise TypeError(f"{name} must be bytes, not {value!r}")
 
 
-def whole_number(value: object, name: str, *, least: int) -> int:
-    """Give ``value`` back as an int of at least ``least``; raise TypeError or ValueError if it isn't."""
+def whole_number(value: object, name: str, *, least: int, most: int | None = None) -> int:
+    """Give ``value`` back as an int from ``least`` to ``most``; raise TypeError or ValueError if it isn't."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int, not {value!r}")
     if value < least:
         raise ValueError(f"{name} must be {least} or more, not {value}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be {most} or less, not {value}")
     return value
 
 

@@ -71,10 +71,7 @@ def terminal_size(pty: object) -> os.terminal_size | None:
 
 
 def characters(value: object, name: str) -> int:
-    count = whole_number(value, name, least=1)
-    if count > 65_535:
-        raise ValueError(f"{name} must be 65535 or less, not {count}")
-    return count
+    return whole_number(value, name, least=1, most=65_535)
 
 
 def check_redirects_on_terminal(stdout: object, stderr: object) -> None:

@@ -21,9 +21,14 @@ WINDOW = 65_536
 class Output(ByteStream):
     """An output that is kept whole."""
 
+    @property
+    def came(self) -> int:
+        """How many bytes have come."""
+        return len(self.buffer)
+
     def take_in(self, data: bytes) -> Excerpt:
         """Add ``data``, and give where it is."""
-        start = len(self.buffer)
+        start = self.came
         self.add(data)
         return Excerpt(self.excerpt, start, start + len(data))
 
@@ -42,13 +47,17 @@ class CappedOutput(Output):
 
     def __init__(self, lock: threading.RLock, limit: int) -> None:
         super().__init__(lock)
-        self.came = 0
+        self._came = 0
         self._limit = limit
         self._head = limit // 2
         self._tail = limit - self._head
         self._keep = max(self._tail, WINDOW)
         self._dropped = 0
         self._note = b""
+
+    @property
+    def came(self) -> int:
+        return self._came
 
     def __bytes__(self) -> bytes:
         with self.lock:
@@ -60,21 +69,16 @@ class CappedOutput(Output):
             if len(self.buffer) - self._head - len(self._note) > 2 * self._keep:
                 self._drop()
             self.buffer += data
-            self.came += len(data)
-
-    def take_in(self, data: bytes) -> Excerpt:
-        start = self.came
-        self.add(data)
-        return Excerpt(self.excerpt, start, start + len(data))
+            self._came += len(data)
 
     def excerpt(self, start: int, end: int) -> bytes:
         with self.lock:
             if self.came <= self._limit:
-                return bytes(self.buffer[start:end])
-            head = bytes(self.buffer[start : min(end, self._head)])
+                return cut(self.buffer, start, end)
+            head = cut(self.buffer, start, min(end, self._head))
             tail_starts = self.came - self._tail
             moved = len(self.buffer) - self.came
-            tail = bytes(self.buffer[max(start, tail_starts) + moved : end + moved]) if end > tail_starts else b""
+            tail = cut(self.buffer, max(start, tail_starts) + moved, end + moved) if end > tail_starts else b""
         left_out = end - start - len(head) - len(tail)
         return head + (self._told(left_out) if left_out else b"") + tail
 

@@ -36,7 +36,7 @@ async def until_ready(check: Check, child: Child, limit: float, command: str, hi
             return met.result()
         if exited.done():
             await within(LAST_OUTPUT, child.capture.complete)
-            return None if check.met(child) else _died(check, child, command)
+            return None if check.met else _died(check, child, command)
         seen = "".join(f"; {part}" for part in (check.seen(), hint if check.asks_caller else "") if part)
         head = f"waited {limit:g} s for {child.told} to be ready ({check}): {child.state}{seen}"
         return CaptureTimeout(f"{head}\n{_evidence(child, command)}")

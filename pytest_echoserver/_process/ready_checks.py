@@ -7,11 +7,12 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from .._checks import not_async, whole_number
 from .._deadline import UNTIL_THE_TEST_ENDS
@@ -28,27 +29,28 @@ FIRST_PROBE, LONGEST_PROBE = 0.005, 0.05
 """Seconds between two looks at what can't tell us of itself: growing from the one to the other."""
 
 
-class Check(Protocol):
+class Check(ABC):
     """One way to be ready."""
 
-    asks_caller: bool
+    asks_caller = True
     """Whether it may be the calling thread's own event loop that has to answer."""
 
+    @abstractmethod
     def __str__(self) -> str:
         """What is waited for."""
-        ...
 
+    @abstractmethod
     def seen(self) -> str:
         """What was seen instead, as a clause; empty if that is told by the program's output."""
-        ...
 
-    def met(self, child: Child) -> bool:
+    @property
+    def met(self) -> bool:
         """Whether it was met by what the program had printed; asked once that is complete."""
-        ...
+        return False
 
+    @abstractmethod
     async def until_met(self, child: Child) -> BaseException | None:
         """Wait until it is; what went wrong with the asking is given, not raised: it may be a SystemExit."""
-        ...
 
 
 def checked_ready(value: object, cwd: str | os.PathLike[str] | None) -> Check:
@@ -65,10 +67,7 @@ def checked_ready(value: object, cwd: str | os.PathLike[str] | None) -> Check:
                 raise ValueError("ready= got an empty path")
             return _Path(Path(cwd or "", os.fsdecode(path)))
         case (str() as host, port):
-            number = whole_number(port, "the port of ready=", least=1)
-            if number > 65_535:
-                raise ValueError(f"the port of ready= must be 65535 or less, not {number}")
-            return _Accepting(host, number)
+            return _Accepting(host, whole_number(port, "the port of ready=", least=1, most=65_535))
         case _ if callable(value):
             return _Callable(not_async(value, "ready="))
     raise TypeError(
@@ -77,7 +76,7 @@ def checked_ready(value: object, cwd: str | os.PathLike[str] | None) -> Check:
     )
 
 
-class _Printed:
+class _Printed(Check):
     asks_caller = False
 
     def __init__(self, pattern: bytes | re.Pattern[bytes]) -> None:
@@ -95,8 +94,8 @@ class _Printed:
     def seen(self) -> str:
         return ""
 
-    def met(self, child: Child) -> bool:
-        del child
+    @property
+    def met(self) -> bool:
         return any(future.done() and future.exception() is None for future in self._asked)
 
     async def until_met(self, child: Child) -> None:
@@ -109,7 +108,7 @@ class _Printed:
                 # It may be served by the thread of a test, too.
                 future.add_done_callback(lambda _: loop.call_soon_threadsafe(printed.set))
         try:
-            while not self.met(child):
+            while not self.met:
                 await printed.wait()
                 printed.clear()
         finally:
@@ -135,9 +134,21 @@ class _Anywhere:
             return (b"", self.start) if self._regex.search(unread) else None
 
 
-class _Accepting:
-    asks_caller = True
+class _Probed(Check):
+    """What can't tell us of itself: it is looked at again and again, on the engine's loop."""
 
+    async def until_met(self, child: Child) -> None:  # noqa: ARG002  the program isn't asked
+        for pause in _pauses():
+            if await self._look():
+                return
+            await asyncio.sleep(pause)
+
+    @abstractmethod
+    async def _look(self) -> bool:
+        """Look whether it is met now."""
+
+
+class _Accepting(_Probed):
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
@@ -149,18 +160,7 @@ class _Accepting:
     def seen(self) -> str:
         return f"the last try to connect gave {self._error}"
 
-    def met(self, child: Child) -> bool:
-        del child
-        return False
-
-    async def until_met(self, child: Child) -> None:
-        del child
-        pause = FIRST_PROBE
-        while not await self._accepts():
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PROBE)
-
-    async def _accepts(self) -> bool:
+    async def _look(self) -> bool:
         try:
             addresses = await self._addresses()
         except OSError as error:
@@ -193,9 +193,7 @@ async def _accepts_at(family: int, address: Any) -> bool:
         return bool(sock.getsockname() != sock.getpeername())
 
 
-class _Path:
-    asks_caller = True
-
+class _Path(_Probed):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._error = ""
@@ -207,18 +205,7 @@ class _Path:
         pattern = "; a pattern of the output would be bytes, or re.compile(rb'...')"
         return self._error or f"there is no such path{pattern}"
 
-    def met(self, child: Child) -> bool:
-        del child
-        return False
-
-    async def until_met(self, child: Child) -> None:
-        del child
-        pause = FIRST_PROBE
-        while not self._is_there():
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PROBE)
-
-    def _is_there(self) -> bool:
+    async def _look(self) -> bool:
         try:
             return self._path.exists() and (not self._path.is_socket() or self._accepts())
         except OSError as error:
@@ -240,9 +227,7 @@ class _Path:
         return False
 
 
-class _Callable:
-    asks_caller = True
-
+class _Callable(Check):
     def __init__(self, function: Callable[[], object]) -> None:
         self._function = function
         self._stopped = threading.Event()
@@ -258,12 +243,7 @@ class _Callable:
             return f"its call number {self._calls} has not returned"
         return f"it was called {self._calls} times"
 
-    def met(self, child: Child) -> bool:
-        del child
-        return False
-
-    async def until_met(self, child: Child) -> BaseException | None:
-        del child
+    async def until_met(self, child: Child) -> BaseException | None:  # noqa: ARG002  the program isn't asked
         loop = asyncio.get_running_loop()
         outcome: list[BaseException | None] = []
         done = asyncio.Event()
@@ -284,7 +264,7 @@ class _Callable:
         return outcome[0]
 
     def _poll(self) -> BaseException | None:
-        pause = FIRST_PROBE
+        pauses = _pauses()
         try:
             while not self._stopped.is_set():
                 self._calls += 1
@@ -292,11 +272,18 @@ class _Callable:
                 if self._function():
                     break
                 self._inside = False
-                self._stopped.wait(pause)
-                pause = min(2 * pause, LONGEST_PROBE)
+                self._stopped.wait(next(pauses))
         except BaseException as error:  # noqa: BLE001  it is raised where the program was started
             return error
         return None
+
+
+def _pauses() -> Iterator[float]:
+    """The seconds between one look and the next."""
+    pause = FIRST_PROBE
+    while True:
+        yield pause
+        pause = min(2 * pause, LONGEST_PROBE)
 
 
 def _told(error: OSError) -> str:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Sequence
 
 from .._bytestream import ByteStream
+from .._patterns import cut
 
 SHOWN = 2000
 """Bytes of an output that an error shows on each side of the place that matters."""
@@ -34,9 +35,10 @@ def told_output(name: str, stream: ByteStream, searched_from: int | None = None)
     with stream.lock:
         buffer, size = stream.buffer, len(stream.buffer)
         place = size if searched_from is None else searched_from
-        before = bytes(buffer[max(0, place - SHOWN) : place])
-        after = bytes(buffer[place:] if size - place <= 2 * SHOWN else buffer[place : place + SHOWN])
-        last = b"" if size - place <= 2 * SHOWN else bytes(buffer[size - SHOWN :])
+        before = cut(buffer, max(0, place - SHOWN), place)
+        few = size - place <= 2 * SHOWN
+        after = cut(buffer, place, None if few else place + SHOWN)
+        last = b"" if few else cut(buffer, size - SHOWN)
     if not size:
         return f"  {name}: nothing"
     searched = "" if searched_from is None else f", searched from byte {searched_from} (>)"
