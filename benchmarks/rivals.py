@@ -80,7 +80,7 @@ async def close(closable: Any) -> None:
 
 
 @contextmanager
-def c_echo_server(kind: str) -> Iterator[tuple[str, int]]:
+def c_echo_server() -> Iterator[tuple[str, int]]:
     """An echo server in C, in a process of its own: the limit of what can be had. Gives its address."""
     compiler = which("cc") or which("gcc") or which("clang")
     if compiler is None:
@@ -88,7 +88,7 @@ def c_echo_server(kind: str) -> Iterator[tuple[str, int]]:
     with tempfile.TemporaryDirectory() as directory:
         program = str(Path(directory, "echo"))
         subprocess.run([compiler, "-O2", "-o", program, str(C_SERVER)], check=True)
-        server = subprocess.Popen([program, kind], stdout=subprocess.PIPE)
+        server = subprocess.Popen([program], stdout=subprocess.PIPE)
         assert server.stdout is not None
         try:
             yield LOCAL[0], int(server.stdout.readline())

@@ -33,11 +33,7 @@ def _asyncios() -> Iterator[Any]:
         run(rivals.close(transport))
 
 
-def _in_c() -> AbstractContextManager[Any]:
-    return rivals.c_echo_server("udp")
-
-
-SERVERS: dict[str, Server] = {ours.NAME: _ours, ASYNCIO: _asyncios, IN_C: _in_c}
+SERVERS: dict[str, Server] = {ours.NAME: _ours, ASYNCIO: _asyncios, IN_C: rivals.c_echo_server}
 
 
 def _round_trip(server: Server) -> Variant:
