@@ -1,41 +1,20 @@
 """`stream_harness` over socketpairs, TCP and TLS, as client and as server, on asyncio and on uvloop."""
 
-import asyncio
 import io
 import ssl
 from typing import Any, Literal
 
 import pytest
 
-from pytest_echoserver import CaptureTimeout, HarnessedStream, StreamHarness
+from pytest_echoserver import CaptureTimeout, StreamHarness
 
-from .conftest import Runner
+from .conftest import Runner, Upper, names
 
 Kind = Literal["socketpair", "tcp", "tls"]
 Side = Literal["client", "server"]
 
 KINDS: tuple[Kind, ...] = ("socketpair", "tcp", "tls")
 SIDES: tuple[Side, ...] = ("client", "server")
-
-
-class Upper(asyncio.Protocol):
-    """Answers in capitals, and remembers how it ended."""
-
-    def __init__(self) -> None:
-        self.ended_with: list[Any] = []
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.transport.write(data.upper())
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.ended_with.append(exc)
-
-
-def names(stream: HarnessedStream[Any]) -> list[str]:
-    return [event.name for event in stream.events]
 
 
 @pytest.mark.parametrize("side", SIDES)

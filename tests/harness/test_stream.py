@@ -8,28 +8,10 @@ from typing import Any
 
 import pytest
 
-from pytest_echoserver import HarnessedStream, StreamHarness
+from pytest_echoserver import StreamHarness
 
 from ..conftest import Downstream
-
-
-class Upper(asyncio.Protocol):
-    """Answers in capitals, and remembers how it ended."""
-
-    transport: asyncio.Transport
-    ended_with: list[Any]
-
-    def __init__(self) -> None:
-        self.ended_with = []
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.transport.write(data.upper())
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.ended_with.append(exc)
+from .conftest import Upper, names
 
 
 class BufferedUpper(asyncio.BufferedProtocol):
@@ -44,10 +26,6 @@ class BufferedUpper(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.transport.write(bytes(self.buffer[:nbytes]).upper())
-
-
-def names(stream: HarnessedStream[Any]) -> list[str]:
-    return [event.name for event in stream.events]
 
 
 def test_a_protocol_talks_to_the_test(stream_harness: StreamHarness) -> None:

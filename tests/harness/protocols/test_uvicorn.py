@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from pytest_echoserver import HarnessedStream, StreamHarness
 
-from ..conftest import Runner
+from ..conftest import Runner, names
 
 POST = b"POST /shout HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
 UPGRADE = (
@@ -46,10 +46,6 @@ def server(ws: Literal["wsproto", "websockets-sansio"] = "wsproto") -> H11Protoc
     config = uvicorn.Config(app, ws=ws, log_config=None, lifespan="off")
     config.load()
     return H11Protocol(config, ServerState(), {}, asyncio.get_running_loop())
-
-
-def names(stream: HarnessedStream[Any]) -> list[str]:
-    return [event.name for event in stream.events]
 
 
 @SEGMENTS
