@@ -149,9 +149,12 @@ class HarnessedEndpoint(Harnessed[P]):
 
         Raises:
             TypeError: it is no exception.
+            RuntimeError: it is closed.
         """
         if not isinstance(exc, Exception):
             raise TypeError(f"error() takes an exception such as ConnectionRefusedError(), not {exc!r}")
+        if self._far.closed:
+            raise RuntimeError(f"error() on {self}, which is closed")
         return self.call(lambda: self._near.recorded.error_received(exc))
 
     def refuse(self) -> CaptureFuture[None]:

@@ -23,6 +23,8 @@ class Following:
         self.transport: Any = None
         self.lost = False
         """Whether there was a change that could not be followed."""
+        self.recorded: Recorded | None = None
+        """The last that was followed."""
         self._calls = calls
         self._record = record
         self._recorded: Recorded | None = None
@@ -31,7 +33,7 @@ class Following:
     def begin(self, transport: Any, recorded: Recorded) -> None:
         """Follow ``transport`` from where it has ``recorded`` for its protocol."""
         self.end()
-        self.transport, self._recorded = transport, recorded
+        self.transport, self._recorded, self.recorded = transport, recorded, recorded
         self._get, self._set = transport.get_protocol, transport.set_protocol
         with suppress(AttributeError):  # not an object of Python's
             transport.set_protocol = self._set_protocol
@@ -87,7 +89,7 @@ class Following:
         recorded = protocol if isinstance(protocol, Recorded) else self._record(protocol)
         self._calls.note("set_protocol", recorded.protocol)
         self._set(recorded)
-        self._recorded = recorded
+        self._recorded = self.recorded = recorded
 
     def _follow_tls(self, below: SSLProtocol) -> None:
         """Go on with the transport that `asyncio.loop.start_tls` is about to give; ``below`` carries it."""

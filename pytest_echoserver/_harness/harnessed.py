@@ -104,7 +104,14 @@ class Harnessed(Generic[P]):
     def _close_near(self) -> CaptureFuture[list[Exception]]:
         """Close the protocol's transport and end its tasks, on its loop."""
         closed: CaptureFuture[list[Exception]] = self._call_future("the protocol's end to be closed")
-        self._on_near_loop(lambda: start(self._near.close(), closed))
+
+        def close() -> None:
+            start(self._near.close(), closed)
+
+        if self._near.on_engine:
+            self._scope.post(close)
+        else:
+            self._near.soon_apart(close)
         return closed
 
     def _engine_done(self) -> CaptureFuture[None]:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
+from contextvars import Context
 from typing import Any
 
 from .._cursors import Cursor
@@ -51,7 +52,6 @@ class NearEnd:
         self.sock: socket.socket | None = None
         self.sockname: Any = None
         self.protocol: Any = None
-        self.recorded: Any = None
         self._following = Following(self.calls, lambda protocol: kind.record(protocol, self))
         self._on_error = on_error
         self._blame = blame
@@ -66,6 +66,11 @@ class NearEnd:
     @property
     def transport(self) -> Any:
         return self._following.transport
+
+    @property
+    def recorded(self) -> Any:
+        """What stands before the protocol that the transport has, or had last."""
+        return self._following.recorded
 
     async def connect(self, open_: Open, factory: Callable[[], Any]) -> None:
         """Put the factory's protocol on a transport and the loop, and raise what its connection_made raises."""
@@ -85,11 +90,10 @@ class NearEnd:
                 await self._tasks.end()
             raise self._error or error from None
         if self._error is not None:
-            self.transport.abort()
+            self._abort_unless_lost()
             raise self._error
 
     def making(self, transport: Any, recorded: Recorded) -> None:
-        self.recorded = recorded
         self.sockname = transport.get_extra_info("sockname")
         # That of asyncio's own transports can be closed where their loop was before them.
         self.sock = getattr(transport.get_extra_info("socket"), "_sock", self.sock)
@@ -105,6 +109,10 @@ class NearEnd:
         """Call ``function`` on a loop of the test's, as one of the protocol's calls."""
         assert self._tasks is not None
         self.loop.call_soon_threadsafe(function, context=self._tasks.context)
+
+    def soon_apart(self, function: Callable[[], object]) -> None:
+        """Call ``function`` there, and none of what it starts is the protocol's."""
+        self.loop.call_soon_threadsafe(function, context=Context())
 
     def out_of_sight(self) -> bool:
         """See whether the record of the calls ends here: the transport has got a protocol not known to us."""
@@ -153,7 +161,7 @@ class NearEnd:
     async def abort(self) -> None:
         """Close the transport from its own loop, dropping what wasn't sent; return once it is lost."""
         if self.transport is not None:
-            self.transport.abort()
+            self._abort_unless_lost()
             await turn(TURNS)
             if self._following.in_place:
                 raise RuntimeError("connection_lost was not called when the transport was aborted")
@@ -163,9 +171,14 @@ class NearEnd:
         if self._rests and self.transport is not None:
             self.loop.run_until_complete(self.abort())
         elif self.loop.is_running() and self.transport is not None:
-            self.loop.call_soon_threadsafe(self.transport.abort)
+            self.loop.call_soon_threadsafe(self._abort_unless_lost)
         elif self.sock is not None:
             self.sock.close()
+
+    def _abort_unless_lost(self) -> None:
+        """asyncio's own transports can't be aborted once they have sent what was left at a ``close()``."""
+        if not self._lost_with:
+            self.transport.abort()
 
     def turn_its_loop(self) -> None:
         """Let the protocol read what has arrived, if its loop rests."""

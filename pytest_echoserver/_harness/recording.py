@@ -111,7 +111,7 @@ class RecordedBufferedProtocol(RecordedStream, asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        noted_at = self._calls.begin("buffer_updated", bytes(memoryview(self._buffer)[:nbytes]))
+        noted_at = self._calls.begin("buffer_updated", bytes(memoryview(self._buffer).cast("B")[:nbytes]))
         self._make(noted_at, "buffer_updated", nbytes)
 
 

@@ -168,9 +168,11 @@ class HarnessedStream(Connection, Harnessed[P]):
         elif not isinstance(context, ssl.SSLContext):
             raise TypeError(f"context must be an ssl.SSLContext, not {context!r}")
         name = "localhost" if self._far_is_client else None
-        return self._do(
+        future = self._do(
             self._end.start_tls, context, name, bytes_like(after, "after"), self._future("the TLS handshake")
         )
+        future.add_done_callback(lambda _: self._near.out_of_sight())  # where it isn't followed, it is seen now
+        return future
 
     def close(self) -> CaptureFuture[None]:
         """Close both ends: the protocol gets all that was sent and then EOF, and loses its connection."""
@@ -213,6 +215,7 @@ class HarnessedStream(Connection, Harnessed[P]):
         start(self._close(), future)
 
     async def _close(self) -> None:
+        self._end.unstall()  # lest what the protocol has still to send hold its end up
         if self._end.tls:
             await self._end.drain_and_close()  # it ends both directions
         else:

@@ -24,6 +24,7 @@ class ProtocolTasks:
         self.context: Context = copy_context()
         self.context.run(OWNER.set, self)
         self._factory = _Watching.on(self._loop)
+        self._ended = False
 
     async def run(self, coro: Coroutine[Any, Any, T]) -> T:
         """Run what puts the protocol on the loop."""
@@ -38,7 +39,9 @@ class ProtocolTasks:
 
     async def end(self) -> list[Exception]:
         """End what is left of them, and blame those that have failed; give an error for each that goes on."""
-        self._factory.release()
+        if not self._ended:
+            self._ended = True
+            self._factory.release()
         left = await end_tasks(self._tasks)
         for task in list(self._tasks):
             if failed_unseen(task) and (error := task.exception()) is not None:

@@ -188,7 +188,7 @@ class StreamEnd(asyncio.Protocol):
         self.outbox.cancel()
         if self._transport is None:
             self.lost.set()
-        else:
+        elif not self.lost.is_set():
             self._transport.abort()
 
     def hang_up(self) -> None:
