@@ -158,8 +158,18 @@ class NearEnd:
         await turn(TURNS)
         return [] if self._tasks is None else await self._tasks.end()
 
+    async def give_up(self) -> None:
+        """Let go of what was connected in vain, on its loop."""
+        if self.transport is not None:
+            self._abort_unless_lost()  # its socket is closed by itself: the loop has the number till then
+        elif self.sock is not None:
+            self.sock.close()
+        if self._tasks is not None:
+            await self._tasks.end()
+
     async def abort(self) -> None:
         """Close the transport from its own loop, dropping what wasn't sent; return once it is lost."""
+        self._forget_number()
         if self.transport is not None:
             self._abort_unless_lost()
             await turn(TURNS)
@@ -168,6 +178,7 @@ class NearEnd:
 
     def leave(self) -> None:
         """Close a transport on a loop of the test's, from where the test ran: now if that loop rests."""
+        self._forget_number()
         if self._rests and self.transport is not None:
             self.loop.run_until_complete(self.abort())
         elif self.loop.is_running() and self.transport is not None:
@@ -179,6 +190,15 @@ class NearEnd:
         """asyncio's own transports can't be aborted once they have sent what was left at a ``close()``."""
         if not self._lost_with:
             self.transport.abort()
+
+    def _forget_number(self) -> None:
+        """Have the socket of a connection that is lost not close its number, which may be another's by now.
+
+        uvloop closes that with the transport, but takes the socket over only once it has connected: from a
+        protocol that hangs up before, never.
+        """
+        if self._lost_with and self.sock is not None:
+            self.sock.detach()
 
     def turn_its_loop(self) -> None:
         """Let the protocol read what has arrived, if its loop rests."""

@@ -191,7 +191,7 @@ class HarnessedStream(Connection, Harnessed[P]):
             await self._near.connect(near.open, factory)
             await opened
         except BaseException as error:
-            near.sock.close()
+            await self._near.give_up()
             self._end.inbound.end(error)
             self._scope.pardon(error)  # it is the caller's now
             raise

@@ -269,3 +269,48 @@ def test_no_error_comes_after_the_end(datagram_harness: DatagramHarness) -> None
     with pytest.raises(RuntimeError, match="error\\(\\) on endpoint-1, which is closed"):
         endpoint.error(OSError())
     assert endpoint.protocol.errors == []
+
+
+@KINDS
+def test_connecting_can_be_cancelled_at_any_time(stream_harness: StreamHarness, run: Runner, kind: Any) -> None:
+    async def talk() -> None:
+        for turns in range(12):
+            connecting = asyncio.ensure_future(stream_harness.connect_here(Works, kind=kind))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            connecting.cancel()
+            with suppress(asyncio.CancelledError):
+                await (await connecting).close()
+            after = await stream_harness.connect_here(Remembers)
+            await after.close()
+            assert ended_once(after)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(talk())
+
+
+@pytest.mark.parametrize("kind", ["socketpair", "tcp"])
+def test_on_uvloop_a_protocol_that_hangs_up_at_once_leaves_no_socket(downstream: Downstream, kind: str) -> None:
+    pytest.importorskip("uvloop")
+    downstream.run(
+        f"""
+        import asyncio, gc, uvloop
+
+        class HangsUp(asyncio.Protocol):
+            def connection_made(self, transport):
+                transport.abort()
+
+        def test_on_the_engines_loop(stream_harness):
+            assert stream_harness.connect(HangsUp, kind={kind!r}).lost.result() is None
+
+        def test_on_its_own(stream_harness):
+            async def talk():
+                assert await (await stream_harness.connect_here(HangsUp, kind={kind!r})).lost is None
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(talk())
+
+        def test_nothing_is_left():
+            gc.collect()
+        """,
+        "--echoserver-loop=uvloop",
+    ).assert_outcomes(passed=3)
