@@ -73,7 +73,7 @@ def _tcp_pair(host: str, *, far_is_server: bool) -> tuple[socket.socket, socket.
 
     with bound_socket(family, socket.SOCK_STREAM, f"a TCP socket to {host}", listen) as listener:
         listener.setblocking(True)
-        client = socket.socket(family, socket.SOCK_STREAM)
+        client = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             if not far_is_server:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)

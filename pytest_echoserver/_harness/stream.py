@@ -97,7 +97,7 @@ class StreamHarness:
         try:
             near.settimeout(self._scope.timeout)
             connection = PairedConnection(self._scope, near)
-            connection._end.sock = far
+            connection._end.sock, connection._end.reader = far, near
             far.setblocking(False)
             self._scope.run(Side(far, accepted=True).open, lambda: connection._end)
         except BaseException:
@@ -183,7 +183,7 @@ class HarnessedStream(Connection, Harnessed[P]):
 
         near, far = connected()
         self._near.sock = near.sock
-        self._end.sock, self._end.tls = far.sock, far.context is not None
+        self._end.sock, self._end.reader, self._end.tls = far.sock, near.sock, far.context is not None
         self._peername = None if self._end.is_unix else far.sock.getpeername()[:2]
         opened: CaptureFuture[Any] = self._future("the far end to be connected")
         self._scope.post(self._open_far_end, far, opened)

@@ -119,7 +119,8 @@ class Connection:
             data: what to send.
             segments: sizes in bytes, which sum to that of ``data``, or one size for all, as ``1`` for byte by
                 byte. Each piece leaves when the other end has read the one before it, so each arrives as a read
-                of its own; exact on Linux, where the other end is on this machine.
+                of its own: on Linux, with the other end on this machine; elsewhere they leave a moment apart. Only
+                a client's thread that the system interrupts within its read may take the next one as well.
 
         Raises:
             TypeError: it isn't bytes.

@@ -16,7 +16,7 @@ from .._futures import CaptureFuture, CaptureTimeout
 from .._outcomes import fail
 from .._quiet import until_quiet
 from .._record import Record
-from .._transports.arrival import acknowledge, input_queue, until_arrived, until_read
+from .._transports.arrival import acknowledge, await_reader, input_queue, until_arrived, until_read
 from .._transports.writing import WriteQueue, until_taken
 from .outbox import Outbox
 
@@ -66,6 +66,8 @@ class StreamEnd(asyncio.Protocol):
         self.listener: StreamListener | None = None
         self.made: Callable[[], None] | None = None
         self.sock: socket.socket | None = None
+        self.reader: socket.socket | None = None
+        """The other end's socket, where that is at hand."""
         self.tls = False
         self._record = record
         self._prefix = prefix
@@ -345,7 +347,12 @@ class StreamEnd(asyncio.Protocol):
         with suppress(OSError):
             async with asyncio.timeout(limit):
                 await self._emptied()
-        return self.sock is None or self.sock.fileno() < 0 or await until_read(self.sock, limit)
+        if self.sock is None or self.sock.fileno() < 0:
+            return True
+        read = await until_read(self.sock, limit)
+        if self.reader is not None:
+            await_reader(self.reader)
+        return read
 
     async def _emptied(self) -> None:
         """Wait until the kernel has all that was written."""

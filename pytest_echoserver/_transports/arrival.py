@@ -43,6 +43,15 @@ async def until_read(sock: socket.socket, limit: float) -> bool:
     return await _until(sock, limit, read=True)
 
 
+def await_reader(reader: socket.socket) -> None:
+    """Wait until nobody is within a system call that reads from ``reader``: it would take what comes now, too.
+
+    What was read is gone from the system's figures before the call that reads it has ended. A peek waits for it.
+    """
+    with suppress(OSError, ValueError):  # nothing is there, or it is closed
+        reader.recv(1, socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0))
+
+
 def acknowledge(sock: socket.socket) -> None:
     """Acknowledge now what has come (tcp(7), TCP_QUICKACK), where the system would wait 40 ms for what we send.
 
@@ -81,6 +90,8 @@ def _pending(sock: socket.socket, *, read: bool) -> bool | None:
         return read and _output_queue(sock) > 0
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return None
+    if _unsent(sock):  # asked first: what leaves from here on is counted as sent
+        return True
     sent = _bytes_sent(sock)
     if sent is None:
         return _output_queue(sock) > 0
@@ -89,7 +100,7 @@ def _pending(sock: socket.socket, *, read: bool) -> bool | None:
         # Not on this machine, or the system has no inet_diag: all we know is what was acknowledged.
         return _output_queue(sock) > 0
     received, unread = there
-    return _unsent(sock) > 0 or received < sent or (read and unread > 0)
+    return received < sent or (read and unread > 0)
 
 
 def input_queue(sock: socket.socket) -> int:

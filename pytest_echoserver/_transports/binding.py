@@ -16,8 +16,10 @@ def bound_socket(
     Raises:
         OSError: it can't be bound there; the text names it.
     """
+    over_tcp = kind == socket.SOCK_STREAM and family in (socket.AF_INET, socket.AF_INET6)
     try:
-        sock = socket.socket(family, kind)
+        # asyncio turns off the delay of RFC 896 only where a socket, or the one that accepted it, is named TCP.
+        sock = socket.socket(family, kind, socket.IPPROTO_TCP if over_tcp else 0)
     except OSError as error:
         _cannot_bind(error, what, family)
     try:

@@ -1,6 +1,7 @@
 """`stream_harness` over socketpairs, TCP and TLS, as client and as server, on asyncio and on uvloop."""
 
 import io
+import socket
 import ssl
 from typing import Any, Literal
 
@@ -176,3 +177,12 @@ def test_what_connection_made_raises_is_the_callers(stream_harness: StreamHarnes
 
     with pytest.raises(LookupError, match="no"):
         stream_harness.connect(Raises, kind=kind)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_small_writes_are_not_held_back(stream_harness: StreamHarness, kind: Kind, side: Any) -> None:
+    stream = stream_harness.connect(Upper, kind=kind, side=side)
+    for end in (stream.transport.get_extra_info("socket"), stream._end.sock):
+        assert end is not None
+        assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
