@@ -68,6 +68,11 @@ class NearEnd:
         return self._following.transport
 
     @property
+    def holds_up_tls(self) -> bool:
+        """Whether the protocol does not read already: asyncio's client then keeps the end of its handshake back."""
+        return self.transport.is_closing() or not self.transport.is_reading()
+
+    @property
     def recorded(self) -> Any:
         """What stands before the protocol that the transport has, or had last."""
         return self._following.recorded

@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from .._checks import bytes_like
 from .._checks import choice as check_choice
@@ -185,11 +185,12 @@ class HarnessedStream(Connection, Harnessed[P]):
         self._near.sock = near.sock
         self._end.sock, self._end.reader, self._end.tls = far.sock, near.sock, far.context is not None
         self._peername = None if self._end.is_unix else far.sock.getpeername()[:2]
-        opened: CaptureFuture[Any] = self._future("the far end to be connected")
+        opened: CaptureFuture[None] = self._future("the far end to be connected")
         self._scope.post(self._open_far_end, far, opened)
         try:
             await self._near.connect(near.open, factory)
-            await opened
+            if not self._near.holds_up_tls:
+                await opened
         except BaseException as error:
             await self._near.give_up()
             self._end.inbound.end(error)
@@ -198,8 +199,16 @@ class HarnessedStream(Connection, Harnessed[P]):
         if not self._near.on_engine:
             await self._near.close_with_its_loop(self._engine_done)
 
-    def _open_far_end(self, far: Side, opened: CaptureFuture[Any]) -> None:
-        start(far.open(lambda: self._end), opened)
+    def _open_far_end(self, far: Side, opened: CaptureFuture[None]) -> None:
+        async def open_() -> None:
+            try:
+                await far.open(lambda: self._end)
+            except BaseException as error:
+                self._end.inbound.end(error)
+                self._end.settle_without_transport()
+                raise
+
+        self._end.outbox.put(open_, opened)
 
     def _failed(self, error: Exception) -> None:
         self._scope.blame(error)
@@ -216,6 +225,7 @@ class HarnessedStream(Connection, Harnessed[P]):
 
     async def _close(self) -> None:
         self._end.unstall()  # lest what the protocol has still to send hold its end up
+        await self._end.end_handshake()
         if self._end.tls:
             await self._end.drain_and_close()  # it ends both directions
         else:

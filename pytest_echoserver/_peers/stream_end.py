@@ -23,6 +23,8 @@ from .outbox import Outbox
 __tracebackhide__ = True
 
 GONE = "the other end is closed, or this one is"
+HANDSHAKE = 0.25
+"""Seconds that a TLS handshake has to end, once the connection is to be closed. The other side may not be in it."""
 PATIENCE = 1.0
 """Seconds that a reset waits for what was sent before it to arrive."""
 TURNS = 3
@@ -76,6 +78,7 @@ class StreamEnd(asyncio.Protocol):
         self._stalled = False
         self._transport: asyncio.Transport | None = None
         self._queue: WriteQueue | None = None
+        self._handshake: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -108,6 +111,8 @@ class StreamEnd(asyncio.Protocol):
             self._queue.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.lost.is_set():
+            return
         reset = exc is not None and not _is_end_of_tls(exc)
         if not self.closed_by_us:
             if not (reset or self.ends):  # uvloop, over TLS, tells of EOF by this alone
@@ -238,6 +243,14 @@ class StreamEnd(asyncio.Protocol):
         self.send_eof(left)
         await left
 
+    async def end_handshake(self) -> None:
+        """Wait for a TLS handshake that was begun, for a while: then what was to be done after it is dropped."""
+        if self._handshake is not None:
+            await asyncio.wait({self._handshake}, timeout=HANDSHAKE)
+            if not self._handshake.done():
+                self.closed_by_us = True
+                self.outbox.cancel()
+
     async def drain_and_close(self) -> None:
         """Close once our buffer is empty and what is in the kernel's was read.
 
@@ -296,9 +309,18 @@ class StreamEnd(asyncio.Protocol):
             self._write(last, None)
         await self._emptied()
         self.note("start_tls")
-        upgraded = await asyncio.get_running_loop().start_tls(
-            transport, self, context, server_side=server_name is None, server_hostname=server_name
-        )
+        loop = asyncio.get_running_loop()
+        self._handshake = loop.create_future()
+        try:
+            upgraded = await loop.start_tls(
+                transport, self, context, server_side=server_name is None, server_hostname=server_name
+            )
+        except BaseException as error:
+            # Of a connection that ends in its handshake asyncio doesn't tell.
+            self.connection_lost(error if isinstance(error, Exception) else None)
+            raise
+        finally:
+            self._handshake.cancel()
         if upgraded is None:
             raise self._gone("the connection was lost in the TLS handshake")
         self.tls = True

@@ -245,6 +245,85 @@ def test_a_stream_reader_that_starts_tls_can_be_closed(
     run(talk())
 
 
+@PLAIN
+@pytest.mark.parametrize("side", ["client", "server"])
+@pytest.mark.parametrize("here", [True, False], ids=["on the test's loop", "on the engine's"])
+def test_a_handshake_in_which_only_one_side_is_ends_with_the_connection(
+    stream_harness: StreamHarness, run: Runner, kind: Any, side: Any, here: bool
+) -> None:
+    async def talk() -> None:
+        connect: Any = stream_harness.connect_here if here else stream_harness.connect
+        connected = connect(Remembers, kind=kind, side=side)
+        stream = await connected if here else connected
+        upgraded = stream.start_tls()
+        said = stream.send(b"once it is secret")
+        await stream.close()
+        assert ended_once(stream)
+        for future in (upgraded, said):
+            with pytest.raises(ConnectionAbortedError, match="closed before this was done"):
+                await future
+        assert [event.name for event in stream._end._record.events] == ["start_tls", "connection_lost"]
+
+    run(talk())
+
+
+def test_such_a_one_is_no_trouble_at_the_end(downstream: Downstream) -> None:
+    downstream.run(
+        """
+        import asyncio
+
+        def test_it(stream_harness):
+            stream_harness.connect(asyncio.Protocol, side="server").start_tls()
+        """,
+        "-W",
+        "error",
+    ).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["on the test's loop", "on the engine's"])
+def test_a_client_over_tls_may_begin_to_read_when_it_likes(
+    stream_harness: StreamHarness, run: Runner, here: bool
+) -> None:
+    class Pauses(Remembers):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            transport.pause_reading()
+
+    async def talk() -> None:
+        connect: Any = stream_harness.connect_here if here else stream_harness.connect
+        connected = connect(Pauses, kind="tls")
+        stream = await connected if here else connected
+        sent = stream.send(b"hi")
+        await stream.call(stream.transport.resume_reading)
+        await stream.next_call("data_received")
+        await sent
+        assert stream.protocol.got == b"hi"
+        await stream.close()
+        assert ended_once(stream)
+
+    run(talk())
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["on the test's loop", "on the engine's"])
+@pytest.mark.parametrize("kind", ["socketpair", "tcp", "tls"])
+def test_a_protocol_may_abort_at_once(stream_harness: StreamHarness, run: Runner, kind: Any, here: bool) -> None:
+    class Aborts(Remembers):
+        def connection_made(self, transport: Any) -> None:
+            transport.abort()
+
+    async def talk() -> None:
+        connect: Any = stream_harness.connect_here if here else stream_harness.connect
+        connected = connect(Aborts, kind=kind)
+        stream = await connected if here else connected
+        assert await stream.lost is None
+        with suppress(ConnectionError):
+            assert await stream.read() == b""
+        await stream.close()
+        assert ended_once(stream)
+
+    run(talk())
+
+
 class Errors(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.errors: list[Exception] = []
