@@ -2,10 +2,11 @@
 
 import asyncio
 import sys
+import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from . import _deadline, _engine
 
@@ -110,10 +111,16 @@ class CaptureFuture(Future[T]):
         return self._outcome()
 
     def _outcome(self) -> T:
-        """What the base class's result() does, with no frame of the standard library in the traceback."""
-        error = super().exception(0)
+        """What the base class's result() does, with no frame of the standard library in the traceback.
+
+        And without its lock: what a future that is done holds changes no more.
+        """
+        if self.cancelled():
+            error: BaseException | None = CancelledError()
+        else:
+            error = self._exception
         if error is None:
-            return super().result(0)
+            return cast(T, self._result)
         try:
             raise error
         finally:
@@ -129,13 +136,13 @@ class CaptureFuture(Future[T]):
         if self.done():
             return
         refuse_to_block(asked)
-        try:
-            super().exception(limit)
-        except TimeoutError:
-            if not self._expire(limit):
-                super().exception(_engine.ANSWER)
-        except CancelledError:
-            pass
+        alarm = _Alarm()
+        with self._condition:
+            if self.done():
+                return
+            self._waiters.append(alarm)  # type: ignore[arg-type]  # it can do what is asked of one
+        if not alarm.rings(limit) and not self._expire(limit):
+            alarm.rings(_engine.ANSWER)
 
     def _expire(self, limit: float) -> bool:
         """End in a timeout; false if the value is just being handed over, which then counts."""
@@ -191,6 +198,26 @@ class CaptureFuture(Future[T]):
             await done.wait()
         if not self.done():
             self._expire(limit)
+
+
+class _Alarm:
+    """Rings for one who waits, when a future is done: which tells it as it tells `concurrent.futures.wait`.
+
+    A lock and nothing else: from the base class's condition a waiter wakes only to ask for that one's own lock.
+    """
+
+    def __init__(self) -> None:
+        self._silent = threading.Lock()
+        self._silent.acquire()
+
+    def rings(self, limit: float) -> bool:
+        """Wait for it, for so many seconds; false if it didn't ring."""
+        return self._silent.acquire(timeout=limit)
+
+    def add_result(self, _: object) -> None:
+        self._silent.release()
+
+    add_exception = add_cancelled = add_result
 
 
 def refuse_to_block(asked: str) -> None:
