@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -254,9 +255,13 @@ def _echoserver_session_scope(pytestconfig: pytest.Config, _echoserver_engine: E
 def _echoserver_engine(pytestconfig: pytest.Config) -> Iterator[EngineHost]:
     from ._engine import LOOPS, EngineHost
 
+    settings = pytestconfig.stash[SETTINGS]
     factory = pytestconfig.hook.pytest_echoserver_loop_factory(config=pytestconfig)
-    host = EngineHost(factory or LOOPS[pytestconfig.stash[SETTINGS].loop])
+    host = EngineHost(factory or LOOPS[settings.loop])
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(settings.switch_interval or before)
     yield host
+    sys.setswitchinterval(before)
     host.stop()
 
 

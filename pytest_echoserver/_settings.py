@@ -21,12 +21,15 @@ class Settings:
     host: str = "127.0.0.1"
     loop: str = "asyncio"
     strict: bool = True
+    switch_interval: float | None = None
 
 
 _HELP = {
     "timeout": f"Seconds that a wait for captured data may take (default: {Settings().timeout:g}).",
     "host": f"Loopback address to bind peers to (default: {Settings().host}).",
     "loop": f"Event loop of the engine: {' or '.join(LOOP_NAMES)} (default: {Settings().loop}).",
+    "switch_interval": "Seconds after which a busy thread lets another run, while there are peers, as by "
+    "sys.setswitchinterval (default: Python's, 0.005).",
 }
 MARKER_LINE = (
     f"{MARKER}(*, host=..., timeout=..., strict=...): settings of pytest-echoserver for this test; "
@@ -38,7 +41,7 @@ _MARKER_KEYWORDS = ("host", "timeout", "strict")
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("echoserver", "network peers (pytest-echoserver)")
     for name, text in _HELP.items():
-        group.addoption(f"--echoserver-{name}", metavar=name.upper(), help=text)
+        group.addoption(_option(name), metavar=name.upper(), help=text)
         parser.addini(f"echoserver_{name}", text)
 
 
@@ -50,14 +53,14 @@ def of_run(config: pytest.Config) -> Settings:
     """
     given: dict[str, Any] = {}
     for name in _HELP:
-        value = config.getoption(f"--echoserver-{name}")
+        value = config.getoption(_option(name))
         if value is None:
             value = config.getini(f"echoserver_{name}")
         if value:
             given[name] = value
     try:
-        if "timeout" in given:
-            given["timeout"] = _number(given["timeout"])
+        for name in given.keys() & {"timeout", "switch_interval"}:
+            given[name] = _number(given[name], f"echoserver_{name}")
         return _with(Settings(), given, "echoserver_")
     except (TypeError, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
@@ -99,11 +102,22 @@ def _with(settings: Settings, given: dict[str, Any], prefix: str) -> Settings:
     return replace(settings, **checked)
 
 
-def _number(text: str) -> float:
+def _option(name: str) -> str:
+    return f"--echoserver-{name.replace('_', '-')}"
+
+
+def _number(text: str, name: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"echoserver_timeout must be a number of seconds, not {text!r}") from None
+        raise ValueError(f"{name} must be a number of seconds, not {text!r}") from None
+
+
+def _interval(value: Any, name: str) -> float:
+    # From 2**32 microseconds on the interpreter would take another value.
+    if not 1e-6 <= value <= 1_000:
+        raise ValueError(f"{name} must be seconds from 0.000001 to 1000, not {value!r}")
+    return float(value)
 
 
 def _host(value: Any, name: str) -> str:
@@ -132,4 +146,5 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "host": _host,
     "loop": _loop,
     "strict": _flag,
+    "switch_interval": _interval,
 }

@@ -65,16 +65,20 @@ def test_the_command_line_before_the_ini_and_the_marker_before_that(downstream: 
         ("timeout=-1", "echoserver_timeout must be a finite number of seconds, 0 or more, not -1.0"),
         ("timeout=nan", "echoserver_timeout must be a finite number of seconds, 0 or more, not nan"),
         ("timeout=soon", "echoserver_timeout must be a number of seconds, not 'soon'"),
+        ("switch{0}interval=0", "echoserver_switch_interval must be seconds from 0.000001 to 1000, not 0.0"),
+        ("switch{0}interval=1e4", "echoserver_switch_interval must be seconds from 0.000001 to 1000, not 10000.0"),
+        ("switch{0}interval=nan", "echoserver_switch_interval must be seconds from 0.000001 to 1000, not nan"),
+        ("switch{0}interval=soon", "echoserver_switch_interval must be a number of seconds, not 'soon'"),
         ("loop=twisted", "echoserver_loop must be asyncio or uvloop, not 'twisted'"),
     ],
 )
 @pytest.mark.parametrize("where", ["command line", "ini"])
 def test_a_bad_setting_is_a_usage_error(downstream: Downstream, option: str, says: str, where: str) -> None:
     if where == "ini":
-        downstream.pytester.makeini(f"[pytest]\nechoserver_{option}")
+        downstream.pytester.makeini(f"[pytest]\nechoserver_{option.format('_')}")
         result = downstream.run(SHOW)
     else:
-        result = downstream.run(SHOW, f"--echoserver-{option}")
+        result = downstream.run(SHOW, f"--echoserver-{option.format('-')}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {says}"])
 
@@ -123,6 +127,33 @@ def test_a_host_that_is_not_loopback_names_the_option(downstream: Downstream) ->
     result.stdout.fnmatch_lines(["E*host '0.0.0.0' isn't a loopback address*allow_remote=True*"])
 
 
+def test_the_switch_interval_is_set_while_there_are_peers(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+        import sys
+
+        before = sys.getswitchinterval()
+
+        def pytest_unconfigure():
+            assert sys.getswitchinterval() == before
+        """
+    )
+    downstream.run(
+        """
+        import sys
+
+        def test_without():
+            assert sys.getswitchinterval() == 0.005
+
+        def test_with(udp_echo_server):
+            assert round(sys.getswitchinterval(), 6) == 0.0001
+        """,
+        "-p",
+        "no:randomly",
+        "--echoserver-switch-interval=0.0001",
+    ).assert_outcomes(passed=2)
+
+
 def test_help_and_markers_tell_of_them(downstream: Downstream) -> None:
     downstream.run("", "--help").stdout.fnmatch_lines(
         [
@@ -130,6 +161,7 @@ def test_help_and_markers_tell_of_them(downstream: Downstream) -> None:
             "*--echoserver-timeout*",
             "*--echoserver-host*",
             "*--echoserver-loop*",
+            "*--echoserver-switch-interval*",
         ]
     )
     downstream.run("", "--markers").stdout.fnmatch_lines(
