@@ -83,6 +83,17 @@ def check_redirects_on_terminal(stdout: object, stderr: object) -> None:
             raise ValueError(f"with pty= all output goes to the terminal: leave {name}= out, not {value!r}")
 
 
+def check_output_is_captured(stdout: object, stderr: object) -> None:
+    """Check that there is an output in which a pattern can be looked for."""
+    if subprocess.PIPE not in (stdout, stderr):
+        names: dict[object, str] = {subprocess.DEVNULL: "DEVNULL", subprocess.STDOUT: "STDOUT"}
+        given = f"stdout={names.get(stdout, repr(stdout))} and stderr={names.get(stderr, repr(stderr))}"
+        raise ValueError(
+            f"ready= got a pattern, but with {given} nothing of the output is captured: leave one of them out, or "
+            "give subprocess.PIPE; or wait for an address, a path or a callable"
+        )
+
+
 def stdin_of(stdin: bytes | Redirect) -> Redirect:
     if stdin is None:
         return subprocess.DEVNULL

@@ -132,6 +132,11 @@ class Outputs:
         """Whether nothing more will come."""
         return not self._open
 
+    @property
+    def captured(self) -> list[int]:
+        """Which of the program's outputs are captured at all."""
+        return sorted(self._piped)
+
     def has(self, stream: int) -> bool:
         """Whether anything of ``stream`` is captured."""
         return bool(self._piped) if stream == BOTH else stream in self._piped

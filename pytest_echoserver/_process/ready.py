@@ -2,11 +2,12 @@
 
 import asyncio
 
+from .._bytestream import EndOfStream
 from .._futures import CaptureTimeout
 from .child import Child
 from .group import within
-from .output import STDERR, STDOUT
-from .ready_checks import Check
+from .output import NAMES
+from .ready_checks import Check, Printed
 from .telling import told_output, told_status
 
 __tracebackhide__ = True
@@ -30,14 +31,19 @@ async def until_ready(check: Check, child: Child, limit: float, command: str, hi
     """Wait until ``child`` is ready, has exited, or ``limit`` seconds are over; give what is to be raised."""
     met = asyncio.ensure_future(check.until_met(child))
     exited = asyncio.ensure_future(child.capture.exited.wait())
+    printed = check if isinstance(check, Printed) else None
     try:
         await asyncio.wait({met, exited}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        if met.done():
+        if met.done() and (printed is None or printed.met):
             return met.result()
-        if exited.done():
+        if met.done():  # its outputs have ended: as a rule, so has the program
+            await within(LAST_OUTPUT, child.capture.exited)
+        if child.capture.exited.is_set():
             await within(LAST_OUTPUT, child.capture.complete)
-            return None if check.met else _died(check, child, command)
-        seen = "".join(f"; {part}" for part in (check.seen(), hint if check.asks_caller else "") if part)
+            return None if printed and printed.met else _died(check, child, command)
+        if met.done():
+            return _silent(check, child, command)
+        seen = "".join(f"; {part}" for part in (check.seen(), "" if printed else hint) if part)
         head = f"waited {limit:g} s for {child.told} to be ready ({check}): {child.state}{seen}"
         return CaptureTimeout(f"{head}\n{_evidence(child, command)}")
     finally:
@@ -53,7 +59,14 @@ def _died(check: Check, child: Child, command: str) -> ProcessDied:
     return error
 
 
+def _silent(check: Check, child: Child, command: str) -> EndOfStream:
+    names = " and ".join(NAMES[fd] for fd in child.outputs.captured)
+    head = f"the end of {names} came before {child.told} was ready ({check}): {child.state}"
+    partial = b"".join(bytes(child.outputs.streams[fd]) for fd in child.outputs.captured)
+    return EndOfStream(partial, None, f"{head}\n{_evidence(child, command)}")
+
+
 def _evidence(child: Child, command: str) -> str:
-    names = {STDOUT: "stdout", STDERR: "stderr"}
-    told = [told_output(name, child.outputs.streams[fd]) for fd, name in names.items() if child.outputs.has(fd)]
+    outputs = child.outputs
+    told = [told_output(NAMES[fd], outputs.streams[fd]) for fd in outputs.captured]
     return "\n".join([*told, f"  command: {command}"])

@@ -19,7 +19,6 @@ from .._deadline import UNTIL_THE_TEST_ENDS
 from .._futures import CaptureFuture
 from .._patterns import compile_pattern
 from .child import Child
-from .output import STDERR, STDOUT
 
 __tracebackhide__ = True
 
@@ -32,9 +31,6 @@ FIRST_PROBE, LONGEST_PROBE = 0.005, 0.05
 class Check(ABC):
     """One way to be ready."""
 
-    asks_caller = True
-    """Whether it may be the calling thread's own event loop that has to answer."""
-
     @abstractmethod
     def __str__(self) -> str:
         """What is waited for."""
@@ -42,11 +38,6 @@ class Check(ABC):
     @abstractmethod
     def seen(self) -> str:
         """What was seen instead, as a clause; empty if that is told by the program's output."""
-
-    @property
-    def met(self) -> bool:
-        """Whether it was met by what the program had printed; asked once that is complete."""
-        return False
 
     @abstractmethod
     async def until_met(self, child: Child) -> BaseException | None:
@@ -61,7 +52,7 @@ def checked_ready(value: object, cwd: str | os.PathLike[str] | None) -> Check:
     """
     match value:
         case bytes() | re.Pattern():
-            return _Printed(value)
+            return Printed(value)
         case str() | os.PathLike():
             if not (path := os.fspath(value)):
                 raise ValueError("ready= got an empty path")
@@ -76,8 +67,8 @@ def checked_ready(value: object, cwd: str | os.PathLike[str] | None) -> Check:
     )
 
 
-class _Printed(Check):
-    asks_caller = False
+class Printed(Check):
+    """Waits for a pattern in each output that is captured, until it is met or all of them have ended."""
 
     def __init__(self, pattern: bytes | re.Pattern[bytes]) -> None:
         self._asked: list[CaptureFuture[Any]] = []
@@ -96,21 +87,22 @@ class _Printed(Check):
 
     @property
     def met(self) -> bool:
-        return any(future.done() and future.exception() is None for future in self._asked)
+        """Whether it was met so far."""
+        decided = (future for future in self._asked if future.done() and not future.cancelled())
+        return any(future.exception() is None for future in decided)
 
     async def until_met(self, child: Child) -> None:
-        printed = asyncio.Event()
+        decided = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for fd in (STDOUT, STDERR):
-            if child.outputs.has(fd):
-                future: CaptureFuture[Any] = CaptureFuture(str(self), timeout=UNTIL_THE_TEST_ENDS)
-                self._asked.append(child.outputs.streams[fd].reader().read_until(future, self._pattern))
-                # It may be served by the thread of a test, too.
-                future.add_done_callback(lambda _: loop.call_soon_threadsafe(printed.set))
+        for fd in child.outputs.captured:
+            future: CaptureFuture[Any] = CaptureFuture(str(self), timeout=UNTIL_THE_TEST_ENDS)
+            self._asked.append(child.outputs.streams[fd].reader().read_until(future, self._pattern))
+            # It may be served by the thread of a test, too.
+            future.add_done_callback(lambda _: loop.call_soon_threadsafe(decided.set))
         try:
-            while not self.met:
-                await printed.wait()
-                printed.clear()
+            while not (self.met or all(future.done() for future in self._asked)):
+                await decided.wait()
+                decided.clear()
         finally:
             for future in self._asked:
                 future.cancel()
@@ -264,15 +256,15 @@ class _Callable(Check):
         return outcome[0]
 
     def _poll(self) -> BaseException | None:
-        pauses = _pauses()
         try:
-            while not self._stopped.is_set():
+            for pause in _pauses():
                 self._calls += 1
                 self._inside = True
                 if self._function():
                     break
                 self._inside = False
-                self._stopped.wait(next(pauses))
+                if self._stopped.wait(pause):
+                    break
         except BaseException as error:  # noqa: BLE001  it is raised where the program was started
             return error
         return None

@@ -17,6 +17,7 @@ from .._futures import asyncio_runs_here
 from .._scope import Member, Scope
 from .arguments import (
     Redirect,
+    check_output_is_captured,
     check_program,
     check_redirects_on_terminal,
     checked_argv,
@@ -29,7 +30,7 @@ from .ending import Ending
 from .environment import complete_environment
 from .process import Process
 from .ready import LAST_OUTPUT, until_ready
-from .ready_checks import Check, Ready, checked_ready
+from .ready_checks import Check, Printed, Ready, checked_ready
 from .telling import command_line
 
 __tracebackhide__ = True
@@ -91,9 +92,10 @@ class SubprocessRunner:
                 and 24 lines, or of a size given as ``os.terminal_size((columns, lines))``. All that comes by it is
                 ``stdout``, with the terminal's CR LF and the echo of what is typed. Bytes given as ``stdin`` are
                 typed, and then what means EOF. Not on Windows.
-            ready: what to wait for: bytes or a regular expression that is printed, on stdout or stderr; a tuple
-                ``(host, port)`` that accepts connections; a path, from ``cwd`` on, that exists, and accepts if it
-                is a socket; or a callable that returns true, called again and again on a thread of its own.
+            ready: what to wait for: bytes or a regular expression that is printed, on stdout or stderr, as far as
+                they are captured; a tuple ``(host, port)`` that accepts connections; a path, from ``cwd`` on, that
+                exists, and accepts if it is a socket; or a callable that returns true, called again and again on a
+                thread of its own.
             capture_limit: bytes of each output that are kept, half from its beginning and half from its end. By
                 default all are.
             kill_expected: not to make it an error that something had to be killed at the end.
@@ -105,6 +107,7 @@ class SubprocessRunner:
             PermissionError: it is there, and can't be run.
             NotADirectoryError: ``cwd`` is none.
             ProcessDied: it exited before it was ready.
+            asyncio.IncompleteReadError: its outputs ended before it had printed the pattern, and it lives on.
             CaptureTimeout: it wasn't ready in time.
             TypeError, ValueError: an argument isn't what is allowed.
         """
@@ -121,6 +124,8 @@ class SubprocessRunner:
         errors = subprocess.PIPE if stderr is _Default.PIPE else stderr
         if size is not None:
             check_redirects_on_terminal(stdout, errors)
+        elif isinstance(check, Printed):
+            check_output_is_captured(stdout, errors)
         environment = complete_environment(env, extra_env)
         check_program(arguments[0], environment, cwd)
         environment, cookie = self._ending.cookies.bake(environment)

@@ -1,5 +1,6 @@
 """``ready=``: to return when the program is ready, and to fail at once when it never will be."""
 
+import asyncio
 import pickle
 import re
 import signal
@@ -161,6 +162,44 @@ def _ended_by(runner: SubprocessRunner, signum: int) -> Process:
 def test_one_that_dies_while_its_child_holds_the_pipe_fails_soon(subprocess_runner: SubprocessRunner) -> None:
     with pytest.raises(ProcessDied, match="b'starting"):
         subprocess_runner("sh", "-c", "echo starting; sleep 60 & exit 1", ready=b"never", timeout=60)
+
+
+@pytest.mark.parametrize("pattern", [b"never", re.compile(rb"never")])
+def test_one_whose_outputs_have_ended_will_never_print_it(
+    subprocess_runner: SubprocessRunner, pattern: Any
+) -> None:
+    started = time.monotonic()
+    with pytest.raises(asyncio.IncompleteReadError, match="it still runs") as caught:
+        subprocess_runner(
+            "sh", "-c", "echo x; exec >&- 2>&-; read x", stdin=subprocess.PIPE, ready=pattern, timeout=60
+        )
+    assert time.monotonic() - started < 10
+    text = str(caught.value)
+    assert text.startswith("the end of stdout and stderr came before process-1 (sh -c ")
+    assert "was ready (to print b'never')" in text
+    assert "\n  stdout, 2 bytes:\n    b'x\\n'\n  stderr: nothing\n  command: sh -c" in text
+    assert caught.value.partial == b"x\n"
+
+
+def test_one_of_its_outputs_may_end(subprocess_runner: SubprocessRunner) -> None:
+    subprocess_runner("sh", "-c", "exec 2>&-; echo ready; read x", stdin=subprocess.PIPE, ready=b"ready")
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "told"),
+    [
+        (subprocess.DEVNULL, subprocess.DEVNULL, "stdout=DEVNULL and stderr=DEVNULL"),
+        (None, subprocess.STDOUT, "stdout=None and stderr=STDOUT"),
+        (subprocess.DEVNULL, None, "stdout=DEVNULL and stderr=None"),
+    ],
+)
+def test_a_pattern_of_output_that_is_not_captured_is_an_error(
+    subprocess_runner: SubprocessRunner, stdout: Any, stderr: Any, told: str
+) -> None:
+    for pattern in (b"ready", re.compile(rb"ready")):
+        with pytest.raises(ValueError, match=rf"{told}.* leave one of them out, or give subprocess\.PIPE"):
+            subprocess_runner("echo", "ready", stdout=stdout, stderr=stderr, ready=pattern)
+    subprocess_runner("true", stdout=stdout, stderr=stderr, ready=Path("/"))
 
 
 @pytest.mark.parametrize(
