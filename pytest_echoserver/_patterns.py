@@ -4,10 +4,12 @@ A stream has no messages, and the kernel may cut it anywhere. So a pattern must 
 were cut: it is met at the first place where it can be said to be complete.
 """
 
-import importlib
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+
+from ._regexes import first_bytes, last_bytes, reach_of
 
 __tracebackhide__ = True
 
@@ -74,13 +76,13 @@ def compile_pattern(value: Any, *, anchored: bool) -> Literal | Regex:
     if isinstance(value, re.Pattern):
         if not isinstance(value.pattern, bytes):
             raise TypeError(f"a pattern must be of bytes, as in re.compile(rb'...'), not {value!r}")
-        last = _last_bytes(value)
+        last = last_bytes(value)
         if not last:
             raise ValueError(
                 f"{value!r} doesn't end in a literal byte, so where its match ends would depend on how the "
                 "stream was cut: end it in what ends the message, as in rb'(\\d+)\\n'"
             )
-        return Regex(value, re.compile(b"[%b]" % re.escape(last)), anchored, _first_bytes(value))
+        return Regex(value, re.compile(b"[%b]" % re.escape(last)), anchored, first_bytes(value))
     raise TypeError(f"a pattern must be bytes or a compiled regular expression of bytes, not {value!r}")
 
 
@@ -105,102 +107,71 @@ class _LiteralSearch:
         return cut(buffer, self.start, end), end
 
 
+class Resumed:
+    """Where a search for a match anywhere goes on, in bytes that have grown since nothing was found in them."""
+
+    def __init__(self, regex: re.Pattern[bytes]) -> None:
+        self.start = 0
+        """No match begins before it."""
+        self._regex = regex
+        self._known = 0
+
+    def found_nothing(self, unread: memoryview) -> None:
+        """Note that there is no match in ``unread`` as it is now."""
+        reach = reach_of(self._regex)
+        if reach is None:
+            return
+        # A match that ends in what is to come has all bytes up to here before its last one. But for the very last:
+        # what \b says of it may change.
+        known = max(len(unread) - 1, 0)
+        with unread[self._known : known] as more:
+            passed = len(bytes(more).rstrip(reach.inner))
+        if passed:
+            self.start = self._known + passed
+        if reach.width is not None:
+            self.start = max(self.start, len(unread) - reach.width)
+        self._known = known
+
+
 class _RegexSearch:
     def __init__(self, pattern: Regex, start: int) -> None:
         self.start = start
         self._pattern = pattern
+        self._resumed = Resumed(pattern.regex)
         self._tried = 0
 
     def find(self, buffer: bytearray) -> tuple[re.Match[bytes], int] | None:
         with memoryview(buffer) as whole, whole[self.start :] as unread:
-            regex = self._pattern.regex
-            from_ = 0
-            if not self._pattern.anchored:
-                if not self._pattern.ends.search(unread, self._tried):
-                    self._tried = len(unread)
-                    return None
-                rough = regex.search(unread)
-                if rough is None:
-                    self._tried = len(unread)
-                    return None
-                from_ = rough.start()
-                self._tried = max(self._tried, from_)
-            match = regex.fullmatch if self._pattern.anchored else regex.search
-            for end_byte in self._pattern.ends.finditer(unread, self._tried):
-                self._tried = end_byte.end()
-                if match(unread, from_, self._tried):
-                    # Once more on a copy: what the user gets must not hold on to the buffer.
-                    found = match(bytes(unread[: self._tried]))
-                    if found:
-                        return found, self.start + found.end()
-        return None
+            if not self._pattern.ends.search(unread, self._tried):
+                end = None
+            else:
+                end = self._first_full_match(unread) if self._pattern.anchored else self._first_end(unread)
+            self._tried = len(unread)
+            if end is None:
+                return None
+            # Once more on a copy: what the user gets must not hold on to the buffer.
+            piece = bytes(unread[:end])
+        regex = self._pattern.regex
+        found = regex.fullmatch(piece) if self._pattern.anchored else regex.search(piece, self._resumed.start)
+        assert found is not None
+        return found, self.start + end
 
+    def _first_full_match(self, unread: memoryview) -> int | None:
+        ends = (found.end() for found in self._pattern.ends.finditer(unread, self._tried))
+        return next((end for end in ends if self._pattern.regex.fullmatch(unread, 0, end)), None)
 
-def _first_bytes(regex: re.Pattern[bytes]) -> tuple[bytes, ...]:
-    """The bytes that may stand at each place where a match of ``regex`` begins, as far as that is plain."""
-    places, _ = _first_of(_parser.parse(regex.pattern, regex.flags), regex.flags)
-    return tuple(places)
-
-
-def _first_of(parsed: Any, flags: int) -> tuple[list[bytes], bool]:
-    """The same for a part of it; and whether these are all its places, so that the next ones follow them."""
-    places: list[bytes] = []
-    for operation, argument in parsed:
-        match str(operation):
-            case "LITERAL":
-                more, all_ = [_cases(argument, flags)], True
-            case "SUBPATTERN":
-                _, added, removed, inner = argument
-                more, all_ = _first_of(inner, (flags | added) & ~removed)
-            case "BRANCH":
-                branches = [_first_of(branch, flags) for branch in argument[1]]
-                more = [b"".join(choice) for choice in zip(*(begin for begin, _ in branches), strict=False)]
-                all_ = all(whole and len(begin) == len(more) for begin, whole in branches)
-            case "IN" if all(str(kind) == "LITERAL" for kind, _ in argument):
-                more, all_ = [b"".join(_cases(byte, flags) for _, byte in argument)], True
-            case _:
-                more, all_ = [], False
-        places += more
-        if not all_:
-            return places, False
-    return places, True
-
-
-def _last_bytes(regex: re.Pattern[bytes]) -> bytes:
-    """The literal bytes in one of which every match of ``regex`` ends; empty if not every match does."""
-    return _last_of(_parser.parse(regex.pattern, regex.flags), regex.flags)
-
-
-def _last_of(parsed: Any, flags: int) -> bytes:
-    items = list(parsed)
-    if not items:
-        return b""
-    operation, argument = items[-1]
-    match str(operation):
-        case "LITERAL":
-            return _cases(argument, flags)
-        case "SUBPATTERN":
-            _, added, removed, inner = argument
-            return _last_of(inner, (flags | added) & ~removed)
-        case "ATOMIC_GROUP":
-            return _last_of(argument, flags)
-        case "MAX_REPEAT" | "MIN_REPEAT" if argument[0] == argument[1] > 0:
-            return _last_of(argument[2], flags)
-        case "BRANCH":
-            ends = [_last_of(branch, flags) for branch in argument[1]]
-            return b"".join(ends) if all(ends) else b""
-        case "IN":  # what the parser makes of (?:a|b) too
-            literals = [_last_of([item], flags) for item in argument if str(item[0]) == "LITERAL"]
-            return b"".join(literals) if len(literals) == len(argument) else b""
-        case _:
-            return b""
-
-
-def _cases(value: int, flags: int) -> bytes:
-    byte = bytes([value])
-    return byte.lower() + byte.upper() if flags & re.IGNORECASE else byte
-
-
-# Python has no public way to ask what a regular expression ends in. The parser's form is as old as the module;
-# 3.11 gave it this name.
-_parser: Any = importlib.import_module("re._parser")
+    def _first_end(self, unread: memoryview) -> int | None:
+        """Where the shortest piece that holds a match ends."""
+        search = self._pattern.regex.search
+        found = search(unread, self._resumed.start)
+        if found is None:
+            self._resumed.found_nothing(unread)
+            return None
+        start, end = found.span()
+        if reach_of(self._pattern.regex) is None:
+            # A longer piece may hold no match any more, so each is tried.
+            ends = (found.end() for found in self._pattern.ends.finditer(unread, max(self._tried, start)))
+            return next((end for end in ends if search(unread, start, end)), None)
+        if not search(unread, start, end - 1):
+            return end
+        return bisect_left(range(end), True, lo=self._tried, key=lambda at: bool(search(unread, start, at)))

@@ -1,14 +1,17 @@
 import re
+import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_echoserver._patterns import Literal, Regex, compile_pattern
+from pytest_echoserver._process.ready_checks import Anywhere
+from pytest_echoserver._regexes import reach_of
 
 
-def find_in_pieces(pattern: Literal | Regex, pieces: list[bytes], start: int = 0) -> Any:
+def find_in_pieces(pattern: Literal | Regex | Anywhere, pieces: list[bytes], start: int = 0) -> Any:
     search = pattern.search_from(start)
     buffer = bytearray()
     for piece in pieces:
@@ -69,6 +72,78 @@ def test_a_regex_is_searched_for_in_the_shortest_prefix_that_holds_a_match(sourc
     ends = [end for end in range(1, len(text) + 1) if re.compile(source).search(text[:end])]
     found = find_in_pieces(compile_pattern(re.compile(source), anchored=False), [text])
     assert (found and found[1]) == (ends[0] if ends else None)
+
+
+ATOMS = [rb"a", rb"b", rb"\n", rb"[ab]", rb"[^a]", rb".", rb"\w", rb"(?s:.)", rb"(?i:A)", rb"(a|b\n)", rb"(\n)?"]
+LOOKS = [rb"\b", rb"\B", rb"^", rb"$", rb"(?m:^)", rb"(?m:$)", rb"(?=b)", rb"(?!ab)", rb"(?<=a)", rb"(?<!b)"]
+regexes = st.recursive(
+    st.sampled_from(ATOMS) | st.sampled_from(LOOKS),
+    lambda inner: (
+        st.tuples(inner, inner).map(b"".join)
+        | st.tuples(inner, inner).map(lambda both: b"(?:%b|%b)" % both)
+        | st.tuples(inner, st.sampled_from([b"*", b"+", b"+?", b"?", b"{1,2}", b"{2}"])).map(
+            lambda both: b"(?:%b)%b" % both
+        )
+        | inner.map(lambda one: b"(?>%b)" % one)
+    ),
+    max_leaves=6,
+)
+short = st.text("ab\n -", max_size=20).map(str.encode)
+
+
+@settings(max_examples=500)
+@given(st.data(), regexes, short)
+def test_a_search_that_is_resumed_finds_what_one_of_the_whole_does(
+    data: st.DataObject, source: bytes, text: bytes
+) -> None:
+    regex = re.compile(source)
+    pieces = data.draw(cut(text))
+    wholes = [b"".join(pieces[: n + 1]) for n in range(len(pieces))]
+    found = find_in_pieces(Anywhere(regex), pieces)
+    assert bool(found) == any(regex.search(whole) for whole in wholes)
+
+    ended = re.compile(source + b"\n")
+    if reach_of(ended) is None:  # what looks ahead may mean something else in a longer piece
+        return
+    ends = [end for end in range(1, len(text) + 1) if ended.search(text[:end])]
+    plain = ended.search(text[: ends[0]]) if ends else None
+    found = find_in_pieces(compile_pattern(ended, anchored=False), pieces)
+    assert (found and (found[0].span(), found[1])) == (plain and (plain.span(), ends[0]))
+
+
+@pytest.mark.parametrize(
+    ("source", "width", "inner"),
+    [
+        (rb"[a-z]+=\d+\n", None, b"0123456789=abcdefghijklmnopqrstuvwxyz"),
+        (rb"(?:ab|c\n){1,2}x", 5, b"\nabc"),
+        (rb"a{3}", 3, b"a"),
+        (rb"(?i:q)(u|it)", 3, b"Qiq"),
+        (rb"(x)?\n", 2, b"x"),
+        (rb"a(?=b)b", 0, None),
+        (rb"(?>a|b)c", 0, None),
+        (rb"(a)\1", 0, None),
+        (rb"a$", 0, None),
+        (rb"(?m)a$", 1, b"a"),
+    ],
+)
+def test_how_far_back_a_match_can_begin_is_known_if_it_is_plain(
+    source: bytes, width: int | None, inner: bytes | None
+) -> None:
+    reach = reach_of(re.compile(source))
+    assert (reach and (reach.width, bytes(sorted(reach.inner)))) == (None if inner is None else (width, inner))
+
+
+@pytest.mark.parametrize("source", [rb"[a-z]+=\d+\n", rb"\w* \d{1,3} ready\n", rb"(?s)[ab=].{,9}never\n"])
+def test_a_search_through_many_lines_takes_time_in_proportion(source: bytes) -> None:
+    search = compile_pattern(re.compile(source), anchored=False).search_from(0)
+    anywhere = Anywhere(re.compile(source))
+    buffer = bytearray()
+    before = time.thread_time()
+    for _ in range(150):
+        buffer += b"abc=x 12 what is printed over and over\n" * 1700
+        assert search.find(buffer) is None
+        assert anywhere.find(buffer) is None
+    assert time.thread_time() - before < 5  # for 10 MB: a quadratic search takes more than 20, this one about 1
 
 
 @given(st.data(), st.binary(min_size=1, max_size=3), st.binary(max_size=50))

@@ -17,7 +17,7 @@ from typing import Any
 from .._checks import not_async, whole_number
 from .._deadline import UNTIL_THE_TEST_ENDS
 from .._futures import CaptureFuture
-from .._patterns import compile_pattern
+from .._patterns import Resumed, compile_pattern
 from .child import Child
 
 __tracebackhide__ = True
@@ -77,7 +77,7 @@ class Printed(Check):
         except ValueError:
             if not isinstance(pattern, re.Pattern):
                 raise
-            self._pattern = _Anywhere(pattern)
+            self._pattern = Anywhere(pattern)
 
     def __str__(self) -> str:
         return f"to print {self._pattern}"
@@ -108,22 +108,26 @@ class Printed(Check):
                 future.cancel()
 
 
-class _Anywhere:
+class Anywhere:
     """Met by a match that ends anywhere: of use where only that there is one counts."""
 
     def __init__(self, regex: re.Pattern[bytes], start: int = 0) -> None:
         self.start = start
         self._regex = regex
+        self._resumed = Resumed(regex)
 
     def __str__(self) -> str:
         return repr(self._regex.pattern)
 
-    def search_from(self, start: int) -> "_Anywhere":
-        return _Anywhere(self._regex, start)
+    def search_from(self, start: int) -> "Anywhere":
+        return Anywhere(self._regex, start)
 
     def find(self, buffer: bytearray) -> tuple[bytes, int] | None:
         with memoryview(buffer) as whole, whole[self.start :] as unread:
-            return (b"", self.start) if self._regex.search(unread) else None
+            if self._regex.search(unread, self._resumed.start):
+                return b"", self.start
+            self._resumed.found_nothing(unread)
+            return None
 
 
 class _Probed(Check):
