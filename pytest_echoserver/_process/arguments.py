@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,15 +48,37 @@ def checked_argv(argv: tuple[object, ...]) -> list[str]:
 def check_program(program: str, environment: Mapping[str, str], cwd: str | os.PathLike[str] | None) -> None:
     if cwd is not None and not Path(cwd).is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "cwd is no directory that is there", os.fspath(cwd))
-    path = environment.get("PATH", os.defpath)
-    by_path = os.path.dirname(program)  # noqa: PTH120  as execvp(3) tells a path from a name
-    if shutil.which(os.path.join(cwd or "", program) if by_path else program, path=path):  # noqa: PTH118
+    if _found(program, environment, cwd):
         return
-    if not by_path:
+    if not _is_path(program):
+        path = environment.get("PATH", os.defpath)
         raise FileNotFoundError(errno.ENOENT, f"there is no such program in PATH ({path})", program)
     if Path(cwd or "", program).exists():
         raise PermissionError(errno.EACCES, "this file is no program that can be run", program)
     raise FileNotFoundError(errno.ENOENT, "there is no such program", program)
+
+
+def not_started(
+    error: FileNotFoundError, program: str, environment: Mapping[str, str], cwd: str | os.PathLike[str] | None
+) -> FileNotFoundError:
+    """What to say of a program that is there, and yet can't be found: a script whose interpreter is missing."""
+    with suppress(OSError), open(_found(program, environment, cwd) or program, "rb") as script:  # noqa: PTH123
+        line = script.readline(256)
+        if line.startswith(b"#!"):
+            told = repr(line.removesuffix(b"\n"))[1:]
+            return FileNotFoundError(
+                errno.ENOENT, f"the interpreter that its first line names is missing: {told}", program
+            )
+    return error
+
+
+def _found(program: str, environment: Mapping[str, str], cwd: str | os.PathLike[str] | None) -> str | None:
+    named = os.path.join(cwd or "", program) if _is_path(program) else program  # noqa: PTH118
+    return shutil.which(named, path=environment.get("PATH", os.defpath))
+
+
+def _is_path(program: str) -> bool:
+    return bool(os.path.dirname(program))  # noqa: PTH120  as execvp(3) tells a path from a name
 
 
 def terminal_size(pty: object) -> os.terminal_size | None:

@@ -32,6 +32,10 @@ class Child:
         self._transport: asyncio.SubprocessTransport | None = None
 
     @property
+    def program(self) -> str:
+        return self._argv[0]
+
+    @property
     def capture(self) -> CapturingProtocol:
         assert self._capture is not None
         return self._capture

@@ -21,6 +21,7 @@ from .arguments import (
     check_program,
     check_redirects_on_terminal,
     checked_argv,
+    not_started,
     protocol_made_by,
     stdin_of,
     terminal_size,
@@ -103,7 +104,7 @@ class SubprocessRunner:
                 configured ``echoserver_timeout``.
 
         Raises:
-            FileNotFoundError: there is no such program.
+            FileNotFoundError: there is no such program, or no interpreter that runs it.
             PermissionError: it is there, and can't be run.
             NotADirectoryError: ``cwd`` is none.
             ProcessDied: it exited before it was ready.
@@ -156,7 +157,10 @@ class SubprocessRunner:
         options: dict[str, Any],
     ) -> None:
         protocol = None if factory is None else protocol_made_by(factory)
-        await child.start(protocol, self._scope.blame, forward_stderr, size, options)
+        try:
+            await child.start(protocol, self._scope.blame, forward_stderr, size, options)
+        except FileNotFoundError as error:
+            raise not_started(error, child.program, options["env"], options["cwd"]) from error
         patience = self._ending.add(child)
         self._scope.adopt(Member(child.told, child.record, self._ending.close, patience=patience))
 

@@ -274,6 +274,21 @@ def test_a_file_that_is_no_program_is_an_error(subprocess_runner: SubprocessRunn
         subprocess_runner(__file__)
 
 
+@pytest.mark.parametrize("options", [{}, {"pty": True}])
+def test_a_script_whose_interpreter_is_missing_tells_of_that(
+    subprocess_runner: SubprocessRunner, tmp_path: Path, options: Any
+) -> None:
+    for line in (b"#!/no/such/python -u", b"#!/bin/sh\r"):
+        script = tmp_path / "script"
+        script.write_bytes(line + b"\necho\n")
+        script.chmod(0o700)
+        with pytest.raises(FileNotFoundError) as caught:
+            subprocess_runner(script, **options)
+        assert str(line)[1:-1] in str(caught.value)
+        assert "interpreter" in str(caught.value)
+        assert caught.value.filename == str(script)
+
+
 def test_a_relative_path_starts_from_cwd(subprocess_runner: SubprocessRunner) -> None:
     assert subprocess_runner("./true", cwd=Path(shutil.which("true") or "").parent).exited.result() == 0
 
