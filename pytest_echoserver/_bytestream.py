@@ -34,7 +34,7 @@ class ByteStream:
     """What came in, or went out, on a stream. Any number of readers go through it, none in another's way."""
 
     def __init__(self, lock: threading.RLock) -> None:
-        self.buffer = bytearray()
+        self._kept = bytearray()
         self.ended = False
         self.error: BaseException | None = None
         self.lock = lock
@@ -42,6 +42,11 @@ class ByteStream:
         """How often bytes that were in the buffer have got another place there."""
         self._readers: list[Reader] = []
         self._forgotten = 0
+
+    @property
+    def buffer(self) -> bytearray:
+        """All of it; to be looked into with the lock held."""
+        return self._kept
 
     def __bytes__(self) -> bytes:
         with self.lock:
@@ -62,7 +67,7 @@ class ByteStream:
     def add(self, data: bytes) -> None:
         """Take in more of it; who waits for it is served by `serve`."""
         with self.lock:
-            self.buffer += data
+            self._kept += data
 
     def serve(self) -> None:
         for reader in self._readers:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from io import SEEK_END, BytesIO
 
 from .._bytestream import ByteStream, Reader
 from .._patterns import cut
@@ -19,12 +20,42 @@ WINDOW = 65_536
 
 
 class Output(ByteStream):
-    """An output that is kept whole."""
+    """An output that is kept whole.
+
+    Until somebody looks into it, a BytesIO keeps it: that gives all of it as bytes without a copy.
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        super().__init__(lock)
+        self._unseen: BytesIO | None = BytesIO()
+
+    def __len__(self) -> int:
+        unseen = self._unseen
+        return len(self._kept) if unseen is None else unseen.tell()
+
+    def __bytes__(self) -> bytes:
+        with self.lock:
+            return super().__bytes__() if self._unseen is None else self._unseen.getvalue()
+
+    @property
+    def buffer(self) -> bytearray:
+        with self.lock:
+            if self._unseen is not None:
+                self._kept.extend(self._unseen.getvalue())
+                self._unseen = None
+            return self._kept
 
     @property
     def came(self) -> int:
         """How many bytes have come."""
-        return len(self.buffer)
+        return len(self)
+
+    def add(self, data: bytes) -> None:
+        with self.lock:
+            if self._unseen is None:
+                super().add(data)
+            else:
+                self._unseen.write(data)
 
     def take_in(self, data: bytes) -> Excerpt:
         """Add ``data``, and give where it is."""
@@ -35,18 +66,34 @@ class Output(ByteStream):
     def excerpt(self, start: int, end: int) -> bytes:
         """What came from the byte ``start`` to the byte ``end``."""
         with self.lock:
-            return cut(self.buffer, start, end)
+            if self._unseen is None:
+                return cut(self._kept, start, end)
+            self._unseen.seek(start)
+            data = self._unseen.read(end - start)
+            self._unseen.seek(0, SEEK_END)  # where what comes next is written
+            return data
 
 
 class CappedOutput(Output):
     """An output of which the first and the last bytes are kept, and between them a note of how many are not.
 
     The buffer holds the head, such a note once something was dropped, and a window that is at least as long as the
-    tail: so a search finds what passes. Places in it move when something is dropped.
+    tail: so a search finds what passes.
+
+        what came:   | head | dropped ................... | window ......... | (``came`` bytes)
+        the buffer:  | head | note | window ......... |
+        what is shown:       | head | note | tail |
+
+    Three ways to count, then. An `Excerpt` counts the bytes that came, for ever. Readers and searches count those
+    of the buffer: what is behind the head moves there when something is dropped (`Reader.move`, ``moves``), so that
+    a byte of the window is at its place among all that came less ``came - len(buffer)``. And ``__bytes__``, or any
+    excerpt, shows the head and the last ``limit - head`` bytes, with a note of its own of what it leaves out,
+    though the window may hold more.
     """
 
     def __init__(self, lock: threading.RLock, limit: int) -> None:
         super().__init__(lock)
+        self._unseen = None  # what is dropped has to be found in one place
         self._came = 0
         self._limit = limit
         self._head = limit // 2
@@ -66,28 +113,28 @@ class CappedOutput(Output):
     def add(self, data: bytes) -> None:
         with self.lock:
             # What was there before has been searched by all who wait.
-            if len(self.buffer) - self._head - len(self._note) > 2 * self._keep:
+            if len(self._kept) - self._head - len(self._note) > 2 * self._keep:
                 self._drop()
-            self.buffer += data
+            self._kept += data
             self._came += len(data)
 
     def excerpt(self, start: int, end: int) -> bytes:
         with self.lock:
             if self.came <= self._limit:
-                return cut(self.buffer, start, end)
-            head = cut(self.buffer, start, min(end, self._head))
+                return cut(self._kept, start, end)
+            head = cut(self._kept, start, min(end, self._head))
             tail_starts = self.came - self._tail
-            moved = len(self.buffer) - self.came
-            tail = cut(self.buffer, max(start, tail_starts) + moved, end + moved) if end > tail_starts else b""
+            moved = len(self._kept) - self.came
+            tail = cut(self._kept, max(start, tail_starts) + moved, end + moved) if end > tail_starts else b""
         left_out = end - start - len(head) - len(tail)
         return head + (self._told(left_out) if left_out else b"") + tail
 
     def _drop(self) -> None:
         window = self._head + len(self._note)
-        drop = len(self.buffer) - window - self._keep
+        drop = len(self._kept) - window - self._keep
         self._dropped += drop
         self._note = self._told(self._dropped)
-        self.buffer[self._head : window + drop] = self._note
+        self._kept[self._head : window + drop] = self._note
         shift = window + drop - self._head - len(self._note)
 
         def where(place: int) -> int:

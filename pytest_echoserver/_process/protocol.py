@@ -12,6 +12,7 @@ from .._record import Record
 from .._transports.writing import WriteQueue
 from .group import signal_group
 from .output import STDERR, STDIN, STDOUT, Outputs
+from .pipes import FULL, widen
 
 __tracebackhide__ = True
 
@@ -57,10 +58,12 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         self._on_error = on_error
         self._forward_stderr = forward_stderr
         self._on_terminal = on_terminal
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._narrow = {STDOUT, STDERR}
         self._pid = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        process = cast(asyncio.SubprocessTransport, transport)
+        process = self._transport = cast(asyncio.SubprocessTransport, transport)
         self._pid = process.get_pid() or 0
         self.leads_group = True
         if self._on_terminal:
@@ -73,6 +76,9 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         self._note_and_pass_on("connection_made", transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if len(data) >= FULL and fd in self._narrow:
+            self._narrow.discard(fd)
+            widen(self._transport and self._transport.get_pipe_transport(fd))
         self._outputs.take_in(fd, data)
         self._pass_on("pipe_data_received", fd, data)
         self._outputs.serve(fd)

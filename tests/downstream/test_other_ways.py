@@ -24,6 +24,7 @@ PLAIN_FILES = (
     "peers/test_datagram_handlers.py",
     "peers/test_datagram_script.py",
     "harness/test_datagram.py",
+    "process/test_output.py",
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_echoserver import CaptureTimeout, Process, SubprocessRunner
+from pytest_echoserver._process import pipes
 
 from ..conftest import Downstream
 
@@ -109,6 +110,33 @@ FLOOD = (
     "    left = b'%07d\\n' % n * 131072\n"
     "    while left: left = left[os.write(1, left):]"
 )
+
+
+@pytest.mark.skipif(not pipes.can_widen, reason="pipes can't be widened here, or are not to be")
+@pytest.mark.parametrize("fd", [1, 2])
+def test_a_pipe_that_is_full_is_made_wider(subprocess_runner: SubprocessRunner, fd: int) -> None:
+    flood = f"import os\nleft = bytes({16 * MIB})\nwhile left: left = left[os.write({fd}, left):]"
+    process = python(subprocess_runner, flood)
+    process.wait().result()
+    pieces = [event.args[1] for event in process.events if event.name == "pipe_data_received"]
+    assert sum(map(len, pieces)) == 16 * MIB
+    assert max(map(len, pieces)) > 65_536
+
+
+def test_what_was_shown_stays_as_it_was(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("cat", stdin=subprocess.PIPE)
+    shown = []
+    for _ in range(3):
+        process.write(b"x\n" * 10_000)
+        shown.append(process.stdout)
+    process.write_eof()
+    process.wait().result()
+    whole = b"x\n" * 30_000
+    assert all(whole.startswith(part) for part in shown)
+    assert process.stdout == whole
+    assert process.stdout is process.wait().result().stdout
+    assert process.read_until(b"x\n").result() == b"x\n"
+    assert process.stdout == whole
 
 
 def test_256_mib_are_captured_whole_and_but_once(downstream: Downstream) -> None:

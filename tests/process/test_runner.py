@@ -225,6 +225,21 @@ def test_the_callers_own_protocol_runs_and_is_recorded(subprocess_runner: Subpro
     assert ("pipe_data_received", (1, b"out\n")) in [(event.name, event.args) for event in process.events]
 
 
+class Collects(asyncio.SubprocessProtocol):
+    def __init__(self, output: bytearray) -> None:
+        self.output = output
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.output += data
+
+
+def test_the_callers_own_protocol_gets_all_of_much_output(subprocess_runner: SubprocessRunner) -> None:
+    output = bytearray()
+    code = "import sys; sys.stdout.write(''.join(f'{n:07}\\n' for n in range(1_000_000)))"
+    done = subprocess_runner(sys.executable, "-c", code, protocol=lambda: Collects(output)).wait().result()
+    assert output == done.stdout == b"".join(b"%07d\n" % n for n in range(1_000_000))
+
+
 def test_it_hears_of_stderr_if_that_was_asked_for(subprocess_runner: SubprocessRunner) -> None:
     mine = Collecting()
     process = subprocess_runner("sh", "-c", "echo err >&2", protocol=lambda: mine, stderr=subprocess.PIPE)
