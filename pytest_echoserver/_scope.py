@@ -71,7 +71,7 @@ class Scope:
         self.timeout = timeout
         self.wide = wide
         self._hooks = hooks
-        self._peers: list[Any] = []
+        self._peers: dict[int, Any] = {}
         self._released: list[Record] = []
         self.context = Context()
         self.context.run(OWNER.set, self)
@@ -97,16 +97,14 @@ class Scope:
 
     def opened(self, peer: Any) -> None:
         """Tell who wants to know that ``peer`` was opened."""
-        self._peers.append(peer)
+        self._peers[id(peer)] = peer
         if self._hooks is not None:
             self._hooks.opened(peer)
 
     def closed(self, peer: Any) -> None:
         """Tell who wants to know that ``peer`` was closed, once."""
-        if any(peer is known for known in self._peers):
-            self._peers = [known for known in self._peers if known is not peer]
-            if self._hooks is not None:
-                self._hooks.closed(peer)
+        if self._peers.pop(id(peer), None) is not None and self._hooks is not None:
+            self._hooks.closed(peer)
 
     def release(self, record: Record) -> None:
         """Forget the member with this record at the next judgement: it is closed, and had a verdict of its own."""
@@ -219,7 +217,7 @@ class Scope:
                     raise ExceptionGroup("not everything that the test opened could be closed", failures + errors)
         finally:
             self.engine.owners.remove(self)
-            for peer in reversed(self._peers):
+            for peer in list(reversed(self._peers.values())):
                 self.closed(peer)
         raise_together(errors, "errors of the session's peers")
 

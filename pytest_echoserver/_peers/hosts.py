@@ -5,6 +5,7 @@ import itertools
 import os
 import socket
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 __tracebackhide__ = True
@@ -23,6 +24,11 @@ def check_host(host: object, *, allow_remote: bool = False) -> tuple[str, socket
     """
     if not isinstance(host, str):
         raise TypeError(f"host must be a string like '127.0.0.1' or '::1', not {host!r}")
+    return _checked(host, allow_remote)
+
+
+@lru_cache  # peers are made by the thousand, and all at the same address
+def _checked(host: str, allow_remote: bool) -> tuple[str, socket.AddressFamily]:
     if host == "localhost":  # to look it up costs a second or two on Windows
         host = "127.0.0.1"
     try:
