@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -236,11 +237,26 @@ def _echoserver_scope(
     scope = Scope(_echoserver_engine.get(), _echoserver_settings.timeout, _Hooks(request.config))
     request.node.stash[SCOPE] = scope
     yield scope
-    scope.close()
+    _close(scope, request.session)
+
+
+def _close(scope: Scope, session: pytest.Session) -> None:
+    """Close a scope. If the run is being interrupted, what goes wrong is shown: raised, it would hide that."""
+    try:
+        scope.close()
+    except Exception as error:
+        terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+        if session.exitstatus != pytest.ExitCode.INTERRUPTED or terminal is None:
+            raise
+        terminal.write_line("")
+        for line in traceback.format_exception(error, limit=0):
+            terminal.write_line(line.rstrip())
 
 
 @pytest.fixture(scope="session")
-def _echoserver_session_scope(pytestconfig: pytest.Config, _echoserver_engine: EngineHost) -> Iterator[Scope]:
+def _echoserver_session_scope(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config, _echoserver_engine: EngineHost
+) -> Iterator[Scope]:
     from ._scope import Scope
 
     timeout = pytestconfig.stash[SETTINGS].timeout
@@ -248,7 +264,7 @@ def _echoserver_session_scope(pytestconfig: pytest.Config, _echoserver_engine: E
     pytestconfig.stash[SESSION_SCOPE] = scope
     yield scope
     del pytestconfig.stash[SESSION_SCOPE]
-    scope.close()
+    _close(scope, request.session)
 
 
 @pytest.fixture(scope="session")

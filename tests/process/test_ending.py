@@ -53,6 +53,21 @@ def test_one_that_ignores_term_is_killed_and_told_of(downstream: Downstream) -> 
     )
 
 
+def test_an_interrupted_run_says_so_beside_what_it_killed(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        f"""
+        import signal
+
+        def test_it(subprocess_runner):
+            subprocess_runner("sh", "-c", {IGNORES_TERM!r}, ready=b"ready")
+            signal.raise_signal(signal.SIGINT)
+        """
+    )
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.re_match_lines([r".*KeyboardInterrupt"])
+    assert re.search(r"process-1 .* had to be killed", result.stdout.str())
+
+
 @pytest.mark.parametrize("script", [IGNORES_TERM, LEAVES])
 def test_it_may_be_expected(downstream: Downstream, script: str) -> None:
     run(downstream, script, "kill_expected=True").assert_outcomes(passed=1)
