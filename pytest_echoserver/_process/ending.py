@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import sys
-from collections import defaultdict
 
 from .._outcomes import raise_together
 from .child import Child
@@ -16,6 +15,9 @@ AFTER_EOF = 0.1
 """Seconds that a program has to end by itself once its stdin, a pipe, was closed."""
 
 PATIENCE = AFTER_EOF + 4 * GRACE
+
+Told = dict[int, list[str]]
+"""Processes as errors tell them, by the number of their program's cookie."""
 
 
 class Ending:
@@ -39,14 +41,8 @@ class Ending:
             ExceptionGroup: several did.
         """
         children, self._children = self._children[::-1], []
-        killed: defaultdict[int, list[str]] = defaultdict(list)
-        left: defaultdict[int, list[str]] = defaultdict(list)
         await _after_eof(children)
-        if sys.platform == "win32":
-            for child in children:
-                child.send_signal(signal.SIGTERM)
-        else:
-            await _end_groups(children, killed, left)
+        killed, left = await _end_groups(children)
         await within(GRACE, *(child.capture.exited for child in children))
         escaped, survivors = await kill_escaped(self.cookies, GRACE) if children and self.cookies else ({}, {})
         for child in children:
@@ -54,9 +50,11 @@ class Ending:
         await within(GRACE, *(child.capture.complete for child in children))
         errors = []
         for child in children:
-            left[child.cookie] += survivors.get(child.cookie, [])
-            told = _complaints(child, killed[child.cookie], escaped.get(child.cookie, []), left[child.cookie])
-            errors += [RuntimeError(f"{child.told} {text}") for text in told]
+            had_to_be_killed, had_left, is_left, is_left_outside = (
+                told.get(child.cookie, []) for told in (killed, escaped, left, survivors)
+            )
+            complaints = _complaints(child, had_to_be_killed, had_left, is_left + is_left_outside)
+            errors += [RuntimeError(f"{child.told} {text}") for text in complaints]
         raise_together(errors, "programs did not end as they should")
 
 
@@ -66,19 +64,25 @@ async def _after_eof(children: list[Child]) -> None:
         await within(AFTER_EOF, *reading)
 
 
-async def _end_groups(
-    children: list[Child], killed: defaultdict[int, list[str]], left: defaultdict[int, list[str]]
-) -> None:
+async def _end_groups(children: list[Child]) -> tuple[Told, Told]:
+    """End them by TERM, then KILL; give who had to be killed, and who is there all the same."""
+    if sys.platform == "win32":
+        for child in children:
+            child.send_signal(signal.SIGTERM)
+        return {}, {}
     groups = {child.pid: child for child in children if child.capture.leads_group}
     for child in groups.values():
         _ask_to_end(child)
     stubborn = await _until_ended(groups)
-    for pgid, pids in stubborn.items():
-        killed[groups[pgid].cookie] += [told_process(pid) for pid in pids]
+    killed = _told(stubborn, groups)  # before they are, for then nothing is to be told any more
+    for pgid in stubborn:
         signal_group(pgid, signal.SIGKILL)
-    groups = {pgid: groups[pgid] for pgid in stubborn}
-    for pgid, pids in (await _until_ended(groups)).items():
-        left[groups[pgid].cookie] += [told_process(pid) for pid in pids]
+    left = await _until_ended({pgid: groups[pgid] for pgid in stubborn})
+    return killed, _told(left, groups)
+
+
+def _told(found: dict[int, list[int]], groups: dict[int, Child]) -> Told:
+    return {groups[pgid].cookie: [told_process(pid) for pid in pids] for pgid, pids in found.items()}
 
 
 def _ask_to_end(child: Child) -> None:
