@@ -30,8 +30,8 @@ class Output(ByteStream):
         self._unseen: BytesIO | None = BytesIO()
 
     def __len__(self) -> int:
-        unseen = self._unseen
-        return len(self._kept) if unseen is None else unseen.tell()
+        with self.lock:
+            return len(self._kept) if self._unseen is None else self._unseen.tell()
 
     def __bytes__(self) -> bytes:
         with self.lock:
