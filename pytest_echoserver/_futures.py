@@ -173,6 +173,9 @@ class CaptureFuture(Future[T]):
         done = asyncio.Event()
 
         def wake(_: Future[T]) -> None:
+            if _loop_here() is loop:
+                done.set()
+                return
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(done.set)
 
@@ -232,11 +235,14 @@ def refuse_to_block(asked: str) -> None:
 
 
 def asyncio_runs_here() -> bool:
+    return _loop_here() is not None
+
+
+def _loop_here() -> asyncio.AbstractEventLoop | None:
     try:
-        asyncio.get_running_loop()
+        return asyncio.get_running_loop()
     except RuntimeError:
-        return False
-    return True
+        return None
 
 
 def _trio_here() -> Any:

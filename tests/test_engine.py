@@ -321,7 +321,7 @@ def test_no_deadline_goes_by_the_wall_clock(downstream: Downstream) -> None:
         """
     )
     result.assert_outcomes(passed=1)
-    assert result.duration < 5
+    assert result.duration < 30
 
 
 def test_time_spent_idle_costs_nothing(engine: Engine) -> None:

@@ -101,18 +101,17 @@ class Harnessed(Generic[P]):
         self._near.out_of_sight()
         return []
 
-    def _close_near(self) -> CaptureFuture[list[Exception]]:
+    async def _close_near(self) -> list[Exception]:
         """Close the protocol's transport and end its tasks, on its loop."""
+        if self._near.on_engine:
+            return await self._near.close()
         closed: CaptureFuture[list[Exception]] = self._call_future("the protocol's end to be closed")
 
         def close() -> None:
             start(self._near.close(), closed)
 
-        if self._near.on_engine:
-            self._scope.post(close)
-        else:
-            self._near.soon_apart(close)
-        return closed
+        self._near.soon_apart(close)
+        return await closed
 
     def _engine_done(self) -> CaptureFuture[None]:
         """Done when the engine has done what it was asked before this."""

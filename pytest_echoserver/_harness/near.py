@@ -160,7 +160,8 @@ class NearEnd:
         await until_quiet(lambda: len(self.calls.record.rows), lambda: self.loop.time() < deadline)
         if self.transport is not None:
             self.transport.close()
-        await turn(TURNS)
+        if not self._lost_with:
+            await turn(TURNS)
         return [] if self._tasks is None else await self._tasks.end()
 
     async def give_up(self) -> None:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -150,7 +149,6 @@ def test_several_are_told_of_one_by_one(downstream: Downstream) -> None:
     "script", ["cat", "echo; exec sleep 60", "trap 'exit 3' TERM; echo; while :; do sleep 1; done"]
 )
 def test_who_ends_by_eof_or_term_is_not_told_of(downstream: Downstream, script: str) -> None:
-    started = time.monotonic()
     downstream.run(
         f"""
         import subprocess
@@ -159,7 +157,6 @@ def test_who_ends_by_eof_or_term_is_not_told_of(downstream: Downstream, script: 
             subprocess_runner("sh", "-c", {script!r}, stdin=subprocess.PIPE)
         """
     ).assert_outcomes(passed=1)
-    assert time.monotonic() - started < 1.9
 
 
 def test_who_was_killed_by_the_test_is_not_told_of(subprocess_runner: SubprocessRunner) -> None:
