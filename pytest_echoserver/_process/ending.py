@@ -11,7 +11,7 @@ from .group import signal_group, until_group_is_gone, within
 
 GRACE = 2.0
 """Seconds from TERM to KILL at the end of a test, and again from KILL to giving up."""
-AFTER_EOF = 0.1
+AFTER_EOF = 0.5
 """Seconds that a program has to end by itself once its stdin, a pipe, was closed."""
 
 PATIENCE = AFTER_EOF + 4 * GRACE
