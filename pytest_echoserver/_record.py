@@ -59,7 +59,7 @@ class View(Sequence[T], Generic[T]):
 
     __slots__ = ("_make", "_rows")
 
-    def __init__(self, rows: list[Row], make: Callable[[Row], T]) -> None:
+    def __init__(self, rows: Sequence[Row], make: Callable[[Row], T]) -> None:
         self._rows = rows
         self._make = make
 
@@ -94,13 +94,22 @@ class Record:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.rows: list[Row] = []
+        self._rows: list[Row] = []
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """The entries as they are kept: live."""
+        return self._rows
 
     def note(self, name: str, *args: Any) -> Row:
         """Add an entry, stamped now. To be called *before* the peer acts on what it notes."""
         row = (time.monotonic(), name, *args)
-        self.rows.append(row)
+        self._rows.append(row)
         return row
+
+    def clear(self) -> None:
+        """Forget all entries."""
+        self._rows.clear()
 
     @property
     def events(self) -> View[Event]:

@@ -11,6 +11,13 @@ from .._record import Event, Record, Row, View, make_event
 __tracebackhide__ = True
 
 
+class _CallRecord(Record):
+    def amend(self, at: int, *result: Any) -> Row:
+        """Add what came of a call to its entry."""
+        row = self._rows[at] = (*self._rows[at], *result)
+        return row
+
+
 class Calls:
     """The record of the calls, and a cursor for each name over those that have returned.
 
@@ -18,7 +25,7 @@ class Calls:
     """
 
     def __init__(self, closed: Callable[[], Exception | None]) -> None:
-        self.record = Record()
+        self.record = _CallRecord()
         self._closed = closed
         self._returned: dict[str, list[Row]] = {}
         self._cursors: dict[str, Cursor] = {}
@@ -35,9 +42,8 @@ class Calls:
 
     def returned(self, at: int, *result: Any) -> None:
         """The call noted there has returned; ``result`` is what to note of it."""
-        rows = self.record.rows
         with self.record.lock:
-            row = rows[at] = (*rows[at], *result)
+            row = self.record.amend(at, *result)
             self._returned.setdefault(row[1], []).append(row)
         if row[1] in self._cursors:
             self._cursors[row[1]].serve()

@@ -21,7 +21,7 @@ StreamBehaviour = Callable[[Connection], Awaitable[object]]
 
 
 def echo(datagram: Datagram) -> bytes:
-    """Send back what came."""
+    """Send back what came. A peer's end does that by itself, with no `Datagram` made: `DatagramEnd.echo`."""
     return datagram.data
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from .. import _deadline
 from .._checks import bytes_like, whole_number
+from .._datagram_record import DatagramRecord
 from .._futures import CaptureFuture
 from .._outcomes import as_exception, end_with, fail, fulfil
 from .._record import Address, Datagram, Event, SentDatagram
@@ -53,9 +54,10 @@ class DatagramPeer(ServedPeer):
         timeout: float,
         strict: bool,
     ) -> None:
-        super().__init__(scope, name, "udp", sock, behaviour=behaviour, timeout=timeout)
+        record = DatagramRecord()
+        super().__init__(scope, name, "udp", sock, behaviour=behaviour, timeout=timeout, record=record)
         self._dropped: int | None = None
-        self._end = DatagramEnd(self._record)
+        self._end = DatagramEnd(record)
         self._answering: set[asyncio.Task[None]] = set()
         self._script = DatagramScript(
             str(self),
@@ -68,7 +70,7 @@ class DatagramPeer(ServedPeer):
             fail=self._fail,
         )
         if behaviour is not None:
-            self._end.listener = self._handle
+            self._end.listener = self._end.echo if behaviour is self._echo else self._came
         scope.adopt(Member(str(self), self._record, self._shut, verdict=self._verdict, told=self._errors_told))
         if scope.engine.readers.from_any_thread:
             self._open()
@@ -269,6 +271,9 @@ class DatagramPeer(ServedPeer):
     async def _shut(self) -> None:
         self._abort()
 
+    def _came(self, _: bytes, addr: Sockaddr) -> None:
+        self._handle(self._end.received[-1], addr)
+
     def _handle(self, datagram: Datagram, addr: Sockaddr) -> None:
         """Let the behaviour answer."""
         assert self._behaviour is not None
@@ -300,7 +305,7 @@ class DatagramPeer(ServedPeer):
 
     def _serve_by(self, handler: DatagramBehaviour) -> None:
         self._behaviour = handler
-        self._end.listener = self._handle
+        self._end.listener = self._came
         for datagram in self._end.untaken():
             self._handle(datagram, datagram.source)
 

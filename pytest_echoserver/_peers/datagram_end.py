@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._cursors import Cursor
+from .._datagram_record import DatagramRecord
 from .._futures import CaptureFuture
-from .._record import Address, Datagram, Record, Row, SentDatagram, View
+from .._record import Address, Datagram, Row, SentDatagram, View
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr
 
 __tracebackhide__ = True
@@ -15,13 +16,12 @@ __tracebackhide__ = True
 class DatagramEnd(asyncio.DatagramProtocol):
     """Records what comes and goes, and tells its ``listener`` of each datagram, before whoever waits for it."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: DatagramRecord) -> None:
         self.transport: DrainingDatagramTransport | None = None
-        self.listener: Callable[[Datagram, Sockaddr], None] | None = None
-        self.received_rows: list[Row] = []
-        self.sent_rows: list[Row] = []
-        self.received: View[Datagram] = View(self.received_rows, make_datagram)
-        self.sent: View[SentDatagram] = View(self.sent_rows, make_sent_datagram)
+        self.listener: Callable[[bytes, Sockaddr], None] | None = None
+        self.received_rows = record.received
+        self.received: View[Datagram] = View(record.received, make_datagram)
+        self.sent: View[SentDatagram] = View(record.sent, make_sent_datagram)
         self.cursor = Cursor(record.lock)
         self.clears = 0
         self._counts: list[Cursor] = []
@@ -35,11 +35,10 @@ class DatagramEnd(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Sockaddr) -> None:
         # One tuple an address, however many datagrams it sends.
         source = self._sources.setdefault(addr, (addr[0], addr[1]))
-        row = self._record.note("datagram_received", data, source)
-        self.received_rows.append(row)
+        self._record.note_datagram("datagram_received", data, source)
         # Answered first: whoever takes the datagram then finds the answer in the record, too.
         if self.listener is not None:
-            self.listener(make_datagram(row), addr)
+            self.listener(data, addr)
         if self.cursor.waiting:
             self.cursor.serve()
         for count in self._counts:
@@ -52,11 +51,21 @@ class DatagramEnd(asyncio.DatagramProtocol):
         self._record.note("connection_lost", exc)
 
     def send(self, data: bytes, to: Sockaddr, sent: Any = None) -> None:
-        if self.transport is None or self.transport.is_closing():
-            if sent is not None:
+        transport = self.transport
+        assert transport is not None
+        with transport.at_work:  # a close comes before it or after it
+            if not transport.is_closing():
+                self._send(data, to, sent)
+            elif sent is not None:
                 sent(ConnectionAbortedError("the peer was closed before the datagram was sent"))
-            return
-        self.sent_rows.append(self._record.note("datagram_sent", data, (to[0], to[1])))
+
+    def echo(self, data: bytes, to: Sockaddr) -> None:
+        """Send back what came. A listener: while it is called, the transport is at work, and open."""
+        self._send(data, to)
+
+    def _send(self, data: bytes, to: Sockaddr, sent: Any = None) -> None:
+        assert self.transport is not None
+        self._record.note_datagram("datagram_sent", data, self._sources.get(to) or (to[0], to[1]))
         self.transport.sendto(data, to, sent)
 
     def note_unexpected(self, datagram: Datagram) -> None:
@@ -86,9 +95,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
     def clear(self) -> None:
         with self._record.lock:
             self.clears += 1
-            self.received_rows.clear()
-            self.sent_rows.clear()
-            self._record.rows.clear()
+            self._record.clear()
             self.cursor.position = 0
 
     def fail(self, error: BaseException) -> None:

@@ -102,7 +102,8 @@ class DatagramScript:
         self._late.clear()
         self._passed = 0
 
-    def _came(self, datagram: Datagram, addr: Sockaddr) -> None:
+    def _came(self, _: bytes, addr: Sockaddr) -> None:
+        datagram = self.end.received[-1]
         if self._meets(datagram, addr, len(self._late)):
             return
         self.end.note_unexpected(datagram)

@@ -22,11 +22,19 @@ class ServedPeer(BoundPeer):
     """The behaviour that is told as "echoes"."""
 
     def __init__(
-        self, scope: Scope, name: str, transport: str, sock: socket.socket, *, behaviour: Any, timeout: float
+        self,
+        scope: Scope,
+        name: str,
+        transport: str,
+        sock: socket.socket,
+        *,
+        behaviour: Any,
+        timeout: float,
+        record: Record | None = None,
     ) -> None:
         super().__init__(scope, name, transport, sock)
         self._timeout = timeout
-        self._record = Record()
+        self._record = Record() if record is None else record
         self._behaviour = behaviour
         self._scripted = False
         self._following = False

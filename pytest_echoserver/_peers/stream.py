@@ -371,7 +371,7 @@ class StreamPeer(ServedPeer):
             self._made.position = len(live(self._connections[: self._made.position]))
             self._connections[:] = live(self._connections)
             self._accepted[:] = live(self._accepted)
-            self._record.rows.clear()
+            self._record.clear()
             for connection in self._connections:
                 connection._forget()
 

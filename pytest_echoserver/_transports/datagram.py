@@ -120,10 +120,11 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         return True
 
     def _writable(self) -> None:
-        while self._unsent and self._send(*self._unsent[0]):
-            self._unsent.popleft()
-        if not self._unsent:
-            self._loop.remove_writer(self._sock)
+        with self.at_work:
+            while self._unsent and self._send(*self._unsent[0]):
+                self._unsent.popleft()
+            if not (self._unsent or self._closing):
+                self._loop.remove_writer(self._sock)
 
     @property
     def idle(self) -> bool:
@@ -141,21 +142,19 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
 
     def _readable(self) -> bool:
         """Read a turn's worth; false if there was less."""
+        receive, received = self._sock.recvfrom, self._protocol.datagram_received
         with self.at_work:
-            return self._read()
-
-    def _read(self) -> bool:
-        for _ in range(READS_A_TURN):
-            if self._closing:
-                return False
-            try:
-                data, source = self._sock.recvfrom(LARGEST_READ)
-            except (BlockingIOError, InterruptedError):
-                return False
-            except OSError as error:  # Windows reports an ICMP refusal of an earlier send here
-                self._protocol.error_received(error)
-                return False
-            self._protocol.datagram_received(data, source)
+            for _ in range(READS_A_TURN):
+                if self._closing:
+                    return False
+                try:
+                    data, source = receive(LARGEST_READ)
+                except (BlockingIOError, InterruptedError):
+                    return False
+                except OSError as error:  # Windows reports an ICMP refusal of an earlier send here
+                    self._protocol.error_received(error)
+                    return False
+                received(data, source)
         return True
 
 

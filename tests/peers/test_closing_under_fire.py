@@ -65,3 +65,16 @@ def test_a_child_that_holds_the_socket_keeps_nothing_coming(peers: Peers) -> Non
     finally:
         child.kill()
         child.wait()
+
+
+def test_what_the_engine_still_has_to_send_is_not_recorded_after_a_close(peers: Peers) -> None:
+    closed = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind(("127.0.0.1", 0))
+        for _ in range(500):
+            peer = peers.udp_echo()
+            for _ in range(20):
+                peer.send(b"news", client.getsockname())
+            peer.close()
+            closed.append(peer)
+    assert {peer.events[-1].name for peer in closed} == {"connection_lost"}

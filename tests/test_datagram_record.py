@@ -1,0 +1,91 @@
+"""The record of datagrams, kept in columns."""
+
+import threading
+import time
+import tracemalloc
+
+import pytest
+
+from pytest_echoserver._datagram_record import DatagramRecord
+from pytest_echoserver._record import Row
+
+SOURCE, OTHER = ("127.0.0.1", 4000), ("127.0.0.1", 4001)
+
+
+@pytest.fixture
+def record() -> DatagramRecord:
+    made = DatagramRecord()
+    made.note_datagram("datagram_received", b"ping", SOURCE)
+    made.note_datagram("datagram_sent", b"pong", SOURCE)
+    made.note("unexpected", b"ping", SOURCE)
+    made.note_datagram("datagram_received", b"", OTHER)
+    return made
+
+
+def test_rows_come_back_as_they_were_noted_and_in_order(record: DatagramRecord) -> None:
+    before = time.monotonic()
+    error = OSError("refused")
+    assert record.note("error_received", error)[1:] == ("error_received", error)
+    record.note("connection_lost", None)
+    assert [row[1:] for row in record.rows] == [
+        ("datagram_received", b"ping", SOURCE),
+        ("datagram_sent", b"pong", SOURCE),
+        ("unexpected", b"ping", SOURCE),
+        ("datagram_received", b"", OTHER),
+        ("error_received", error),
+        ("connection_lost", None),
+    ]
+    times = [row[0] for row in record.rows]
+    assert times == sorted(times)
+    assert times[3] <= before <= times[4] <= time.monotonic()
+    assert record.events[5].args == (None,)
+
+
+def test_each_way_is_a_sequence_of_its_own(record: DatagramRecord) -> None:
+    assert [row[2] for row in record.received] == [b"ping", b""]
+    assert [row[2] for row in record.sent] == [b"pong"]
+    assert record.received[-1] == record.rows[3]
+    assert record.rows[1:3] == [record.sent[0], record.rows[2]]
+    with pytest.raises(IndexError):
+        record.sent[1]
+
+
+def test_what_was_cleared_is_gone_and_the_sequences_live_on(record: DatagramRecord) -> None:
+    received, rows = record.received, record.rows
+    record.clear()
+    assert [len(received), len(record.sent), len(rows)] == [0, 0, 0]
+    record.note_datagram("datagram_received", b"again", OTHER)
+    assert [row[2] for row in received] == [row[2] for row in rows] == [b"again"]
+
+
+def test_an_entry_that_is_seen_from_another_thread_is_whole(record: DatagramRecord) -> None:
+    stop = threading.Event()
+
+    def note() -> None:
+        while not stop.is_set():
+            record.note_datagram("datagram_received", b"ping", SOURCE)
+
+    noting = threading.Thread(target=note)
+    noting.start()
+    try:
+        seen: list[Row] = []
+        for _ in range(20_000):
+            seen += record.received[-1], record.rows[-1]
+    finally:
+        stop.set()
+        noting.join()
+    assert {len(row) for row in seen} == {4}
+
+
+def test_an_echo_takes_little_room_beside_its_payload(record: DatagramRecord) -> None:
+    data = bytes(64)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(20_000):
+            record.note_datagram("datagram_received", data, SOURCE)
+            record.note_datagram("datagram_sent", data, SOURCE)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / 20_000 < 110
