@@ -59,16 +59,8 @@ class DatagramPeer(ServedPeer):
         self._dropped: int | None = None
         self._end = DatagramEnd(record)
         self._answering: set[asyncio.Task[None]] = set()
-        self._script = DatagramScript(
-            str(self),
-            self._record.lock,
-            timeout,
-            end=self._end,
-            strict=strict,
-            check_answer=self._payload,
-            post=self._post_script,
-            fail=self._fail,
-        )
+        self._strict = strict
+        self._script: DatagramScript | None = None
         if behaviour is not None:
             self._end.listener = self._end.echo if behaviour is self._echo else self._came
         scope.adopt(Member(str(self), self._record, self._shut, verdict=self._verdict, told=self._errors_told))
@@ -207,9 +199,8 @@ class DatagramPeer(ServedPeer):
         future: CaptureFuture[None] = CaptureFuture(
             what, where=str(self), timeout=limit + self._timeout, instead=self._what_came
         )
-        self._scope.post(
-            self._start_silence, limit, future, max(self._end.cursor.position, self._script.dealt_with)
-        )
+        dealt_with = 0 if self._script is None else self._script.dealt_with
+        self._scope.post(self._start_silence, limit, future, max(self._end.cursor.position, dealt_with))
         return future
 
     def clear(self) -> None:
@@ -266,7 +257,8 @@ class DatagramPeer(ServedPeer):
             close()
         closed = RuntimeError(f"{self} was closed while this was awaited")
         self._end.fail(closed)
-        self._script.script.fail_waits(closed)
+        if self._script is not None:
+            self._script.script.fail_waits(closed)
 
     async def _shut(self) -> None:
         self._abort()
@@ -311,14 +303,27 @@ class DatagramPeer(ServedPeer):
 
     def _scripting(self, asked: str) -> DatagramScript:
         self._begin_script(asked)
+        if self._script is None:
+            self._script = DatagramScript(
+                str(self),
+                self._record.lock,
+                self._timeout,
+                end=self._end,
+                strict=self._strict,
+                check_answer=self._payload,
+                post=self._post_script,
+                fail=self._fail,
+            )
         return self._script
 
     def _follow_script(self) -> None:
+        assert self._script is not None
         self._script.begin()
 
     def _clear(self) -> None:
         self._end.clear()
-        self._script.dealt_with = 0
+        if self._script is not None:
+            self._script.dealt_with = 0
 
     def _start_silence(self, seconds: float, future: CaptureFuture[None], start: int) -> None:
         loop = asyncio.get_running_loop()
@@ -351,20 +356,23 @@ class DatagramPeer(ServedPeer):
     def _fail(self, error: Exception) -> None:
         """Fail the test with ``error``, and give it to who waits."""
         if self._blame(error):
-            self._script.script.fail(error)
+            if self._script is not None:
+                self._script.script.fail(error)
             self._end.fail(error)
 
     def _verdict(self) -> list[Exception]:
-        return self._script.verdict()
+        return [] if self._script is None else self._script.verdict()
 
     def _told(self) -> None:
         self._errors_told()
-        self._script.tell()
+        if self._script is not None:
+            self._script.tell()
 
     def _errors_told(self) -> None:
         """Count what went wrong so far as told; what does from now on is news."""
         self._errors.clear()
-        self._script.script.error = None
+        if self._script is not None:
+            self._script.script.error = None
 
     def _payload(self, data: object) -> bytes:
         payload = bytes_like(data)

@@ -26,6 +26,8 @@ MOST_QUEUED = 65_536
 """More datagrams than wait in any receive buffer: so many are read at a close, and no flood can hold it up."""
 LEAST_TAKEN = 256
 """Bytes of kernel memory, fewer than any datagram takes: the kernel's own struct for one is about as long."""
+MEMORY_FIGURES = struct.Struct("=9I")
+"""What Linux tells by SO_MEMINFO: include/uapi/linux/sock_diag.h."""
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes asked of the kernel; it gives what its limit allows. The default holds some 250 small datagrams."""
 
@@ -190,8 +192,8 @@ def _most_waiting(sock: socket.socket) -> int:
 
 
 def _memory_of(sock: socket.socket) -> tuple[int, ...]:
-    """SO_MEMINFO of Linux (include/uapi/linux/sock_diag.h): nine unsigned 32-bit figures; none elsewhere."""
+    """What Linux tells by SO_MEMINFO; nothing elsewhere."""
     if sys.platform != "linux":
         return ()
-    so_meminfo, figures = 55, struct.Struct("=9I")
-    return figures.unpack(sock.getsockopt(socket.SOL_SOCKET, so_meminfo, figures.size))
+    so_meminfo = 55
+    return MEMORY_FIGURES.unpack(sock.getsockopt(socket.SOL_SOCKET, so_meminfo, MEMORY_FIGURES.size))
