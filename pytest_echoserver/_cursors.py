@@ -1,7 +1,6 @@
 """Waiting for what comes next in a record."""
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -28,7 +27,8 @@ class Cursor:
         self.position = 0
         self._lock = lock
         self._serving = False
-        self._line: deque[tuple[CaptureFuture[Any], Take[Any]]] = deque()
+        # A list, for it is nearly always empty: an empty deque has room for 64, and every peer has several cursors.
+        self._line: list[tuple[CaptureFuture[Any], Take[Any]]] = []
 
     @property
     def waiting(self) -> bool:
@@ -61,6 +61,8 @@ class Cursor:
 
     def fail(self, error: BaseException) -> None:
         """Give ``error`` to all who wait."""
+        if not self._line:
+            return
         with self._lock:
             waiting = [future for future, _ in self._line if future.claim()]
             self._line.clear()
@@ -79,7 +81,7 @@ class Cursor:
                     found = error
                 if found is None:
                     return None
-            self._line.popleft()
+            del self._line[0]
             if found is None or not future.claim():
                 continue
             if isinstance(found, Exception):

@@ -15,6 +15,14 @@ class Readers(Protocol):
 
     def add(self, sock: socket.socket, readable: Callable[[], object]) -> None: ...
     def remove(self, sock: socket.socket) -> None: ...
+    def nothing_waits(self, sock: socket.socket, /) -> bool:
+        """Whether ``sock`` has nothing to be read, nor to be accepted; false where only the loop can tell."""
+        ...
+
+    def at_rest(self, sock: socket.socket, /) -> bool:
+        """Whether, beside that, ``readable`` isn't being called: then it has dealt with all that has come."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -31,6 +39,11 @@ class LoopReaders:
 
     def remove(self, sock: socket.socket) -> None:
         self._loop.remove_reader(sock)
+
+    def nothing_waits(self, _: socket.socket) -> bool:
+        return False
+
+    at_rest = nothing_waits
 
     def close(self) -> None:
         pass
@@ -49,6 +62,7 @@ class NestedPoller:
         self._loop = loop
         self._epoll: Any = select.epoll()  # type: ignore[attr-defined,unused-ignore]
         self._readable: dict[int, Callable[[], object]] = {}
+        self._at_work_on = -1
         loop.add_reader(self._epoll.fileno(), self._serve)
 
     def add(self, sock: socket.socket, readable: Callable[[], object]) -> None:
@@ -60,6 +74,15 @@ class NestedPoller:
         if self._readable.pop(sock.fileno(), None) is not None and not self._epoll.closed:
             self._epoll.unregister(sock.fileno())
 
+    def nothing_waits(self, sock: socket.socket) -> bool:
+        poll = select.poll()
+        poll.register(sock, 1)  # POLLIN
+        return not poll.poll(0)
+
+    def at_rest(self, sock: socket.socket) -> bool:
+        # In this order: it is at work before it reads, and is so until all that it has read was dealt with.
+        return self.nothing_waits(sock) and self._at_work_on != sock.fileno()
+
     def close(self) -> None:
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
@@ -68,7 +91,11 @@ class NestedPoller:
         for fd, _ in self._epoll.poll(0):
             readable = self._readable.get(fd)
             if readable is not None:
-                readable()
+                self._at_work_on = fd
+                try:
+                    readable()
+                finally:
+                    self._at_work_on = -1
 
 
 def best_readers(loop: asyncio.AbstractEventLoop) -> Readers:

@@ -28,7 +28,7 @@ SETTLING = 1.0
 """Seconds after which a scope is judged even if its traffic doesn't cease."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Member:
     """Something open in a scope: its name, what it recorded, and how it is closed.
 

@@ -263,7 +263,7 @@ def test_a_forked_child_gets_an_engine_of_its_own_and_harms_ours_nothing(downstr
     from pytest_echoserver._fixtures import SETTINGS
 
     def test_it(peers, request, _echoserver_engine):
-        ours = peers.udp_echo()
+        ours, listening = peers.udp_echo(), peers.tcp_echo()
         ping(ours)
 
         def child():
@@ -272,8 +272,9 @@ def test_a_forked_child_gets_an_engine_of_its_own_and_harms_ours_nothing(downstr
 
             with pytest.raises(RuntimeError, match="its forked child, and has to open peers of its own"):
                 ours.send(b"x", ours.address)
-            with pytest.raises(RuntimeError, match="its forked child"):
-                ours.close()
+            for peer in (ours, listening):
+                with pytest.raises(RuntimeError, match="its forked child"):
+                    peer.close()
             assert [datagram.data for datagram in ours.received] == [b"ping"]
             scope = Scope(_echoserver_engine.get(), 5)
             given = (peers._directory, peers._default_context, {})
@@ -285,6 +286,8 @@ def test_a_forked_child_gets_an_engine_of_its_own_and_harms_ours_nothing(downstr
         in_a_child(child)
         assert ping(ours) == b"ping"
         assert len(ours.received) == 2
+        socket.create_connection(listening.address).close()
+        assert listening.connection
     """
     )
     result.assert_outcomes(passed=1)

@@ -19,10 +19,11 @@ class BoundPeer(ABC):
     def __init__(self, scope: Scope, name: str, transport: str, sock: socket.socket) -> None:
         self._scope = scope
         self._name = name
-        self._transport = transport
         self._socket = sock
-        self._family = socket.AddressFamily(sock.family)
-        self._address: Any = sock.getsockname()[:2] if not self._is_unix else sock.getsockname()
+        self._family = sock.family
+        address = sock.getsockname()
+        self._address: Any = address if self._is_unix else address[:2]
+        self._text = f"{name} (unix {address})" if self._is_unix else f"{name} ({transport} {self.netloc})"
 
     @property
     def address(self) -> Any:
@@ -41,7 +42,7 @@ class BoundPeer(ABC):
     def netloc(self) -> str:
         """Host and port as a URL has them: ``127.0.0.1:80``, ``[::1]:80`` (RFC 3986)."""
         host, port = self._ip_address("netloc")
-        return f"[{host}]:{port}" if self.family == socket.AF_INET6 else f"{host}:{port}"
+        return f"[{host}]:{port}" if self._family == socket.AF_INET6 else f"{host}:{port}"
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -71,7 +72,7 @@ class BoundPeer(ABC):
         self.close()
 
     def __str__(self) -> str:
-        return f"{self._name} ({self._transport} {self._address if self._is_unix else self.netloc})"
+        return self._text
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}{' closed' if self._closed else ''}>"

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from .._cursors import Cursor
 from .._futures import CaptureFuture, refuse_to_block
 from .._outcomes import fulfil
 from .._quiet import until_quiet
+from .._readers import Readers
 from .._record import Event
 from .._scope import Member, Scope
 from .._transports.accepting import Acceptor
@@ -20,7 +21,7 @@ from .connection import Connection, check_act
 from .expectations import PatternLike, StreamExpectation, StreamRule
 from .matching import Framing
 from .mismatch import ScriptMismatch
-from .script import Act, Moment
+from .script import Act, Moment, Step
 from .served import ServedPeer
 from .stream_end import StreamEnd
 from .stream_script import StreamScript
@@ -59,33 +60,22 @@ class StreamPeer(ServedPeer):
         framing: Framing | None = None,
         tls: Any = None,
     ) -> None:
-        unix = sock.family not in (socket.AF_INET, socket.AF_INET6)
-        transport = "unix" if unix else "tls" if tls else "tcp"
-        super().__init__(scope, name, transport, sock, behaviour=behaviour, timeout=timeout)
+        super().__init__(scope, name, "tls" if tls else "tcp", sock, behaviour=behaviour, timeout=timeout)
         self._tls = tls
         self._strict = strict
         self._framing = framing
-        self._path = Path(self._address).absolute() if unix and isinstance(self._address, str) else None
+        self._path = Path(self._address).absolute() if isinstance(self._address, str) else None
         self._numbers = itertools.count(1)
         self._accepted: list[PeerConnection] = []
         self._connections: list[PeerConnection] = []
         self._with_scripts: list[PeerConnection] = []
         self._made, self._first = Cursor(self._record.lock), Cursor(self._record.lock)
-        self._at_work: set[asyncio.Task[None]] = set()
         self._attaching: set[asyncio.Task[None]] = set()
         self._handlers: set[asyncio.Task[None]] = set()
-        self._script = StreamScript(
-            str(self),
-            self._record.lock,
-            timeout,
-            framing=framing,
-            strict=strict,
-            check_act=self._check_act,
-            post=self._post_script,
-            fail=self._fail,
-        )
+        self._rules: list[Step] = []
+        self._script: StreamScript | None = None
         self._excused: list[CaptureFuture[Exception]] = []
-        self._excuses_told: set[CaptureFuture[Exception]] = set()
+        self._excuses_told: list[CaptureFuture[Exception]] = []
         self._acceptor: Acceptor | None = None
         scope.adopt(
             Member(
@@ -98,7 +88,11 @@ class StreamPeer(ServedPeer):
                 numbered=True,
             )
         )
-        scope.call(self._open)
+        readers = scope.engine.readers
+        if readers.from_any_thread:
+            self._open(readers)
+        else:
+            scope.call(self._open, readers)
         scope.opened(self)
 
     @property
@@ -227,28 +221,38 @@ class StreamPeer(ServedPeer):
         """
         if self._scope.engine.here:
             self._stop_listening()
-            self._keep(self._shut())
+            asyncio.ensure_future(self._shut())  # noqa: RUF006  the scope keeps its tasks
             return
-        self._scope.run(self._shut)
+        if not self._close_at_rest():
+            self._scope.run(self._shut)
         self._was_closed()
 
-    def _open(self) -> None:
-        self._acceptor = Acceptor(self._scope.engine.loop, self._socket, self._accept)
+    def _close_at_rest(self) -> bool:
+        """Close it on this thread, if nobody has ever connected: then nothing can be under way."""
+        if not self._scope.engine.readers.from_any_thread or self._acceptor is None:
+            return False
+        self._unlink()  # before the last look at who waits: nobody comes by the path any more
+        if self._acceptor.close_unused():
+            self._end_waits()
+            return True
+        return False
+
+    def _open(self, readers: Readers) -> None:
+        self._acceptor = Acceptor(
+            self._socket,
+            readers,
+            self._scope.context,
+            accepted=self._accept,
+            failed=self._scope.blame,
+        )
 
     def _accept(self, sock: socket.socket, peername: Any) -> None:
         connection = PeerConnection(self, sock, peername)
         self._accepted.append(connection)
         self._record.note("connection_made", connection.number, connection.peername)
-        task = self._keep(self._attach(connection, sock))
+        task = asyncio.ensure_future(self._attach(connection, sock))
         self._attaching.add(task)
         task.add_done_callback(self._attaching.discard)
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Have something done that nobody waits for."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._at_work.add(task)
-        task.add_done_callback(self._at_work.discard)
-        return task
 
     async def _attach(self, connection: "PeerConnection", sock: socket.socket) -> None:
         """Put an accepted socket on the loop; over TLS, after the handshake."""
@@ -296,7 +300,7 @@ class StreamPeer(ServedPeer):
             handler = start_handler(self._behaviour, connection, self._fail)
             self._handlers.add(handler)
             handler.add_done_callback(self._handlers.discard)
-        elif self._following:
+        elif self._following and self._script is not None:
             self._script.follow(connection, start, connection._older_than_script)
 
     def _serve_by(self, handler: StreamBehaviour) -> None:
@@ -311,7 +315,20 @@ class StreamPeer(ServedPeer):
 
     def _scripting(self, asked: str) -> StreamScript:
         self._begin_script(asked)
-        return self._script
+        with self._record.lock:
+            if self._script is None:
+                self._script = StreamScript(
+                    str(self),
+                    self._record.lock,
+                    self._timeout,
+                    framing=self._framing,
+                    strict=self._strict,
+                    check_act=self._check_act,
+                    post=self._post_script,
+                    fail=self._fail,
+                    rules=self._rules,
+                )
+            return self._script
 
     def _follow_script(self) -> None:
         if self._acceptor is not None:
@@ -334,14 +351,12 @@ class StreamPeer(ServedPeer):
         if not self._blame(error):
             return
         connection._end.fail(error)
-        self._script.script.fail_waits(error)
-        self._made.fail(error)
-        self._first.fail(error)
+        self._fail_waits(error)
         for each in self._connections:
             each._fail_waits(error)
 
     def _verdict(self) -> list[Exception]:
-        errors = self._script.verdict()
+        errors = [] if self._script is None else self._script.verdict()
         for connection in self._with_scripts:
             errors += connection._verdict()
         missing = sum(not future.done() for future in self._excused if future not in self._excuses_told)
@@ -358,8 +373,9 @@ class StreamPeer(ServedPeer):
 
     def _told(self) -> None:
         self._errors_told()
-        self._excuses_told.update(self._excused)
-        self._script.tell()
+        self._excuses_told += self._excused
+        if self._script is not None:
+            self._script.tell()
         for connection in self._with_scripts:
             connection._told()
 
@@ -391,18 +407,28 @@ class StreamPeer(ServedPeer):
             end.hang_up()
         for end in open_:
             await end.lost.wait()
-        closed = RuntimeError(f"{self} was closed while this was awaited")
-        for cursor in (self._made, self._first):
-            cursor.fail(closed)
-        self._script.script.fail_waits(closed)
+        self._end_waits()
+
+    def _end_waits(self) -> None:
+        self._fail_waits(RuntimeError(f"{self} was closed while this was awaited"))
+
+    def _fail_waits(self, error: Exception) -> None:
+        self._made.fail(error)
+        self._first.fail(error)
+        if self._script is not None:
+            self._script.script.fail_waits(error)
 
     def _stop_listening(self) -> None:
         if self._acceptor is None or self._closed:
             return
-        if self._path is not None:
-            with suppress(OSError):
-                self._path.unlink()
+        self._unlink()
         self._acceptor.close()
+
+    def _unlink(self) -> None:
+        path, self._path = self._path, None
+        if path is not None:
+            with suppress(OSError):
+                path.unlink()
 
     async def _read_what_has_arrived(self) -> None:
         loop = asyncio.get_running_loop()
@@ -427,7 +453,7 @@ class PeerConnection(Connection):
         self._peername = peername[:2] if isinstance(peername, tuple) else peername
         self._peer = peer
         self._older_than_script = 0
-        self._framing, self._strict, self._rules = peer._framing, peer._strict, peer._script.script.rules
+        self._framing, self._strict, self._rules = peer._framing, peer._strict, peer._rules
 
     def _make_script(self) -> StreamScript:
         peer = self._peer
@@ -437,7 +463,8 @@ class PeerConnection(Connection):
         return super()._make_script()
 
     def _follow_script(self, script: StreamScript) -> None:
-        start = max(self._for_test.position, self._peer._script.leave(self))
+        shared = self._peer._script
+        start = max(self._for_test.position, 0 if shared is None else shared.leave(self))
         script.follow(self, start, self._end.arrived)
 
     def _fail(self, error: Exception) -> None:

@@ -1,9 +1,12 @@
 """Accepting connections without asyncio's server, which waits for its clients when it is closed."""
 
-import asyncio
 import socket
+import threading
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
+
+from .._readers import Readers
 
 ACCEPTS_A_TURN = 64
 """So many connections are accepted before the loop's other work gets its turn."""
@@ -11,43 +14,84 @@ ACCEPTS_A_TURN = 64
 ACCEPTS_AT_THE_END = 4096
 """As many as may wait (listen(2), somaxconn), lest clients that come and come keep a peer from closing."""
 
+AT_WORK = 0.05
+"""Seconds that a close waits, on a test's thread, for what is being accepted before it asks the engine."""
+
 
 class Acceptor:
-    """Accepts on a listening, non-blocking socket, on any loop with ``add_reader``. To be made on its thread."""
+    """Accepts on a listening, non-blocking socket, on the loop of ``readers``, in ``context``.
+
+    To be made on the loop's thread, or on any that the readers allow. It accepts with ``_at_work`` held: who holds
+    that, on any thread, and sees that nobody has come and nobody waits to be accepted, may close the socket.
+
+    Args:
+        accepted: called with each connection and the address it came from.
+        failed: called if no more can be accepted, because too many files are open.
+    """
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
+        readers: Readers,
+        context: Context,
+        *,
         accepted: Callable[[socket.socket, Any], None],
+        failed: Callable[[OSError], None],
     ) -> None:
-        self._loop = loop
+        self.any_came = False
         self._sock = sock
+        self._readers = readers
+        self._context = context
         self._accepted = accepted
-        loop.add_reader(sock, self.accept)
+        self._failed = failed
+        self._at_work = threading.RLock()
+        readers.add(sock, self._readable)
 
     def accept(self, most: int = ACCEPTS_A_TURN) -> None:
         """Accept what waits, a turn's worth."""
-        for _ in range(most):
-            if self._sock.fileno() < 0:
-                return
-            try:
-                connected, address = self._sock.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except ConnectionError:  # it was reset while it waited: accept(2), ECONNABORTED
-                continue
-            except OSError:  # too many open files, mostly: they would be as many at every turn
-                self._loop.remove_reader(self._sock)
-                raise
-            connected.setblocking(False)
-            self._accepted(connected, address)
+        with self._at_work:
+            for _ in range(most):
+                if self._sock.fileno() < 0:
+                    return
+                try:
+                    connected, address = self._sock.accept()
+                except (BlockingIOError, InterruptedError):
+                    return
+                except ConnectionError:  # it was reset while it waited: accept(2), ECONNABORTED
+                    continue
+                except OSError:  # too many open files, mostly: they would be as many at every turn
+                    self._readers.remove(self._sock)
+                    raise
+                self.any_came = True
+                connected.setblocking(False)
+                self._accepted(connected, address)
 
     def close(self) -> None:
         """Close the listening socket, after accepting what waits: what comes later is refused by the system."""
-        if self._sock.fileno() >= 0:
-            try:
-                self.accept(ACCEPTS_AT_THE_END)
-            finally:
-                self._loop.remove_reader(self._sock)
-                self._sock.close()
+        with self._at_work:
+            if self._sock.fileno() >= 0:
+                try:
+                    self.accept(ACCEPTS_AT_THE_END)
+                finally:
+                    self._end()
+
+    def close_unused(self) -> bool:
+        """Close it on any thread, if nobody has connected so far; false if that can't be told from here."""
+        if not self._at_work.acquire(timeout=AT_WORK):
+            return False
+        try:
+            if self._sock.fileno() >= 0 and not self.any_came and self._readers.nothing_waits(self._sock):
+                self._end()
+            return not self.any_came and self._sock.fileno() < 0
+        finally:
+            self._at_work.release()
+
+    def _readable(self) -> None:
+        try:
+            self._context.run(self.accept)
+        except OSError as error:
+            self._failed(error)
+
+    def _end(self) -> None:
+        self._readers.remove(self._sock)
+        self._sock.close()

@@ -65,7 +65,7 @@ def listen(sock: socket.socket, backlog: int) -> None:
             # Linux looks once more for other users of the port, and takes TIME_WAIT for one.
             _share(sock, True)
             sock.listen(backlog)
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
+        if sock.proto == socket.IPPROTO_TCP:
             _share(sock, True)  # not before: whoever shares, too, could have the port until this listens
     except OSError as error:
         address = sock.getsockname()

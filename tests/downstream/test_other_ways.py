@@ -23,6 +23,7 @@ PLAIN_FILES = (
     "peers/test_datagram.py",
     "peers/test_datagram_handlers.py",
     "peers/test_datagram_script.py",
+    "peers/test_stream.py",
     "harness/test_datagram.py",
     "process/test_output.py",
 )

@@ -1,4 +1,4 @@
-"""A datagram peer's close, while others send and send, or hold its socket: nothing is recorded after it."""
+"""A peer's close, while others send and connect and hold its socket: nothing is recorded after it."""
 
 import os
 import socket
@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from pytest_echoserver import Peers
+from pytest_echoserver import Peers, StreamPeer
+
+from ..conftest import open_and_running
 
 FLOOD = """
 import socket, sys
@@ -15,6 +17,17 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
     print("sending", flush=True)
     for number in range(20_000_000):
         sock.sendto(b"%d" % number, ("127.0.0.1", int(sys.argv[1])))
+"""
+CROWD = """
+import socket, sys
+print("connecting", flush=True)
+for number in range(20_000_000):
+    with socket.socket() as sock:
+        if not sock.connect_ex(("127.0.0.1", int(sys.argv[1]))):
+            try:
+                sock.recv(1)
+            except ConnectionResetError:
+                pass
 """
 CYCLES = 5_000
 
@@ -42,6 +55,29 @@ def test_nothing_is_recorded_after_a_close(peers: Peers, reserved_port: int, han
     assert all(len(peer.events) == count for peer, count, _ in closed)
     assert {last for _, _, last in closed} == {"connection_lost"}
     assert sum(len(peer.received) for peer, _, _ in closed) > 0
+
+
+def test_nothing_is_recorded_after_the_close_of_a_listener(peers: Peers, reserved_port: int) -> None:
+    crowd = subprocess.Popen([sys.executable, "-c", CROWD, str(reserved_port)], stdout=subprocess.PIPE)
+    try:
+        assert crowd.stdout is not None
+        assert crowd.stdout.readline() == b"connecting\n"
+        before = open_and_running()
+        closed: list[tuple[StreamPeer, int]] = []
+        for _ in range(1_000):
+            peer = peers.tcp(port=reserved_port)
+            if len(closed) % 100 == 0:
+                peer.next_connection().result()
+            peer.close()
+            closed.append((peer, len(peer.events)))
+        assert open_and_running() <= before
+    finally:
+        crowd.kill()
+        crowd.wait()
+        if crowd.stdout is not None:
+            crowd.stdout.close()
+    assert all(len(peer.events) == count for peer, count in closed)
+    assert {peer.events[-1].name for peer, count in closed if count} == {"connection_lost"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="descriptors are passed on by POSIX systems alone")

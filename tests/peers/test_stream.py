@@ -336,6 +336,48 @@ def test_a_client_that_was_not_yet_accepted_counts(tcp_peer: StreamPeer, connect
     assert [client.recv(1) for client in clients] == [b""] * 100
 
 
+def test_one_that_nobody_used_comes_and_goes_without_the_engine(peers: Peers) -> None:
+    engine = peers._scope.engine
+    if not engine.readers.from_any_thread:
+        pytest.skip("here the engine does it")
+    before = open_and_running()
+    release = threading.Event()
+    engine.post(peers._scope.context, release.wait)
+    try:
+        with peers.tcp_echo() as tcp, peers.unix() as unix:
+            waiting = unix.next_connection()
+        assert open_and_running() <= before
+        assert not Path(unix.address).exists()
+        assert waiting.exception(timeout=0)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(tcp.address, timeout=5)
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_client_counts_that_waits_when_another_thread_closes(kind: str, peers: Peers, connect: Connect) -> None:
+    for number in range(20):
+        peer: StreamPeer = getattr(peers, kind)()
+        held, release = threading.Event(), threading.Event()
+
+        def hold(held: threading.Event = held, release: threading.Event = release) -> None:
+            held.set()
+            assert release.wait(20)
+
+        peer._scope.post(hold)
+        assert held.wait(5)
+        client = connect(peer)
+        client.sendall(b"%d" % number)
+        closer = threading.Thread(target=peer.close)
+        closer.start()
+        release.set()
+        closer.join(5)
+        assert not closer.is_alive()
+        assert [each.received for each in peer.connections] == [b"%d" % number]
+        assert client.recv(1) == b""
+
+
 def test_closing_twice_and_as_a_context(make_peer: MakePeer, connect: Connect) -> None:
     with make_peer() as peer:
         connect(peer)

@@ -1,0 +1,145 @@
+"""The acceptor: who connected before it was closed is accepted, whichever thread closes it."""
+
+import asyncio
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from contextvars import Context
+from typing import Any
+
+import pytest
+
+from pytest_echoserver._engine import Engine
+from pytest_echoserver._readers import LoopReaders, Readers
+from pytest_echoserver._transports.accepting import Acceptor
+from pytest_echoserver._transports.listening import bound_stream_socket, listen
+
+nested = pytest.mark.skipif(not hasattr(select, "epoll"), reason="the nested poller is an epoll")
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = Engine(asyncio.SelectorEventLoop)
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with bound_stream_socket(socket.AF_INET, "127.0.0.1", 0) as sock:
+        listen(sock, 10)
+        yield sock
+
+
+@pytest.fixture
+def accepted() -> Iterator[list[socket.socket]]:
+    made: list[socket.socket] = []
+    yield made
+    for each in made:
+        each.close()
+
+
+def acceptor(readers: Readers, listener: socket.socket, accepted: list[socket.socket]) -> Acceptor:
+    def failed(error: OSError) -> None:
+        raise error
+
+    def came(sock: socket.socket, _: Any) -> None:
+        accepted.append(sock)
+
+    return Acceptor(listener, readers, Context(), accepted=came, failed=failed)
+
+
+@nested
+def test_one_that_nobody_used_is_closed_on_any_thread(
+    engine: Engine, listener: socket.socket, accepted: list[socket.socket]
+) -> None:
+    unused = acceptor(engine.readers, listener, accepted)
+    release = threading.Event()
+    engine.post(Context(), release.wait)  # and without the loop's help
+    try:
+        assert unused.close_unused()
+        assert unused.close_unused()
+    finally:
+        release.set()
+    assert listener.fileno() < 0
+
+
+@nested
+def test_one_with_a_client_in_its_queue_is_left_to_the_loop(
+    engine: Engine, listener: socket.socket, accepted: list[socket.socket]
+) -> None:
+    awaited = acceptor(engine.readers, listener, accepted)
+    release = threading.Event()
+    engine.post(Context(), release.wait)
+    try:
+        with socket.create_connection(listener.getsockname(), timeout=5) as client:
+            assert not awaited.close_unused()
+            release.set()
+            engine.call(Context(), awaited.close)
+            assert [each.getpeername() for each in accepted] == [client.getsockname()]
+    finally:
+        release.set()
+    assert not awaited.close_unused()
+
+
+@nested
+def test_one_that_accepts_just_now_is_left_to_the_loop(
+    engine: Engine, listener: socket.socket, accepted: list[socket.socket]
+) -> None:
+    reached, release = threading.Event(), threading.Event()
+
+    def came(sock: socket.socket, _: Any) -> None:
+        accepted.append(sock)
+        reached.set()
+        assert release.wait(20)
+
+    def failed(error: OSError) -> None:
+        raise error
+
+    busy = Acceptor(listener, engine.readers, Context(), accepted=came, failed=failed)
+    try:
+        with socket.create_connection(listener.getsockname(), timeout=5):
+            assert reached.wait(5)
+            assert not busy.close_unused()
+    finally:
+        release.set()
+    engine.call(Context(), busy.close)
+
+
+def test_only_the_loop_closes_where_it_alone_can_tell(
+    engine: Engine, listener: socket.socket, accepted: list[socket.socket]
+) -> None:
+    plain = engine.call(Context(), lambda: acceptor(LoopReaders(engine.loop), listener, accepted))
+    assert not plain.close_unused()
+    engine.call(Context(), plain.close)
+    assert listener.fileno() < 0
+
+
+def test_one_that_can_accept_no_more_says_so_once(
+    engine: Engine, listener: socket.socket, accepted: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource")
+    errors: list[OSError] = []
+    told = threading.Event()
+
+    def failed(error: OSError) -> None:
+        errors.append(error)
+        told.set()
+
+    def came(sock: socket.socket, _: Any) -> None:
+        accepted.append(sock)
+
+    engine.call(Context(), lambda: Acceptor(listener, engine.readers, Context(), accepted=came, failed=failed))
+    client = socket.socket()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with client:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            client.connect(listener.getsockname())
+            assert told.wait(5)
+            for _ in range(3):
+                engine.call(Context(), lambda: None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert [type(error) for error in errors] == [OSError]
