@@ -1,4 +1,4 @@
-"""The sessions that CI and CONTRIBUTING name: `nox -s lint types tests oldest coverage examples`."""
+"""The sessions that CI and CONTRIBUTING name: `nox -s lint types tests oldest uvloop plain coverage examples`."""
 
 import nox
 
@@ -31,6 +31,20 @@ def oldest(session: nox.Session) -> None:
     """The suite with the oldest pytest that is supported."""
     session.install("-e", ".[dev]", "pytest==8.4.*")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def uvloop(session: nox.Session) -> None:
+    """The suite with peers on uvloop."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "--echoserver-loop=uvloop", *session.posargs)
+
+
+@nox.session
+def plain(session: nox.Session) -> None:
+    """The suite without what only some systems have, as fast ways go."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "-p", "tests.downstream.plain_ways", *session.posargs)
 
 
 @nox.session
