@@ -51,6 +51,18 @@ class Member:
     leave: Callable[[], None] | None = None
 
 
+@dataclass(slots=True, eq=False)
+class Rest:
+    """How a member is judged and closed without the engine, by the thread of the test.
+
+    ``reached`` says whether it has dealt with all that has come, by no code but ours: nothing can come of that
+    any more. ``close`` closes it if that is so, else gives false.
+    """
+
+    reached: Callable[[], bool]
+    close: Callable[[], bool]
+
+
 class Hooks(Protocol):
     """Who wants to know of peers."""
 
@@ -82,6 +94,8 @@ class Scope:
         self._started = self._shown_from = self._last_judged = time.monotonic()
         self._ordinals: Counter[str] = Counter()
         self._members: list[Member] = []
+        self._rests: dict[Record, Rest] = {}
+        self._posted = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._handlers: WeakSet[asyncio.Task[Any]] = WeakSet()
         engine.owners.append(self)
@@ -94,6 +108,10 @@ class Scope:
     def adopt(self, member: Member) -> None:
         """Close ``member`` with this scope, newest first, and show what it recorded."""
         self._members.append(member)
+
+    def may_rest(self, record: Record, rest: Rest) -> None:
+        """Judge and close the member with this record on the test's thread, whenever it is at rest."""
+        self._rests[record] = rest
 
     def opened(self, peer: Any) -> None:
         """Tell who wants to know that ``peer`` was opened."""
@@ -120,6 +138,7 @@ class Scope:
 
     def post(self, function: Callable[..., object], *args: Any) -> None:
         """Have a function called likewise, without waiting for it."""
+        self._posted = True
         self.engine.post(self.context, function, *args)
 
     def blame(self, error: BaseException) -> None:
@@ -165,9 +184,12 @@ class Scope:
         """Read what has already arrived, then give all errors. A wide scope is judged again and again."""
         if self._members and self._can_be_asked:
             try:
-                self._settle()
-                for error in [] if self.wide else self.call(self._verdicts):
-                    self.blame(error)
+                at_rest = all(rest is not None and rest.reached() for rest in self._ways_to_rest())
+                if not at_rest:
+                    self._settle()
+                if not self.wide:
+                    for error in self._verdicts() if at_rest else self.call(self._verdicts):
+                        self.blame(error)
             except Exception as error:  # noqa: BLE001  the test's own outcome must not be lost by it
                 self.blame(error)
         with self._lock:
@@ -176,6 +198,8 @@ class Scope:
             if self.wide:
                 self.errors.clear()
                 self._members = [member for member in self._members if member.record not in self._released]
+                for record in self._released:
+                    self._rests.pop(record, None)
                 self._released.clear()
             self._shown_from, self._last_judged = self._last_judged, time.monotonic()
         if self.wide and errors and self._can_be_asked:
@@ -186,6 +210,12 @@ class Scope:
     def _can_be_asked(self) -> bool:
         """Whether the engine would answer: not in a forked child, nor once it was given up in an earlier test."""
         return not (self.engine.forked or (self.wide and self.engine.stuck))
+
+    def _ways_to_rest(self) -> "Sequence[Rest | None]":
+        """How to do without the engine, newest first: None, where something may be on its way there."""
+        if self._posted or self._tasks:
+            return [None]
+        return [self._rests.get(member.record) for member in reversed(self._members)]
 
     def traffic(self) -> Traffic:
         """What its peers saw; of a wide scope, since the judgement before the last."""
@@ -222,12 +252,21 @@ class Scope:
         raise_together(errors, "errors of the session's peers")
 
     def _run_close(self) -> list[Exception]:
+        if self._close_at_rest():
+            return []
         if not self.engine.stuck:
             patience = ANSWER + sum(member.patience for member in self._members)
             return self.engine.run(self.context, self._close_all, patience=patience)
         with suppress(TimeoutError):  # the judgement has waited for it in vain, and told so
             return self.engine.run(self.context, self._close_all, patience=0.1)
         return []
+
+    def _close_at_rest(self) -> bool:
+        """Close everything on this thread; false if something is left, for the engine to close and to tell of."""
+        try:
+            return all(rest is not None and rest.close() for rest in self._ways_to_rest())
+        except OSError:
+            return False
 
     def _last_errors(self) -> list[Exception]:
         """What of a wide scope is wrong at its end, and no test was told."""

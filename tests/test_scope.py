@@ -2,10 +2,14 @@
 
 import asyncio
 import contextvars
-from collections.abc import Iterator
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from pytest_echoserver import Peers
 from pytest_echoserver._engine import Engine
 from pytest_echoserver._record import Record
 from pytest_echoserver._scope import Member, Scope
@@ -83,3 +87,153 @@ def test_errors_after_the_judgement_are_nobodys(engine: Engine) -> None:
     scope.blame(LookupError("after"))
     scope.close()
     assert [str(error) for error in scope.errors] == ["before"]
+
+
+# Without the engine
+
+
+@contextmanager
+def held_up(scope: Scope) -> Iterator[Callable[[], None]]:
+    """The engine's thread, in code of somebody else's until it is released."""
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        held.set()
+        release.wait(20)
+
+    scope.engine.post(contextvars.Context(), hold)
+    assert held.wait(5)
+    try:
+        yield release.set
+    finally:
+        release.set()
+
+
+def needs_no_engine(scope: Scope) -> None:
+    if not scope.engine.readers.from_any_thread:
+        pytest.skip("here the engine does it all")
+
+
+def send(kind: str, address: tuple[str, int]) -> socket.socket:
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+    client.settimeout(5)
+    client.connect(address)
+    client.send(b"x")
+    return client
+
+
+def test_peers_at_rest_are_judged_and_closed_without_the_engine(peers: Peers) -> None:
+    scope = peers._scope
+    needs_no_engine(scope)
+    echo, silent, listening = peers.udp_echo(), peers.udp(), peers.tcp()
+    with send("udp", echo.address) as client:
+        assert client.recv(10) == b"x"
+    with send("udp", silent.address):
+        silent.next_datagram().result()
+    with peers.udp_echo(), held_up(scope):
+        assert scope.judge() == []
+        scope.close()
+        assert [peer._closed for peer in (echo, silent, listening)] == [True] * 3
+    scope.engine.owners.append(scope)  # the fixture closes it once more
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp"])
+def test_what_has_arrived_is_read_before_the_judgement(peers: Peers, kind: str) -> None:
+    scope = peers._scope
+    peer = peers.udp_echo() if kind == "udp" else peers.tcp_echo()
+    judged: list[int] = []
+
+    def judge() -> None:
+        scope.judge()
+        judged.append(len(peer.events))
+
+    with held_up(scope) as release, send(kind, peer.address):
+        judging = threading.Thread(target=judge)
+        judging.start()
+        judging.join(0.1)  # for one that doesn't wait to be seen
+        release()
+        judging.join(5)
+    assert judged == [len(("received", "sent")) if kind == "udp" else len(("made", "received", "sent"))]
+
+
+def test_what_has_arrived_on_a_connection_is_read_before_the_judgement(peers: Peers) -> None:
+    scope = peers._scope
+    peer = peers.tcp_echo()
+    judged: list[bytes] = []
+
+    def judge() -> None:
+        scope.judge()
+        judged.append(peer.connection.received)
+
+    with send("tcp", peer.address) as client:
+        assert client.recv(1) == b"x"
+        with held_up(scope) as release:
+            client.send(b"y")
+            judging = threading.Thread(target=judge)
+            judging.start()
+            judging.join(0.1)
+            release()
+            judging.join(5)
+    assert judged == [b"xy"]
+
+
+def test_what_is_just_being_dealt_with_is_waited_for(peers: Peers) -> None:
+    scope = peers._scope
+    peer = peers.udp()
+    reached, release = threading.Event(), threading.Event()
+
+    def late(_: object) -> None:
+        reached.set()
+        assert release.wait(20)
+        scope.blame(LookupError("late"))
+
+    peer.next_datagram().add_done_callback(late)
+    judged: list[list[Exception]] = []
+    judging = threading.Thread(target=lambda: judged.append(scope.judge()))
+    with send("udp", peer.address):
+        assert reached.wait(5)  # it was read, and nothing waits
+        judging.start()
+        judging.join(0.1)  # for one that doesn't wait to be seen
+        release.set()
+        judging.join(5)
+    assert [str(error) for errors in judged for error in errors] == ["late"]
+    scope.errors.clear()
+
+
+def test_what_was_posted_comes_before_the_judgement(peers: Peers) -> None:
+    scope = peers._scope
+    peers.udp_echo()
+    with held_up(scope) as release:
+        scope.post(lambda: 1 // 0)
+        judged: list[list[Exception]] = []
+        judging = threading.Thread(target=lambda: judged.append(scope.judge()))
+        judging.start()
+        release()
+        judging.join(5)
+    assert [type(error) for errors in judged for error in errors] == [ZeroDivisionError]
+    scope.errors.clear()
+
+
+def test_what_a_handler_leaves_behind_comes_before_the_judgement(peers: Peers) -> None:
+    scope = peers._scope
+    reached, release = threading.Event(), threading.Event()
+
+    def late() -> None:
+        reached.set()
+        assert release.wait(20)
+        raise LookupError("late")
+
+    def leaves_something(_: object) -> None:
+        asyncio.get_running_loop().call_soon(late)
+
+    peer = peers.udp(leaves_something)
+    judged: list[list[Exception]] = []
+    judging = threading.Thread(target=lambda: judged.append(scope.judge()))
+    with send("udp", peer.address):
+        assert reached.wait(5)
+        judging.start()
+        judging.join(0.1)  # for one that doesn't wait to be seen
+        release.set()
+        judging.join(5)
+    assert [str(error) for errors in judged for error in errors] == ["late"]
+    scope.errors.clear()

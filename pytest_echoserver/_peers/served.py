@@ -8,7 +8,7 @@ from typing import Any
 from .._futures import CaptureFuture
 from .._outcomes import raise_together
 from .._record import Record
-from .._scope import Scope
+from .._scope import Rest, Scope
 from .behaviours import check_handler
 from .bound import BoundPeer
 
@@ -39,6 +39,7 @@ class ServedPeer(BoundPeer):
         self._scripted = False
         self._following = False
         self._errors: list[Exception] = []
+        scope.may_rest(self._record, Rest(self._at_rest, self._close_at_rest))
 
     def verify(self) -> None:
         """Check now, after what has arrived was read: is all met that was expected, and did nothing go wrong?
@@ -47,6 +48,15 @@ class ServedPeer(BoundPeer):
             Exception: what went wrong, several as an `ExceptionGroup`. If you catch it, it isn't reported again.
         """
         self._scope.verify(self._wrong, self._told)
+
+    @abstractmethod
+    def _close_at_rest(self) -> bool:
+        """Close it on this thread, if it can be seen from here that nothing is under way; else give false."""
+
+    def _at_rest(self) -> bool:
+        """Whether all that has come was dealt with, and no code of the user's has had a part in that."""
+        simple = self._behaviour in (None, self._echo) and not self._scripted
+        return self._closed or (simple and self._scope.engine.readers.at_rest(self._socket))
 
     @abstractmethod
     def _serve_by(self, handler: Any) -> None:

@@ -237,6 +237,10 @@ class StreamPeer(ServedPeer):
             return True
         return False
 
+    def _at_rest(self) -> bool:
+        # In this order: whoever came by then, and waits no more, was seen to come.
+        return super()._at_rest() and (self._acceptor is None or self._closed or not self._acceptor.any_came)
+
     def _open(self, readers: Readers) -> None:
         self._acceptor = Acceptor(
             self._socket,
