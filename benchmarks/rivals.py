@@ -32,6 +32,10 @@ class CapturingEcho(asyncio.DatagramProtocol):
         self.received.append((data, addr))
         self.transport.sendto(data, addr)
 
+    @property
+    def address(self) -> Any:
+        return self.transport.get_extra_info("sockname")
+
 
 class StreamEcho(asyncio.Protocol):
     """Sends back what comes, and remembers it."""
@@ -69,6 +73,14 @@ def shared_loop() -> Iterator[Run]:
 async def udp_endpoint() -> asyncio.DatagramTransport:
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(CapturingEcho, local_addr=LOCAL)
     return transport
+
+
+@contextmanager
+def udp_echo(run: Run) -> Iterator[CapturingEcho]:
+    """A server as a fixture has it, by ``run`` of a shared loop."""
+    transport = run(udp_endpoint())
+    yield transport.get_protocol()
+    run(close(transport))
 
 
 async def tcp_server() -> asyncio.Server:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,67 +32,68 @@ if TYPE_CHECKING:
 SETTINGS = pytest.StashKey[_settings.Settings]()
 SCOPE = pytest.StashKey["Scope"]()
 SESSION_SCOPE = pytest.StashKey["Scope"]()
+KEPT = pytest.StashKey[dict[str, Any]]()
 
 
 @pytest.fixture
-def udp_echo_server(_echoserver_peers: Peers) -> DatagramPeer:
+def udp_echo_server(_echoserver_test: OfTest) -> DatagramPeer:
     """A UDP server that sends every datagram back, and remembers it; bound before the test starts.
 
     Send to ``udp_echo_server.address``; wait for what came with ``udp_echo_server.next_datagram()``.
     """
-    return _echoserver_peers.udp_echo()
+    return _echoserver_test.peers.udp_echo()
 
 
 @pytest.fixture
-def tcp_echo_server(_echoserver_peers: Peers) -> StreamPeer:
+def tcp_echo_server(_echoserver_test: OfTest) -> StreamPeer:
     """A TCP server that sends back what comes, and remembers it; listening before the test starts."""
-    return _echoserver_peers.tcp_echo()
+    return _echoserver_test.peers.tcp_echo()
 
 
 @pytest.fixture
-def unix_echo_server(_echoserver_peers: Peers) -> StreamPeer:
+def unix_echo_server(_echoserver_test: OfTest) -> StreamPeer:
     """A server on a Unix socket that sends back what comes, and remembers it; its ``address`` is a path."""
-    return _echoserver_peers.unix_echo()
+    return _echoserver_test.peers.unix_echo()
 
 
 @pytest.fixture
-def tls_echo_server(_echoserver_peers: Peers) -> StreamPeer:
+def tls_echo_server(_echoserver_test: OfTest) -> StreamPeer:
     """A TLS server that sends back what comes; clients trust it by ``tls_authority.client_context()``."""
-    return _echoserver_peers.tls_echo()
+    return _echoserver_test.peers.tls_echo()
 
 
 @pytest.fixture
-def udp_peer(_echoserver_peers: Peers) -> DatagramPeer:
+def udp_peer(_echoserver_test: OfTest) -> DatagramPeer:
     """A UDP peer with no behaviour yet: ``udp_peer.expect(b"ping").reply(b"pong")``, or ``@udp_peer.serve``."""
-    return _echoserver_peers.udp()
+    return _echoserver_test.peers.udp()
 
 
 @pytest.fixture
-def tcp_peer(_echoserver_peers: Peers) -> StreamPeer:
+def tcp_peer(_echoserver_test: OfTest) -> StreamPeer:
     """A TCP peer with no behaviour yet: ``tcp_peer.expect(b"hi").reply(b"ho")``, or ``@tcp_peer.serve``."""
-    return _echoserver_peers.tcp()
+    return _echoserver_test.peers.tcp()
 
 
 @pytest.fixture
-def unix_peer(_echoserver_peers: Peers) -> StreamPeer:
+def unix_peer(_echoserver_test: OfTest) -> StreamPeer:
     """A peer on a Unix socket with no behaviour yet; its ``address`` is a path."""
-    return _echoserver_peers.unix()
+    return _echoserver_test.peers.unix()
 
 
 @pytest.fixture
-def tls_peer(_echoserver_peers: Peers) -> StreamPeer:
+def tls_peer(_echoserver_test: OfTest) -> StreamPeer:
     """A TLS peer with no behaviour yet; clients trust it by ``tls_authority.client_context()``."""
-    return _echoserver_peers.tls()
+    return _echoserver_test.peers.tls()
 
 
 @pytest.fixture
-def peers(_echoserver_peers: Peers) -> Peers:
+def peers(_echoserver_test: OfTest) -> Peers:
     """Makes any number of network peers, with options: ``peers.tcp_echo(host="::1")``."""
-    return _echoserver_peers
+    return _echoserver_test.peers
 
 
 @pytest.fixture
-def reserved_port(_echoserver_peers: Peers) -> int:
+def reserved_port(_echoserver_test: OfTest) -> int:
     """A port number for a server that must be told its port, as by its command line: reserved for this test.
 
     Nobody has it bound, so the server can bind it for TCP and UDP, on any address, with whatever options it sets;
@@ -103,7 +104,7 @@ def reserved_port(_echoserver_peers: Peers) -> int:
     containers that share the network but not that directory (``/tmp``). Where the server can bind port 0 and tell
     what it got, that is safer. For more than one: ``peers.reserve_port()``.
     """
-    return _echoserver_peers.reserve_port()
+    return _echoserver_test.peers.reserve_port()
 
 
 @pytest.fixture(scope="session")
@@ -123,20 +124,18 @@ def session_peers(
 
 
 @pytest.fixture
-def stream_harness(
-    _echoserver_scope: Scope, _echoserver_settings: _settings.Settings, _echoserver_authority: TLSAuthority
-) -> StreamHarness:
+def stream_harness(_echoserver_test: OfTest, _echoserver_authority: TLSAuthority) -> StreamHarness:
     """Your asyncio stream protocol on a real connection, with the far end in the test's hands.
 
     ``stream = stream_harness.connect(MyProtocol)``, then ``stream.send(b"...")`` and ``stream.read_until(b"...")``.
     """
     from ._harness.stream import StreamHarness
 
-    return StreamHarness(_echoserver_scope, _echoserver_settings.host, _echoserver_authority)
+    return StreamHarness(_echoserver_test.scope, _echoserver_test.settings.host, _echoserver_authority)
 
 
 @pytest.fixture
-def datagram_harness(_echoserver_scope: Scope, _echoserver_settings: _settings.Settings) -> DatagramHarness:
+def datagram_harness(_echoserver_test: OfTest) -> DatagramHarness:
     """Your asyncio datagram protocol on a real UDP socket, with the far end in the test's hands.
 
     ``endpoint = datagram_harness.connect(MyProtocol)``, then ``endpoint.send(b"...")`` and
@@ -144,18 +143,18 @@ def datagram_harness(_echoserver_scope: Scope, _echoserver_settings: _settings.S
     """
     from ._harness.datagram import DatagramHarness
 
-    return DatagramHarness(_echoserver_scope, _echoserver_settings.host)
+    return DatagramHarness(_echoserver_test.scope, _echoserver_test.settings.host)
 
 
 @pytest.fixture
-def subprocess_runner(_echoserver_scope: Scope) -> SubprocessRunner:
+def subprocess_runner(_echoserver_test: OfTest) -> SubprocessRunner:
     """Runs a program with all its output captured, and ends it with the test.
 
     ``process = subprocess_runner("cat", stdin=b"hello")``, then ``process.wait().result().stdout``.
     """
     from ._process.runner import SubprocessRunner
 
-    return SubprocessRunner(_echoserver_scope)
+    return SubprocessRunner(_echoserver_test.scope)
 
 
 @pytest.fixture(scope="session")
@@ -188,14 +187,45 @@ def echoserver_ssl_context() -> SSLContext | None:
     return None
 
 
+class OfTest:
+    """What one test has: its settings, its scope, and, once they are asked for, its peers."""
+
+    def __init__(self, request: pytest.FixtureRequest, settings: _settings.Settings, scope: Scope) -> None:
+        self.settings = settings
+        self.scope = scope
+        self._request = request
+
+    @cached_property
+    def peers(self) -> Peers:
+        make: PeerMaker = _of_session(self._request, "_echoserver_peer_maker")
+        return make(self._request, self.scope, self.settings)
+
+
 @pytest.fixture
-def _echoserver_peers(
-    request: pytest.FixtureRequest,
-    _echoserver_scope: Scope,
-    _echoserver_settings: _settings.Settings,
-    _echoserver_peer_maker: PeerMaker,
-) -> Peers:
-    return _echoserver_peer_maker(request, _echoserver_scope, _echoserver_settings)
+def _echoserver_test(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> Iterator[OfTest]:
+    # One fixture for all of it: pytest takes longer to set one up than we need for all that is in it.
+    from ._scope import Scope
+
+    settings = _settings.of_test(request.config.stash[SETTINGS], request.node, echoserver_listen_host)
+    host: EngineHost = _of_session(request, "_echoserver_engine")
+    before, _deadline.default = _deadline.default, settings.timeout
+    scope = request.node.stash[SCOPE] = Scope(host.get(), settings.timeout, _Hooks(request.config))
+    yield OfTest(request, settings, scope)
+    try:
+        _close(scope, request.session)
+    finally:
+        _deadline.default = before
+
+
+def _of_session(request: pytest.FixtureRequest, name: str) -> Any:
+    """What a fixture of ours gave, which lives as long as the session; it is looked up once.
+
+    Where a test depends on it, pytest looks it up for each, and all that it depends on in turn.
+    """
+    kept = request.config.stash.setdefault(KEPT, {})
+    if name not in kept:
+        kept[name] = request.getfixturevalue(name)
+    return kept[name]
 
 
 @pytest.fixture(scope="session")
@@ -216,28 +246,6 @@ def _echoserver_peer_maker(
         return Peers(scope, _echoserver_directory, context, types, host=settings.host, strict=settings.strict)
 
     return make
-
-
-@pytest.fixture
-def _echoserver_settings(
-    request: pytest.FixtureRequest, echoserver_listen_host: str | None
-) -> Iterator[_settings.Settings]:
-    settings = _settings.of_test(request.config.stash[SETTINGS], request.node, echoserver_listen_host)
-    before, _deadline.default = _deadline.default, settings.timeout
-    yield settings
-    _deadline.default = before
-
-
-@pytest.fixture
-def _echoserver_scope(
-    request: pytest.FixtureRequest, _echoserver_engine: EngineHost, _echoserver_settings: _settings.Settings
-) -> Iterator[Scope]:
-    from ._scope import Scope
-
-    scope = Scope(_echoserver_engine.get(), _echoserver_settings.timeout, _Hooks(request.config))
-    request.node.stash[SCOPE] = scope
-    yield scope
-    _close(scope, request.session)
 
 
 def _close(scope: Scope, session: pytest.Session) -> None:
@@ -278,6 +286,7 @@ def _echoserver_engine(pytestconfig: pytest.Config) -> Iterator[EngineHost]:
     sys.setswitchinterval(settings.switch_interval or before)
     yield host
     sys.setswitchinterval(before)
+    pytestconfig.stash.setdefault(KEPT, {}).clear()
     host.stop()
 
 

@@ -3,8 +3,12 @@
 import asyncio
 import select
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
+
+AT_WORK = 0.05
+"""Seconds that a test's thread waits for what has been read to be dealt with, before it asks the loop."""
 
 
 class Readers(Protocol):
@@ -62,7 +66,7 @@ class NestedPoller:
         self._loop = loop
         self._epoll: Any = select.epoll()  # type: ignore[attr-defined,unused-ignore]
         self._readable: dict[int, Callable[[], object]] = {}
-        self._at_work_on = -1
+        self._at_work = threading.Lock()
         loop.add_reader(self._epoll.fileno(), self._serve)
 
     def add(self, sock: socket.socket, readable: Callable[[], object]) -> None:
@@ -80,22 +84,22 @@ class NestedPoller:
         return not poll.poll(0)
 
     def at_rest(self, sock: socket.socket) -> bool:
-        # In this order: it is at work before it reads, and is so until all that it has read was dealt with.
-        return self.nothing_waits(sock) and self._at_work_on != sock.fileno()
+        # In this order: what was read by now is dealt with before the lock is let go.
+        if not (self.nothing_waits(sock) and self._at_work.acquire(timeout=AT_WORK)):
+            return False
+        self._at_work.release()
+        return True
 
     def close(self) -> None:
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
     def _serve(self) -> None:
-        for fd, _ in self._epoll.poll(0):
-            readable = self._readable.get(fd)
-            if readable is not None:
-                self._at_work_on = fd
-                try:
+        with self._at_work:
+            for fd, _ in self._epoll.poll(0):
+                readable = self._readable.get(fd)
+                if readable is not None:
                     readable()
-                finally:
-                    self._at_work_on = -1
 
 
 def best_readers(loop: asyncio.AbstractEventLoop) -> Readers:

@@ -94,7 +94,7 @@ def of_test(run: Settings, node: pytest.Item, listen_host: object = None) -> Set
             allowed = f"{', '.join(_MARKER_KEYWORDS[:-1])} and {_MARKER_KEYWORDS[-1]}"
             raise TypeError(f"the marker {MARKER} takes {allowed} by keyword, not {what}")
         given = {**marker.kwargs, **given}
-    return _with(run, given, "")
+    return _with(run, given, "") if given else run
 
 
 def _with(settings: Settings, given: dict[str, Any], prefix: str) -> Settings:

@@ -4,7 +4,18 @@ from importlib import import_module
 
 from ..measure import Topic
 
-MODULES = ("set_up", "udp_echo", "harness", "many", "busy", "waiting", "memory", "processes", "loading")
+MODULES = (
+    "set_up",
+    "fixture_stack",
+    "udp_echo",
+    "harness",
+    "many",
+    "busy",
+    "waiting",
+    "memory",
+    "processes",
+    "loading",
+)
 
 
 def topics() -> dict[str, Topic]:

@@ -1,0 +1,93 @@
+"""What a fixture costs a test: whole runs of many tests that each send one datagram and wait for its echo."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+from .. import ours
+from ..measure import Goal, Sample, Topic, Variant
+
+STANDS = "a session server that already stands"
+
+TESTS = """
+import os, socket
+import pytest
+
+@pytest.mark.parametrize("number", range(int(os.environ["TESTS"])))
+def test_it(udp_echo_server, number):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.sendto(b"ping", udp_echo_server.address)
+        assert client.recv(100) == b"ping"
+"""
+OURS_OF_THE_SESSION = """
+import pytest
+
+@pytest.fixture(scope="session")
+def udp_echo_server(session_peers):
+    with session_peers.udp_echo() as server:
+        yield server
+"""
+BY_HAND = """
+import pytest
+from benchmarks import rivals
+
+@pytest.fixture(scope="session")
+def udp_echo_server():
+    with rivals.shared_loop() as run, rivals.udp_echo(run) as server:
+        yield server
+"""
+BY_HAND_FOR_EACH = """
+import pytest
+from benchmarks import rivals
+
+@pytest.fixture(scope="session")
+def run():
+    with rivals.shared_loop() as run:
+        yield run
+
+@pytest.fixture
+def udp_echo_server(run):
+    with rivals.udp_echo(run) as server:
+        yield server
+"""
+
+
+def _run(conftest: str, *plugins: str) -> Variant:
+    @contextmanager
+    def variant() -> Iterator[Sample]:
+        with tempfile.TemporaryDirectory() as directory:
+            Path(directory, "conftest.py").write_text(conftest)
+            Path(directory, "test_it.py").write_text(TESTS)
+            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugins, "test_it.py"]
+            environment = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(Path.cwd())}
+
+            def sample(times: int) -> float:
+                environment["TESTS"] = str(times)
+                before = perf_counter()
+                subprocess.run(command, cwd=directory, env=environment, check=True, capture_output=True)
+                return (perf_counter() - before) / times
+
+            yield sample
+
+    return variant
+
+
+TOPICS = {
+    "fixture-stack": Topic(
+        "a test's share of a pytest run, with one UDP echo in each test",
+        ("µs", 1e6),
+        {
+            ours.NAME: _run("", "-p", "pytest_echoserver"),
+            STANDS: _run(BY_HAND),
+            f"{ours.NAME}, by session_peers": _run(OURS_OF_THE_SESSION, "-p", "pytest_echoserver"),
+            "a server for each, by run_coroutine_threadsafe": _run(BY_HAND_FOR_EACH),
+        },
+        2000,
+        (Goal(ours.NAME, STANDS, 1.25),),
+    ),
+}
