@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -108,6 +109,27 @@ def c_echo_server() -> Iterator[tuple[str, int]]:
             server.kill()
             server.wait()
             server.stdout.close()
+
+
+def http_server() -> None:
+    """Start and stop the server of pytest-httpserver; its fixture keeps one for the session."""
+    with imported("pytest_httpserver").HTTPServer():
+        pass
+
+
+def local_server() -> None:
+    """What the fixture ``httpserver`` of pytest-localserver does around a test."""
+    server = imported("pytest_localserver.http").ContentServer()
+    server.start()
+    server.stop()
+    server.join()
+
+
+def imported(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise Unavailable(f"pip install {name.partition('.')[0]}") from None
 
 
 def udp_client(address: Any) -> socket.socket:

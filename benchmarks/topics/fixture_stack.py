@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
-from .. import ours
+from .. import ours, rivals
 from ..measure import Goal, Sample, Topic, Variant
 
 STANDS = "a session server that already stands"
@@ -57,13 +57,53 @@ def udp_echo_server(run):
 """
 
 
-def _run(conftest: str, *plugins: str) -> Variant:
+ASYNC_TESTS = """
+import asyncio, os, socket
+import pytest
+
+@pytest.mark.MARK
+@pytest.mark.parametrize("number", range(int(os.environ["TESTS"])))
+async def test_it(udp_echo_server, number):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendto(client, b"ping", udp_echo_server.get_extra_info("sockname"))
+        assert await loop.sock_recv(client, 100) == b"ping"
+"""
+ASYNC = """
+import pytest
+from benchmarks import rivals
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+@FIXTURE
+async def udp_echo_server(REQUEST):
+    transport = await rivals.udp_endpoint()
+    yield transport
+    transport.close()
+"""
+OF_PYTEST_ASYNCIO = (
+    ASYNC.replace("@FIXTURE", "import pytest_asyncio\n@pytest_asyncio.fixture").replace("REQUEST", ""),
+    ASYNC_TESTS.replace("MARK", "asyncio"),
+)
+OF_ANYIO = (
+    ASYNC.replace("@FIXTURE", "@pytest.fixture").replace("REQUEST", "anyio_backend"),
+    ASYNC_TESTS.replace("MARK", "anyio"),
+)
+
+
+def _run(conftest: str, *plugins: str, tests: str = TESTS) -> Variant:
     @contextmanager
     def variant() -> Iterator[Sample]:
+        for plugin in plugins:
+            rivals.imported(plugin)
         with tempfile.TemporaryDirectory() as directory:
             Path(directory, "conftest.py").write_text(conftest)
-            Path(directory, "test_it.py").write_text(TESTS)
-            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugins, "test_it.py"]
+            Path(directory, "test_it.py").write_text(tests)
+            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
+            command += [f"-p{plugin}" for plugin in plugins]
             environment = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(Path.cwd())}
 
             def sample(times: int) -> float:
@@ -82,10 +122,14 @@ TOPICS = {
         "a test's share of a pytest run, with one UDP echo in each test",
         ("µs", 1e6),
         {
-            ours.NAME: _run("", "-p", "pytest_echoserver"),
+            ours.NAME: _run("", "pytest_echoserver"),
             STANDS: _run(BY_HAND),
-            f"{ours.NAME}, by session_peers": _run(OURS_OF_THE_SESSION, "-p", "pytest_echoserver"),
+            f"{ours.NAME}, by session_peers": _run(OURS_OF_THE_SESSION, "pytest_echoserver"),
             "a server for each, by run_coroutine_threadsafe": _run(BY_HAND_FOR_EACH),
+            "pytest-asyncio: an async fixture and test": _run(
+                OF_PYTEST_ASYNCIO[0], "pytest_asyncio.plugin", tests=OF_PYTEST_ASYNCIO[1]
+            ),
+            "anyio: an async fixture and test": _run(OF_ANYIO[0], "anyio.pytest_plugin", tests=OF_ANYIO[1]),
         },
         2000,
         (Goal(ours.NAME, STANDS, 1.25),),

@@ -59,6 +59,16 @@ def _socketserver(kind: type[socketserver.BaseServer], handler: type[socketserve
     return variant
 
 
+def _of_plugin(once: Callable[[], None]) -> Variant:
+    @contextmanager
+    def variant() -> Iterator[Sample]:
+        once()  # unavailable, perhaps
+        # Its server looks every half a second whether it is to end: so a sample has few of it.
+        yield lambda times: each(once)(max(1, times // 100))
+
+    return variant
+
+
 def _bare(kind: socket.SocketKind) -> Variant:
     @contextmanager
     def variant() -> Iterator[Sample]:
@@ -92,7 +102,9 @@ TOPICS = {
             ours.NAME: _of_ours("udp_echo"),
             SHARED: _on_shared_loop(rivals.udp_endpoint),
             THREAD: _on_loop_of_its_own(rivals.udp_endpoint),
-            "socketserver in a thread": _socketserver(socketserver.UDPServer, _UDPHandler),
+            "socketserver.ThreadingUDPServer in a thread": _socketserver(
+                socketserver.ThreadingUDPServer, _UDPHandler
+            ),
             "a bare socket, bound and closed": _bare(socket.SOCK_DGRAM),
         },
         200,
@@ -109,7 +121,11 @@ TOPICS = {
             ours.NAME: _of_ours("tcp_echo"),
             SHARED: _on_shared_loop(rivals.tcp_server),
             THREAD: _on_loop_of_its_own(rivals.tcp_server),
-            "socketserver in a thread": _socketserver(socketserver.TCPServer, _TCPHandler),
+            "socketserver.ThreadingTCPServer in a thread": _socketserver(
+                socketserver.ThreadingTCPServer, _TCPHandler
+            ),
+            "pytest-httpserver": _of_plugin(rivals.http_server),
+            "pytest-localserver": _of_plugin(rivals.local_server),
             "a bare socket, listening and closed": _bare(socket.SOCK_STREAM),
         },
         200,
