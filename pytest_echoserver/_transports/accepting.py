@@ -7,6 +7,7 @@ from contextvars import Context
 from typing import Any
 
 from .._readers import Readers
+from .listening import let_port_be_bound_again
 
 ACCEPTS_A_TURN = 64
 """So many connections are accepted before the loop's other work gets its turn."""
@@ -64,6 +65,7 @@ class Acceptor:
                     raise
                 self.any_came = True
                 connected.setblocking(False)
+                let_port_be_bound_again(connected)
                 self._accepted(connected, address)
 
     def close(self) -> None:

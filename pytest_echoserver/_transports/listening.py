@@ -92,6 +92,12 @@ def _bind(sock: socket.socket, host: str, port: int) -> None:
         _share(sock, False)
 
 
+def let_port_be_bound_again(sock: socket.socket) -> None:
+    """Have a connection not keep its port in TIME_WAIT: one that came as `listen` began may have missed that."""
+    if sock.proto == socket.IPPROTO_TCP:
+        _share(sock, True)
+
+
 def _share(sock: socket.socket, share: bool) -> None:
     if sys.platform != "win32":
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, share)
