@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 AT_WORK = 0.05
-"""Seconds that a test's thread waits for what has been read to be dealt with, before it asks the loop."""
+"""Seconds that a test's thread waits for what has come to be dealt with, before it asks the engine."""
 
 
 class Readers(Protocol):

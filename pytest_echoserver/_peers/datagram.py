@@ -14,6 +14,7 @@ from .._checks import bytes_like, whole_number
 from .._datagram_record import DatagramRecord
 from .._futures import CaptureFuture
 from .._outcomes import as_exception, end_with, fail, fulfil
+from .._readers import AT_WORK
 from .._record import Address, Datagram, Event, SentDatagram
 from .._scope import Member, Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
@@ -28,8 +29,6 @@ __tracebackhide__ = True
 
 H = TypeVar("H", bound=DatagramBehaviour)
 
-AT_WORK = 0.05
-"""Seconds that a close waits, on a test's thread, for datagrams to be passed on before it asks the engine."""
 LARGEST_PAYLOAD = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
 """Bytes: 65,535 less the headers of UDP (RFC 768) and, for IPv4, of IP (RFC 791)."""
 

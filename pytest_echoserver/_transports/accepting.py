@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
-from .._readers import Readers
+from .._readers import AT_WORK, Readers
 from .listening import let_port_be_bound_again
 
 ACCEPTS_A_TURN = 64
@@ -14,9 +14,6 @@ ACCEPTS_A_TURN = 64
 
 ACCEPTS_AT_THE_END = 4096
 """As many as may wait (listen(2), somaxconn), lest clients that come and come keep a peer from closing."""
-
-AT_WORK = 0.05
-"""Seconds that a close waits, on a test's thread, for what is being accepted before it asks the engine."""
 
 
 class Acceptor:
