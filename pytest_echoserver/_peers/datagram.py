@@ -199,7 +199,8 @@ class DatagramPeer(ServedPeer):
             what, where=str(self), timeout=limit + self._timeout, instead=self._what_came
         )
         dealt_with = 0 if self._script is None else self._script.dealt_with
-        self._scope.post(self._start_silence, limit, future, max(self._end.cursor.position, dealt_with))
+        start = max(self._end.cursor.position, dealt_with)
+        self._scope.post(self._start_silence, limit, future, start, time.monotonic())
         return future
 
     def clear(self) -> None:
@@ -324,9 +325,8 @@ class DatagramPeer(ServedPeer):
         if self._script is not None:
             self._script.dealt_with = 0
 
-    def _start_silence(self, seconds: float, future: CaptureFuture[None], start: int) -> None:
+    def _start_silence(self, seconds: float, future: CaptureFuture[None], start: int, began: float) -> None:
         loop = asyncio.get_running_loop()
-        began = time.monotonic()
         rows, clears = self._end.received_rows, self._end.clears
 
         def breach() -> None:
