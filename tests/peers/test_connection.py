@@ -109,7 +109,7 @@ async def test_lines_come_as_they_are_written(pair: Pair) -> None:
     sock.sendall(b"one\ntwo\nrest")
     sock.close()
     assert [line async for line in connection.lines()] == [b"one\n", b"two\n", b"rest"]
-    assert connection.read().result() == b""
+    assert await connection.read() == b""
 
 
 def test_how_the_client_ended_it_is_told(pair: Pair) -> None:
