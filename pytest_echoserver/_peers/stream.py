@@ -33,7 +33,7 @@ H = TypeVar("H", bound=StreamBehaviour)
 
 LAST_WORDS = 1.0
 """Seconds that handlers have to end, after they were cancelled."""
-LAST_READS = 0.2
+LAST_READS = 1.0
 """Seconds in which a peer that is closed reads what has arrived, at most: a client may send and send."""
 
 
