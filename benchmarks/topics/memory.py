@@ -1,57 +1,44 @@
 """What captured datagrams need."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import socket
+from pathlib import Path
 
-from .. import ours
-from ..measure import Goal, Sample, Topic, Unavailable, Variant
-
-ASYNCIO = "asyncio's endpoint, appending (data, addr)"
-
-# Each in a process of its own: what one has freed would do for the next. In turns, lest the kernel drop any.
-CLIENT = """
-import resource, socket, sys
-from benchmarks.topics.udp_echo import SERVERS
-def resident():
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize()
-times = int(sys.argv[2])
-with SERVERS[sys.argv[1]]() as address, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-    client.connect(address)
-    def echo(times):
-        for _ in range(times):
-            client.send(bytes(64))
-            client.recv(2048)
-    echo(200)
-    before = resident()
-    echo(times)
-    print((resident() - before) / times)
-"""
+from .. import ours, rivals
+from ..child import MAPPED, in_a_child
+from ..measure import Goal, Topic
+from .udp_echo import ASYNCIO, ASYNCIO_MAPPED, PAYLOAD, SERVERS
 
 
-def _captured(server: str) -> Variant:
-    @contextmanager
-    def variant() -> Iterator[Sample]:
-        if sys.platform != "linux":
-            raise Unavailable("/proc/self/statm")
+def kept(server: str, times: int) -> float:
+    """How many bytes the process grows by with each echo."""
+    with SERVERS[server]() as address, rivals.udp_client(address) as client:
+        _echo(client, 200)
+        before = _resident()
+        _echo(client, times)
+        return (_resident() - before) / times
 
-        def sample(times: int) -> float:
-            command = [sys.executable, "-c", CLIENT, server, str(times)]
-            return float(subprocess.run(command, check=True, capture_output=True).stdout)
 
-        yield sample
+def _echo(client: socket.socket, times: int) -> None:
+    for _ in range(times):  # in turns, lest the kernel drop any
+        client.send(PAYLOAD)
+        client.recv(2_048)
 
-    return variant
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 TOPICS = {
     "memory": Topic(
         "memory of one captured datagram of 64 bytes",
         ("bytes", 1.0),
-        {ours.NAME: _captured(ours.NAME), ASYNCIO: _captured("asyncio's endpoint in a thread")},
+        {
+            ours.NAME: in_a_child(kept, ours.NAME),
+            ASYNCIO: in_a_child(kept, ASYNCIO),
+            ASYNCIO_MAPPED: in_a_child(kept, ASYNCIO, MAPPED),
+        },
         20_000,
-        (Goal(ours.NAME, ASYNCIO, 0.1),),
+        (Goal(ours.NAME, ASYNCIO_MAPPED, 0.1),),
     )
 }
