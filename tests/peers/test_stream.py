@@ -340,6 +340,7 @@ def test_one_that_nobody_used_comes_and_goes_without_the_engine(peers: Peers) ->
     engine = peers._scope.engine
     if not engine.readers.from_any_thread:
         pytest.skip("here the engine does it")
+    peers.unix().close()  # the first makes a directory for all, which stays
     before = open_and_running()
     release = threading.Event()
     engine.post(peers._scope.context, release.wait)
