@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from ._outcomes import fail, fulfil, start
 from ._readers import Readers, best_readers
+from ._timetable import Timetable
 
 __tracebackhide__ = True
 
@@ -49,6 +50,7 @@ class Engine:
         self.loop = new_loop()
         self.loop.set_exception_handler(self._on_error)
         self.loop.set_task_factory(_watched_task)
+        self.timetable = Timetable(self.loop)
         self.owners: list[Owner] = []
         self._unowned: list[BaseException] = []
         self.stuck = False

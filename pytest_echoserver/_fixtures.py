@@ -209,7 +209,14 @@ def _echoserver_test(request: pytest.FixtureRequest, echoserver_listen_host: str
     settings = _settings.of_test(request.config.stash[SETTINGS], request.node, echoserver_listen_host)
     host: EngineHost = _of_session(request, "_echoserver_engine")
     before, _deadline.default = _deadline.default, settings.timeout
-    scope = request.node.stash[SCOPE] = Scope(host.get(), settings.timeout, _Hooks(request.config))
+    node = request.node.nodeid
+    scope = request.node.stash[SCOPE] = Scope(
+        host.get(),
+        settings.timeout,
+        _Hooks(request.config),
+        seed=settings.seed_of(node),
+        repeat=settings.repeat(node),
+    )
     yield OfTest(request, settings, scope)
     try:
         _close(scope, request.session)
@@ -243,7 +250,15 @@ def _echoserver_peer_maker(
             # Asked for when it is needed: somebody's own may take a while to make.
             return request.getfixturevalue("echoserver_ssl_context") or own_context()
 
-        return Peers(scope, _echoserver_directory, context, types, host=settings.host, strict=settings.strict)
+        return Peers(
+            scope,
+            _echoserver_directory,
+            context,
+            types,
+            host=settings.host,
+            strict=settings.strict,
+            faults=settings.faults,
+        )
 
     return make
 
@@ -267,8 +282,15 @@ def _echoserver_session_scope(
 ) -> Iterator[Scope]:
     from ._scope import Scope
 
-    timeout = pytestconfig.stash[SETTINGS].timeout
-    scope = Scope(_echoserver_engine.get(), timeout, _Hooks(pytestconfig), wide=True)
+    settings = pytestconfig.stash[SETTINGS]
+    scope = Scope(
+        _echoserver_engine.get(),
+        settings.timeout,
+        _Hooks(pytestconfig),
+        wide=True,
+        seed=settings.seed_of(None),
+        repeat=settings.repeat(None),
+    )
     pytestconfig.stash[SESSION_SCOPE] = scope
     yield scope
     del pytestconfig.stash[SESSION_SCOPE]

@@ -1,7 +1,7 @@
 """pytest's side: options, the marker, the judgement of a test, the evidence in its report."""
 
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,6 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
     before, _deadline.default = _deadline.default, settings.timeout
     # A run within a run, as pytester makes them, must not change the outer one's.
     config.add_cleanup(lambda: setattr(_deadline, "default", before))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """pytest-xdist is about to start a worker."""
+    _settings.share_seed(node.config.stash[SETTINGS], node.workerinput)
 
 
 @pytest.hookimpl(wrapper=True)

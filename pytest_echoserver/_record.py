@@ -131,7 +131,9 @@ class PeerTraffic:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What all peers of one test saw. ``started`` is the moment, in monotonic seconds, that times count from."""
+    """What all peers of one test saw. ``started`` is the moment, in monotonic seconds, that times count from;
+    ``repeat`` tells how to have the same faults again, if there were any by chance."""
 
     started: float
     peers: tuple[PeerTraffic, ...]
+    repeat: str = ""

@@ -76,12 +76,28 @@ class Scope:
     Errors are blamed on it from wherever they happen. It keeps them for the judgement; what comes after that
     is the doing of the tear-down, and nobody's fault. A ``wide`` scope lives longer than a test: it is judged with
     each test, for the errors since the last; what was not met counts only when it is closed.
+
+    Args:
+        seed: what is decided by chance in it is decided from that.
+        repeat: tells how to have the same again.
     """
 
-    def __init__(self, engine: Engine, timeout: float, hooks: Hooks | None = None, *, wide: bool = False) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        timeout: float,
+        hooks: Hooks | None = None,
+        *,
+        wide: bool = False,
+        seed: bytes = b"",
+        repeat: str = "",
+    ) -> None:
         self.engine = engine
         self.timeout = timeout
         self.wide = wide
+        self._seed = seed
+        self._seed_taken = False
+        self._repeat = repeat
         self._hooks = hooks
         self._peers: dict[int, Any] = {}
         self._released: list[Record] = []
@@ -104,6 +120,11 @@ class Scope:
         """The default name of the next thing of this kind: the kind and its ordinal in the test."""
         self._ordinals[kind] += 1
         return f"{kind}-{self._ordinals[kind]}"
+
+    def take_seed(self) -> bytes:
+        """What is decided by chance in it is decided from that; the traffic then tells how to have it again."""
+        self._seed_taken = True
+        return self._seed
 
     def adopt(self, member: Member) -> None:
         """Close ``member`` with this scope, newest first, and show what it recorded."""
@@ -222,6 +243,7 @@ class Scope:
         return Traffic(
             self._shown_from if self.wide else self._started,
             tuple(PeerTraffic(member.name, self._shown(member), member.numbered) for member in self._members),
+            self._repeat if self._seed_taken else "",
         )
 
     def _shown(self, member: Member) -> Sequence[Event]:

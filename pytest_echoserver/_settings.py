@@ -1,6 +1,8 @@
 """The settings: marker over fixture over command line over ini over default, read in this one place."""
 
 import importlib.util
+import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from . import _deadline
 
 MARKER = "echoserver"
+SEED = "echoserver_seed"
 LOOP_NAMES = ("asyncio", "uvloop")
 
 
@@ -22,6 +25,22 @@ class Settings:
     loop: str = "asyncio"
     strict: bool = True
     switch_interval: float | None = None
+    seed: int = 0
+    own_seed: int | None = None
+    """A marker's: taken as it is, where the run's is mixed with the test's node id."""
+    faults: Any = None
+
+    def seed_of(self, node: str | None) -> bytes:
+        """What faults are decided from, in a test with this node id, or in what lives longer than one."""
+        own = self.seed if self.own_seed is None else self.own_seed
+        return str(own).encode() if node is None or self.own_seed is not None else f"{own} {node}".encode()
+
+    def repeat(self, node: str | None) -> str:
+        """Tell how to have the same faults again; empty if they are the same anyhow."""
+        if self.own_seed is not None:
+            return ""
+        tests = f" {shlex.quote(node)}" if node else ""
+        return f"they were decided from the seed {self.seed}: pytest{tests} --echoserver-seed={self.seed}"
 
 
 _HELP = {
@@ -30,12 +49,13 @@ _HELP = {
     "loop": f"Event loop of the engine: {' or '.join(LOOP_NAMES)} (default: {Settings().loop}).",
     "switch_interval": "Seconds after which a busy thread lets another run, while there are peers, as by "
     "sys.setswitchinterval (default: Python's, 0.005).",
+    "seed": "A whole number that faults are decided from (default: another one in each run; a failure tells it).",
 }
 MARKER_LINE = (
-    f"{MARKER}(*, host=..., timeout=..., strict=...): settings of pytest-echoserver for this test; "
-    "they come before command line and ini."
+    f"{MARKER}(*, host=..., timeout=..., strict=..., seed=..., faults=...): settings of pytest-echoserver for this "
+    "test; they come before command line and ini."
 )
-_MARKER_KEYWORDS = ("host", "timeout", "strict")
+_MARKER_KEYWORDS = ("host", "timeout", "strict", "seed", "faults")
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -61,6 +81,7 @@ def of_run(config: pytest.Config) -> Settings:
     try:
         for name in given.keys() & {"timeout", "switch_interval"}:
             given[name] = _number(given[name], f"echoserver_{name}")
+        given["seed"] = _whole(given["seed"], "echoserver_seed") if "seed" in given else _drawn_seed(config)
         return _with(Settings(), given, "echoserver_")
     except (TypeError, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
@@ -94,7 +115,20 @@ def of_test(run: Settings, node: pytest.Item, listen_host: object = None) -> Set
             allowed = f"{', '.join(_MARKER_KEYWORDS[:-1])} and {_MARKER_KEYWORDS[-1]}"
             raise TypeError(f"the marker {MARKER} takes {allowed} by keyword, not {what}")
         given = {**marker.kwargs, **given}
+    if "seed" in given:
+        given["own_seed"] = given.pop("seed")
     return _with(run, given, "") if given else run
+
+
+def share_seed(settings: Settings, workerinput: dict[str, Any]) -> None:
+    """Have a worker of pytest-xdist decide faults from the seed of the whole run."""
+    workerinput[SEED] = settings.seed
+
+
+def _drawn_seed(config: pytest.Config) -> int:
+    """The seed of this run, where nobody gave one; a worker of pytest-xdist has that of the whole run."""
+    shared: dict[str, Any] = getattr(config, "workerinput", {})
+    return int(shared[SEED]) if SEED in shared else int.from_bytes(os.urandom(4), "big")
 
 
 def _with(settings: Settings, given: dict[str, Any], prefix: str) -> Settings:
@@ -111,6 +145,28 @@ def _number(text: str, name: str) -> float:
         return float(text)
     except ValueError:
         raise ValueError(f"{name} must be a number of seconds, not {text!r}") from None
+
+
+def _whole(text: str, name: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a whole number, not {text!r}") from None
+
+
+def _seed(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name.replace('own_', '')} must be an int, not {value!r}")
+    return value
+
+
+def _faults(value: Any, name: str) -> Any:
+    # Whether peers of a kind can have them is checked where they are made.
+    if value is None or isinstance(value, (str, bytes, int, float)):
+        raise TypeError(
+            f"{name} must be DatagramFaults, StreamFaults, or what else faults= of a peer takes, not {value!r}"
+        )
+    return value
 
 
 def _interval(value: Any, name: str) -> float:
@@ -147,4 +203,7 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "loop": _loop,
     "strict": _flag,
     "switch_interval": _interval,
+    "seed": _seed,
+    "own_seed": _seed,
+    "faults": _faults,
 }

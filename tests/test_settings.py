@@ -99,8 +99,8 @@ def test_uvloop_that_is_not_installed_is_a_usage_error(
         ("timeout='1'", "TypeError: timeout must be a number of seconds, not '1'"),
         ("host=3", "TypeError: host must be a string like '127.0.0.1' or '::1', not 3"),
         ("strict=1", "TypeError: strict must be True or False, not 1"),
-        ("port=3", "TypeError: the marker echoserver takes host, timeout and strict by keyword, not port"),
-        ("3", "TypeError: the marker echoserver takes host, timeout and strict by keyword, not 3"),
+        ("port=3", "TypeError: the marker echoserver takes host, timeout, strict, seed and faults by keyword, not port"),
+        ("3", "TypeError: the marker echoserver takes host, timeout, strict, seed and faults by keyword, not 3"),
         ("host='192.0.2.1'", "ValueError: host '192.0.2.1' isn't a loopback address*allow_remote=True*"),
     ],
 )
@@ -165,7 +165,7 @@ def test_help_and_markers_tell_of_them(downstream: Downstream) -> None:
         ]
     )
     downstream.run("", "--markers").stdout.fnmatch_lines(
-        ["@pytest.mark.echoserver(*, host=..., timeout=..., strict=...):*"]
+        ["@pytest.mark.echoserver(*, host=..., timeout=..., strict=..., seed=..., faults=...):*"]
     )
     downstream.run("", "--fixtures").stdout.fnmatch_lines(
         [

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from .._faults.model import Verdict
 from .._record import Event, PeerTraffic, Traffic
 from .._tracebacks import behind_our_frames, is_ours
 
@@ -25,6 +26,8 @@ def sections(traffic: Traffic, errors: Sequence[Exception]) -> list[tuple[str, s
     if traffic.peers:
         text = "\n".join(line for peer in traffic.peers for line in _lines(peer, traffic.started))
         found.append(("what this test's peers saw (pytest-echoserver)", text))
+    if traffic.repeat:
+        found.append(("how to have the same faults again (pytest-echoserver)", traffic.repeat))
     return found
 
 
@@ -112,7 +115,7 @@ def _shown(arg: object) -> str:
             return f"{host} port {port}"
         case BaseException():
             return traceback.format_exception_only(arg)[0].partition("\n")[0]
-        case None | int() | str():
+        case None | int() | str() | Verdict():
             return repr(arg)
         case _:
             return f"<{type(arg).__name__}>"

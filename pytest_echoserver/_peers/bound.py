@@ -11,6 +11,19 @@ from .._scope import Scope
 __tracebackhide__ = True
 
 
+def one_or_both(faults: Any, inbound: Any, outbound: Any) -> Any:
+    """What was given for both directions at once, or for one or both by name.
+
+    Raises:
+        TypeError: it was given in both ways.
+    """
+    if inbound is None and outbound is None:
+        return faults
+    if faults is not None:
+        raise TypeError("give faults for both directions, or inbound and outbound, but not all of them")
+    return inbound, outbound
+
+
 class BoundPeer(ABC):
     """A peer at an address. It is a context manager, and closed at the end of its scope in any case."""
 

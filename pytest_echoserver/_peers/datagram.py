@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _deadline
 from .._checks import bytes_like, whole_number
@@ -24,6 +24,9 @@ from .datagram_script import DatagramScript
 from .expectations import Expectation, PatternLike, Rule, payloads_of
 from .mismatch import ScriptMismatch, told_bytes
 from .served import ServedPeer
+
+if TYPE_CHECKING:
+    from .faulty_datagrams import FaultyDatagrams
 
 __tracebackhide__ = True
 
@@ -42,6 +45,7 @@ class DatagramPeer(ServedPeer):
     """
 
     _echo = staticmethod(echo)
+    _kind = "datagram"
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class DatagramPeer(ServedPeer):
         behaviour: DatagramBehaviour | None,
         timeout: float,
         strict: bool,
+        faults: Any = None,
     ) -> None:
         record = DatagramRecord()
         super().__init__(scope, name, "udp", sock, behaviour=behaviour, timeout=timeout, record=record)
@@ -60,13 +65,14 @@ class DatagramPeer(ServedPeer):
         self._answering: set[asyncio.Task[None]] = set()
         self._strict = strict
         self._script: DatagramScript | None = None
+        self._network: FaultyDatagrams | None = None
         if behaviour is not None:
             self._end.listener = self._end.echo if behaviour is self._echo else self._came
         scope.adopt(Member(str(self), self._record, self._shut, verdict=self._verdict, told=self._errors_told))
-        if scope.engine.readers.from_any_thread:
+        if scope.engine.readers.from_any_thread and faults is None:
             self._open()
         else:
-            scope.call(self._open)
+            scope.call(self._open, faults)
         scope.opened(self)
 
     @property
@@ -87,7 +93,8 @@ class DatagramPeer(ServedPeer):
     @property
     def events(self) -> Sequence[Event]:
         """Everything that happened, in order: ``datagram_received(data, source)``, ``datagram_sent(data, to)``,
-        ``unexpected(data, source)``, ``error_received(exc)``, ``connection_lost(exc)``."""
+        ``unexpected(data, source)``, ``fault(direction, data, address, verdict)``, ``error_received(exc)``,
+        ``connection_lost(exc)``."""
         return self._record.events
 
     @property
@@ -203,9 +210,14 @@ class DatagramPeer(ServedPeer):
         self._scope.post(self._start_silence, limit, future, start, time.monotonic())
         return future
 
-    def clear(self) -> None:
-        """Forget what was recorded. The script goes on where it is."""
-        self._scope.call(self._clear)
+    def clear(self, *, script: bool = False) -> None:
+        """Forget what was recorded. The script goes on where it is.
+
+        Args:
+            script: whether it, and what the faults were decided by, begin anew as well: for the next example of a
+                property test. What is on its way through the network is dropped then.
+        """
+        self._scope.call(self._clear, script)
 
     def close(self) -> None:
         """Close the socket. When this returns, nothing more is recorded; what was recorded stays.
@@ -221,7 +233,7 @@ class DatagramPeer(ServedPeer):
     def _close_at_rest(self) -> bool:
         """Close it on this thread, if it can be seen from here that nothing is under way."""
         transport = self._end.transport
-        simple = self._behaviour in (None, self._echo) and not self._following
+        simple = self._behaviour in (None, self._echo) and not self._following and self._faults is None
         if transport is None or not (simple and self._scope.engine.readers.from_any_thread):
             return False
         if not transport.at_work.acquire(timeout=AT_WORK):
@@ -233,9 +245,33 @@ class DatagramPeer(ServedPeer):
             transport.at_work.release()
         return self._closed
 
-    def _open(self) -> None:
+    def _open(self, faults: Any = None) -> None:
         engine = self._scope.engine
         DrainingDatagramTransport(engine.loop, self._socket, self._end, engine.readers, self._scope.context)
+        if faults is not None:
+            self._give_faults(faults)
+
+    def _give_faults(self, given: Any) -> None:
+        transport = self._end.transport
+        if transport is None or transport.is_closing():
+            return
+        faults = self._known_faults()
+        with transport.at_work:
+            transport.drain()
+            faults.give(given)
+            if self._network is None:
+                self._network = self._make_network(transport)
+            self._network.have(faults)
+
+    def _make_network(self, transport: DrainingDatagramTransport) -> "FaultyDatagrams":
+        from .faulty_datagrams import FaultyDatagrams
+
+        def at(when: float, function: Callable[[], object]) -> None:
+            self._scope.engine.timetable.at(when, function, self._scope.context)
+
+        return FaultyDatagrams(
+            self._end, transport, self._record, at=at, fail=lambda error: self._fail(as_exception(error))
+        )
 
     def _abort(self) -> None:
         transport = self._end.transport
@@ -246,6 +282,8 @@ class DatagramPeer(ServedPeer):
         else:
             with transport.at_work:
                 transport.drain()
+                if self._network is not None:
+                    self._network.clear()
                 self._finish(transport.abort)
         for answering in self._answering:
             answering.cancel()
@@ -320,10 +358,25 @@ class DatagramPeer(ServedPeer):
         assert self._script is not None
         self._script.begin()
 
-    def _clear(self) -> None:
+    def _clear(self, script: bool) -> None:
+        if script and self._network is not None:
+            self._network.clear()
         self._end.clear()
         if self._script is not None:
             self._script.dealt_with = 0
+        if script:
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        if self._script is not None:
+            self._script.script.fail_waits(RuntimeError(f"the script of {self} was cleared while this was awaited"))
+            self._script = None
+            self._scripted = self._following = False
+            self._end.listener = None
+        if self._network is not None and self._faults is not None:
+            self._faults.begin_anew()
+            self._network.begin_anew()
+            self._network.have(self._faults)
 
     def _start_silence(self, seconds: float, future: CaptureFuture[None], start: int, began: float) -> None:
         loop = asyncio.get_running_loop()
@@ -360,10 +413,12 @@ class DatagramPeer(ServedPeer):
             self._end.fail(error)
 
     def _verdict(self) -> list[Exception]:
-        return [] if self._script is None else self._script.verdict()
+        return self._faults_not_met() + ([] if self._script is None else self._script.verdict())
 
     def _told(self) -> None:
         self._errors_told()
+        if self._faults is not None:
+            self._faults.tell()
         if self._script is not None:
             self._script.tell()
 

@@ -24,6 +24,9 @@ class DatagramEnd(asyncio.DatagramProtocol):
         self.sent: View[SentDatagram] = View(record.sent, make_sent_datagram)
         self.cursor = Cursor(record.lock)
         self.clears = 0
+        self.send_by: Callable[..., object] = self._no_transport
+        self.copying = False
+        """Whether what is being received is a copy that the network made."""
         self._counts: list[Cursor] = []
         self._record = record
         self._sources: dict[Sockaddr, Address] = {}
@@ -31,11 +34,13 @@ class DatagramEnd(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, DrainingDatagramTransport)
         self.transport = transport
+        self.send_by = transport.sendto
 
-    def datagram_received(self, data: bytes, addr: Sockaddr) -> None:
+    def datagram_received(self, data: bytes, addr: Sockaddr, *, copy: bool = False) -> None:
         # One tuple an address, however many datagrams it sends.
         source = self._sources.setdefault(addr, (addr[0], addr[1]))
         self._record.note_datagram("datagram_received", data, source)
+        self.copying = copy
         # Answered first: whoever takes the datagram then finds the answer in the record, too.
         if self.listener is not None:
             self.listener(data, addr)
@@ -64,9 +69,11 @@ class DatagramEnd(asyncio.DatagramProtocol):
         self._send(data, to)
 
     def _send(self, data: bytes, to: Sockaddr, sent: Any = None) -> None:
-        assert self.transport is not None
         self._record.note_datagram("datagram_sent", data, self._sources.get(to) or (to[0], to[1]))
-        self.transport.sendto(data, to, sent)
+        self.send_by(data, to, sent)
+
+    def _no_transport(self, *_: object) -> None:
+        raise RuntimeError("it has no transport yet")
 
     def note_unexpected(self, datagram: Datagram) -> None:
         self._record.note("unexpected", datagram.data, datagram.source)

@@ -106,6 +106,8 @@ class DatagramScript:
         datagram = self.end.received[-1]
         if self._meets(datagram, addr, len(self._late)):
             return
+        if self.end.copying:
+            return
         self.end.note_unexpected(datagram)
         if self._strict and self.script.error is None:
             script = self.script

@@ -15,6 +15,7 @@ from .._transports.datagram import RECEIVE_BUFFER, bound_datagram_socket
 from .._transports.listening import bound_stream_socket, bound_unix_socket, listen, set_receive_buffer
 from . import dead, ports
 from .behaviours import DatagramBehaviour, StreamBehaviour, StreamEcho, check_handler, echo
+from .bound import one_or_both
 from .datagram import DatagramPeer
 from .hosts import check_host, check_port, checked_path, free_path
 from .matching import check_framing
@@ -23,6 +24,8 @@ from .tls import checked_context
 
 if TYPE_CHECKING:
     import ssl
+
+    from .._faults.deciding import Kind
 
 __tracebackhide__ = True
 
@@ -36,13 +39,19 @@ class PeerOptions(TypedDict, total=False):
     ``name``: what it is called in reports; by default its kind and ordinal in the test. ``timeout``: seconds that a
     wait for it may take, by default the configured ``echoserver_timeout``. ``strict``: whether the test fails if
     something comes that neither script nor rules match; else that is only recorded. ``receive_buffer``: bytes of
-    the system's buffer for what comes in; small for a zero window soon after ``stall()``.
+    the system's buffer for what comes in; small for a zero window soon after ``stall()``. ``faults``: of its
+    network, both ways: `DatagramFaults` or `StreamFaults`, a `Schedule`, a callable from `Packet` to `Verdict` or
+    None, a list of these, of which the first that decides wins, or a pair of all that, (inbound, outbound);
+    ``inbound`` and ``outbound`` give one direction alone.
     """
 
     name: str | None
     timeout: float | None
     strict: bool | None
     receive_buffer: int | None
+    faults: Any
+    inbound: Any
+    outbound: Any
 
 
 class UDPOptions(PeerOptions, total=False):
@@ -96,6 +105,7 @@ class Peers:
         *,
         host: str,
         strict: bool,
+        faults: Any = None,
     ) -> None:
         self._scope = scope
         self._directory = directory
@@ -103,6 +113,7 @@ class Peers:
         self._types = types
         self._host = host
         self._strict = strict
+        self._faults = faults
 
     def __getattr__(self, name: str) -> Any:
         made_by = self.__dict__.get("_types", {}).get(name)
@@ -222,15 +233,19 @@ class Peers:
         name: str | None = None,
         timeout: float | None = None,
         strict: bool | None = None,
+        faults: Any = None,
+        inbound: Any = None,
+        outbound: Any = None,
         **unknown: Any,
     ) -> DatagramPeer:
         _refuse(unknown, kind, UDPOptions)
         address, family = self._checked_host(host, allow_remote)
         common = self._common(behaviour, timeout, strict)
+        given = self._checked_faults("datagram", one_or_both(faults, inbound, outbound))
         size = RECEIVE_BUFFER if receive_buffer is None else whole_number(receive_buffer, "receive_buffer", least=1)
         checked_name = self._checked_name(name, kind)
         sock = bound_datagram_socket(family, address, check_port(port), size)
-        return DatagramPeer(self._scope, checked_name, sock, **common)
+        return DatagramPeer(self._scope, checked_name, sock, faults=given, **common)
 
     def _tcp_peer(
         self,
@@ -293,6 +308,16 @@ class Peers:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a string, not {name!r}")
         return name or self._scope.name_for(kind)
+
+    def _checked_faults(self, kind: "Kind", given: Any) -> Any:
+        """What was given; or else what of the marker's is for peers of this kind."""
+        if given is None and self._faults is None:
+            return None
+        from .._faults import deciding  # few peers have any
+
+        chosen = deciding.of_kind(self._faults, kind) if given is None else given
+        deciding.both_ways(chosen, kind)
+        return chosen
 
     def _common(self, behaviour: Any, timeout: float | None, strict: object) -> dict[str, Any]:
         """The options that all peers have, checked."""

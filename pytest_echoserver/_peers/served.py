@@ -1,16 +1,22 @@
-"""`ServedPeer`: what datagram and stream peers have in common, a record, a behaviour, and what went wrong."""
+"""`ServedPeer`: what datagram and stream peers have in common, a record, a behaviour, faults, what went wrong."""
 
 import socket
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from .._futures import CaptureFuture
 from .._outcomes import raise_together
 from .._record import Record
 from .._scope import Rest, Scope
 from .behaviours import check_handler
-from .bound import BoundPeer
+from .bound import BoundPeer, one_or_both
+
+if TYPE_CHECKING:
+    from .._faults.deciding import Kind
+    from .._faults.peer import PeerFaults
+    from .._faults.schedule import Schedule
 
 __tracebackhide__ = True
 
@@ -20,6 +26,7 @@ class ServedPeer(BoundPeer):
 
     _echo: Any
     """The behaviour that is told as "echoes"."""
+    _kind: "Kind"
 
     def __init__(
         self,
@@ -39,7 +46,43 @@ class ServedPeer(BoundPeer):
         self._scripted = False
         self._following = False
         self._errors: list[Exception] = []
+        self._faults: PeerFaults | None = None
         scope.may_rest(self._record, Rest(self._at_rest, self._close_at_rest))
+
+    @property
+    def faults(self) -> Any:
+        """The faults of its network, as they were given; settable while it runs. See `Peers` for what may be given.
+
+        What has come by then passes by the faults before.
+        """
+        return None if self._faults is None else self._faults.given
+
+    @faults.setter
+    def faults(self, given: Any) -> None:
+        self._refuse_if_closed("faults")
+        self._scope.call(self._give_faults, given)
+
+    @contextmanager
+    def faulty(self, faults: Any = None, *, inbound: Any = None, outbound: Any = None) -> Iterator[None]:
+        """Have these faults within a ``with`` block, and those before it after that.
+
+        Args:
+            faults: as for ``faults=`` of a new peer.
+            inbound: for one direction alone, in its place.
+            outbound: likewise.
+        """
+        before = self.faults
+        self.faults = one_or_both(faults, inbound, outbound)
+        try:
+            yield
+        finally:
+            if not self._closed:
+                self.faults = before
+
+    @property
+    def schedule(self) -> "Schedule":
+        """What its network did to which packets so far: to be printed, compared, saved, given as ``faults=``."""
+        return self._known_faults().schedule
 
     def verify(self) -> None:
         """Check now, after what has arrived was read: is all met that was expected, and did nothing go wrong?
@@ -55,12 +98,16 @@ class ServedPeer(BoundPeer):
 
     def _at_rest(self) -> bool:
         """Whether all that has come was dealt with, and no code of the user's has had a part in that."""
-        simple = self._behaviour in (None, self._echo) and not self._scripted
+        simple = self._behaviour in (None, self._echo) and not self._scripted and self._faults is None
         return self._closed or (simple and self._scope.engine.readers.at_rest(self._socket))
 
     @abstractmethod
     def _serve_by(self, handler: Any) -> None:
         """Let ``handler`` have what comes from here on, after what came before and wasn't read."""
+
+    @abstractmethod
+    def _give_faults(self, given: Any) -> None:
+        """Have these faults from here on."""
 
     @abstractmethod
     def _follow_script(self) -> None:
@@ -77,6 +124,16 @@ class ServedPeer(BoundPeer):
     @abstractmethod
     def _what_came(self) -> str:
         """Tell what came, where something else was awaited."""
+
+    def _known_faults(self) -> "PeerFaults":
+        if self._faults is None:
+            from .._faults.peer import PeerFaults  # few peers have any, and hashlib takes a moment
+
+            self._faults = PeerFaults(self._kind, self._name, self._scope.take_seed)
+        return self._faults
+
+    def _faults_not_met(self) -> list[Exception]:
+        return [] if self._faults is None else self._faults.not_met()
 
     def _serve(self, handler: Any) -> None:
         check_handler(handler)

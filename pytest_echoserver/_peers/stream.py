@@ -47,6 +47,7 @@ class StreamPeer(ServedPeer):
 
     _captured_in = "connections"
     _echo = StreamEcho
+    _kind = "stream"
 
     def __init__(
         self,
@@ -358,6 +359,9 @@ class StreamPeer(ServedPeer):
         self._fail_waits(error)
         for each in self._connections:
             each._fail_waits(error)
+
+    def _give_faults(self, given: Any) -> None:
+        raise NotImplementedError
 
     def _verdict(self) -> list[Exception]:
         errors = [] if self._script is None else self._script.verdict()

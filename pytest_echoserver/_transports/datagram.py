@@ -62,6 +62,13 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         protocol.connection_made(self)
         self._readers.add(sock, self._came)
 
+    def get_protocol(self) -> asyncio.DatagramProtocol:
+        return self._protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        assert isinstance(protocol, asyncio.DatagramProtocol)
+        self._protocol = protocol
+
     def is_closing(self) -> bool:
         return self._closing
 

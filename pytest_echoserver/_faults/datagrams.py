@@ -1,0 +1,192 @@
+"""`DatagramLane`: carries datagrams one way through a bad network."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from .deciding import Decider
+from .model import PASS, Direction, Packet, Verdict
+
+__tracebackhide__ = True
+
+REORDERED_WITHIN = 0.05
+"""Seconds that a reordered datagram waits for the next of its flow."""
+MOST_HELD = 64 * 1024 * 1024
+"""Bytes on their way at a time; a queue that is full drops what comes, as those of real links do."""
+
+Sockaddr = tuple[Any, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Carried:
+    """One datagram on its way."""
+
+    data: bytes
+    addr: Sockaddr
+    sent: Any
+    verdict: Verdict
+    due: float
+    copy: bool = False
+    """Whether it is one that the network made."""
+
+
+@dataclass(slots=True, eq=False)
+class Flow:
+    """The datagrams of one client's address, one way."""
+
+    ordinal: int
+    count: int = 0
+    last: bytes | None = None
+    queue: deque[Carried] = field(default_factory=deque)
+    held: list[Carried] = field(default_factory=list)
+    """What the next datagram overtakes."""
+
+
+class DatagramLane:
+    """One way through the network: decides on each datagram, and delivers it in time.
+
+    Args:
+        ordinals: of the clients' addresses, shared by both ways.
+        deliver: takes a datagram at the end of its way.
+        at: calls a function at a time, in monotonic seconds.
+        note: takes what was decided: the direction, data, address and verdict.
+        fail: takes what a user's callable raised; the datagram passes as it is.
+    """
+
+    def __init__(
+        self,
+        direction: Direction,
+        ordinals: dict[Sockaddr, int],
+        deliver: Callable[[Carried], object],
+        *,
+        at: Callable[[float, Callable[[], object]], None],
+        note: Callable[[Direction, bytes, Sockaddr, Verdict], object],
+        fail: Callable[[BaseException], object],
+    ) -> None:
+        self.decider: Decider | None = None
+        self.cut = False
+        self._direction: Direction = direction
+        self._ordinals = ordinals
+        self._deliver = deliver
+        self._at = at
+        self._note = note
+        self._fail = fail
+        self._flows: dict[Sockaddr, Flow] = {}
+        self._free_at = 0.0
+        self._held = 0
+
+    def carry(self, data: bytes, addr: Sockaddr, sent: Callable[[OSError | None], object] | None = None) -> None:
+        """Take a datagram on its way; ``sent`` hears when it has left, or was lost, which nobody can tell apart."""
+        flow = self._flow(addr)
+        now = time.monotonic()
+        verdict = self._verdict(Packet(data, self._direction, flow.ordinal, flow.count, now))
+        flow.count += 1
+        previous, flow.last = flow.last, data
+        if self._held + len(data) > MOST_HELD:
+            verdict = Verdict(drop=True)
+        if verdict is not PASS:
+            self._note(self._direction, data, addr, verdict)
+        if verdict.drop:
+            if sent is not None:
+                sent(None)
+            return
+        arriving = _changed(data, verdict, previous)
+        self._send(flow, Carried(arriving, addr, sent, verdict, self._due(now, len(arriving), verdict)), now)
+
+    def clear(self) -> None:
+        """Drop what is on its way."""
+        for flow in self._flows.values():
+            for carried in [*flow.queue, *flow.held]:
+                self._note(self._direction, carried.data, carried.addr, Verdict(drop=True))
+                if carried.sent is not None:
+                    carried.sent(ConnectionAbortedError("the peer was closed before the datagram was sent"))
+            flow.queue.clear()
+            flow.held.clear()
+        self._held = 0
+
+    def begin_anew(self) -> None:
+        """Count all flows from their beginnings again."""
+        for flow in self._flows.values():
+            flow.count, flow.last = 0, None
+
+    def _flow(self, addr: Sockaddr) -> Flow:
+        flow = self._flows.get(addr)
+        if flow is None:
+            flow = self._flows[addr] = Flow(self._ordinals.setdefault(addr, len(self._ordinals)))
+        return flow
+
+    def _verdict(self, packet: Packet) -> Verdict:
+        if self.cut:
+            return Verdict(drop=True)
+        if self.decider is None:
+            return PASS
+        try:
+            return self.decider.decide(packet)
+        except BaseException as error:  # noqa: BLE001  of a user's callable
+            self._fail(error)
+            return PASS
+
+    def _due(self, now: float, size: int, verdict: Verdict) -> float:
+        rate = self.decider.rate if self.decider is not None else None
+        if rate is None:
+            return now + verdict.delay
+        self._free_at = max(now, self._free_at) + size * verdict.copies / rate
+        return self._free_at + verdict.delay
+
+    def _send(self, flow: Flow, carried: Carried, now: float) -> None:
+        if carried.due <= now and not flow.queue:
+            self._arrive(flow, carried)
+            return
+        if flow.queue:
+            carried.due = max(carried.due, flow.queue[-1].due)
+        flow.queue.append(carried)
+        self._held += len(carried.data)
+        self._at(carried.due, partial(self._come_due, flow, carried))
+
+    def _come_due(self, flow: Flow, carried: Carried) -> None:
+        if flow.queue and flow.queue[0] is carried:  # else it was dropped meanwhile
+            flow.queue.popleft()
+            self._held -= len(carried.data)
+            self._arrive(flow, carried)
+
+    def _arrive(self, flow: Flow, carried: Carried) -> None:
+        verdict = carried.verdict
+        if verdict.reorder or verdict.late:
+            flow.held.append(carried)
+            if verdict.reorder:
+                self._at(time.monotonic() + REORDERED_WITHIN, partial(self._wait_no_more, flow, carried))
+            return
+        self._pass_on(carried)
+        while flow.held:
+            self._pass_on(flow.held.pop())
+
+    def _wait_no_more(self, flow: Flow, carried: Carried) -> None:
+        if carried in flow.held:
+            flow.held.remove(carried)
+            self._pass_on(carried)
+
+    def _pass_on(self, carried: Carried) -> None:
+        self._deliver(carried)
+        carried.sent, carried.copy = None, True
+        for _ in range(carried.verdict.copies - 1):
+            self._deliver(carried)
+
+
+def _changed(data: bytes, verdict: Verdict, previous: bytes | None) -> bytes:
+    """What arrives in the place of ``data``."""
+    if verdict.stale and previous is not None:
+        data = previous
+    if verdict.data is not None:
+        data = verdict.data
+    return data if verdict.flip is None else flipped(data, verdict.flip)
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    """``data`` with one bit flipped, counted from the first byte's highest; past the end, from the start again."""
+    if not data:
+        return data
+    at, within = divmod(bit % (8 * len(data)), 8)
+    return data[:at] + bytes([data[at] ^ (0x80 >> within)]) + data[at + 1 :]

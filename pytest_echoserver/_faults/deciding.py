@@ -1,0 +1,236 @@
+"""Deciding what happens to a packet: from figures and a seed, triggers, schedules, and the user's own callables."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from .._checks import not_async
+from .model import PASS, DatagramFaults, Direction, Judge, Packet, StreamFaults, Trigger, Verdict
+from .schedule import Chances, Schedule
+
+__tracebackhide__ = True
+
+Kind = Literal["datagram", "stream"]
+FIGURES: dict[Kind, type] = {"datagram": DatagramFaults, "stream": StreamFaults}
+BITS_OF_A_BLOCK = 8 * 1024
+NO_CHANCE = (1.0,) * 8
+NOT_ON_A_STREAM = ("drop", "copies", "reorder", "late", "stale", "source")
+
+
+class Decider:
+    """What happens to the packets of one peer in one direction: of several sources, the first that decides.
+
+    Args:
+        sources: what was given, checked.
+        chances: gives the numbers of a seed, None being the test's.
+        schedule: takes what is decided.
+        fired: takes the `id` of each trigger that fires.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        direction: Direction,
+        sources: Sequence[Any],
+        chances: Callable[[int | None], Chances],
+        schedule: Schedule,
+        fired: set[int],
+    ) -> None:
+        self.direction = direction
+        self.triggers: list[Trigger] = [each for source in sources for each in getattr(source, "triggers", ())]
+        self.fired = fired
+        self.rate = _first(sources, "rate", "rates", direction)
+        self.segment = _first(sources, "segment", "segments", direction)
+        self.end = next((source.end for source in sources if isinstance(source, StreamFaults) and source.end), None)
+        self.schedule = schedule
+        self._kind = kind
+        self._ways = [self._way(source, chances) for source in sources]
+        if self.rate is not None:
+            schedule.rates[direction] = self.rate
+        if self.segment is not None:
+            schedule.segments[direction] = self.segment
+
+    def decide(self, packet: Packet) -> Verdict:
+        """The verdict on a packet; it is kept.
+
+        Raises:
+            BaseException: what a callable of the user's raised.
+            TypeError, ValueError: it gave something else than a verdict, or one that such a packet can't have.
+        """
+        verdict = next((found for way in self._ways if (found := way(packet)) is not None), PASS)
+        self.schedule.add((packet.direction, packet.flow, packet.index), verdict)
+        return verdict
+
+    def _way(self, source: Any, chances: Callable[[int | None], Chances]) -> Judge:
+        if isinstance(source, DatagramFaults):
+            return DatagramFigures(self, source, _asked(source, chances)).decide
+        if isinstance(source, StreamFaults):
+            return StreamFigures(source, _asked(source, chances)).decide
+        if isinstance(source, Schedule):
+            return lambda packet: source.get((packet.direction, packet.flow, packet.index))
+        return lambda packet: self._checked(source, source(packet))
+
+    def _checked(self, judge: Judge, verdict: object) -> Verdict | None:
+        if verdict is None:
+            return None
+        who = f"{getattr(judge, '__qualname__', judge)} gave"
+        if not isinstance(verdict, Verdict):
+            raise TypeError(f"{who} {verdict!r}, which is neither a Verdict nor None")
+        if self._kind == "stream":
+            for name in NOT_ON_A_STREAM:
+                if getattr(verdict, name) != getattr(PASS, name):
+                    raise ValueError(
+                        f"{who} {verdict!r}: {name} can't be on a stream, where nothing is lost, repeated or "
+                        "reordered: TCP sees to that. There are delay, data, flip and end"
+                    )
+        elif verdict.end is not None:
+            raise ValueError(f"{who} {verdict!r}: a datagram can't end a connection, there is none")
+        elif verdict.source is not None and self.direction == "in":
+            raise ValueError(f"{who} {verdict!r}: only what the peer sends can come from elsewhere")
+        return verdict
+
+
+class DatagramFigures:
+    """What `DatagramFaults` make of each datagram: their triggers first."""
+
+    def __init__(self, decider: Decider, faults: DatagramFaults, chances: Chances | None) -> None:
+        self._decider = decider
+        self._faults = faults
+        self._chances = chances
+        self._seen = [0] * len(faults.triggers)
+
+    def decide(self, packet: Packet) -> Verdict | None:
+        faults = self._faults
+        lost, twice, swapped, flipped, where, late, *_ = _numbers(self._chances, packet)
+        bit = int(where * 8 * len(packet.data)) if packet.data else None
+        if faults.triggers and (trigger := self._triggered(packet)) is not None:
+            return _with_bit(trigger.verdict, bit) if trigger.corrupt else trigger.verdict
+        if lost < faults.loss:
+            return Verdict(drop=True)
+        verdict = Verdict(
+            delay=_delay(faults, late),
+            copies=2 if twice < faults.duplicate else 1,
+            reorder=swapped < faults.reorder,
+            flip=bit if flipped < faults.corrupt else None,
+        )
+        return None if verdict == PASS else verdict
+
+    def _triggered(self, packet: Packet) -> Trigger | None:
+        found = None
+        for at, trigger in enumerate(self._faults.triggers):
+            if trigger.match is not None and not _is_in(trigger.match, packet.data):
+                continue
+            if packet.direction == "in" and trigger.verdict.source is not None:
+                continue
+            self._seen[at] += 1
+            if trigger.message in (None, self._seen[at]):
+                self._decider.fired.add(id(trigger))
+                found = found or trigger
+        return found
+
+
+class StreamFigures:
+    """What `StreamFaults` make of each block of a stream. What happens at a place in it, the lane knows."""
+
+    def __init__(self, faults: StreamFaults, chances: Chances | None) -> None:
+        self._faults = faults
+        self._chances = chances
+
+    def decide(self, packet: Packet) -> Verdict | None:
+        faults = self._faults
+        if not (faults.delay or faults.jitter or faults.corrupt):
+            return None
+        flipped, where, late, *_ = _numbers(self._chances, packet)
+        bit = int(where * BITS_OF_A_BLOCK) if flipped < faults.corrupt else None
+        verdict = Verdict(delay=_delay(faults, late), flip=bit)
+        return None if verdict == PASS else verdict
+
+
+def _asked(faults: DatagramFaults | StreamFaults, chances: Callable[[int | None], Chances]) -> Chances | None:
+    """The numbers of its seed, if it is to be asked for any: then the report tells of the seed."""
+    return chances(faults.seed) if faults.by_chance else None
+
+
+def _numbers(chances: Chances | None, packet: Packet) -> tuple[float, ...]:
+    return NO_CHANCE if chances is None else chances.of(packet.direction, packet.flow, packet.index)
+
+
+def _delay(faults: DatagramFaults | StreamFaults, chance: float) -> float:
+    return max(0.0, faults.delay + faults.jitter * (2 * chance - 1)) if faults.jitter else faults.delay
+
+
+def _with_bit(verdict: Verdict, bit: int | None) -> Verdict:
+    return Verdict(flip=bit) if verdict == PASS else verdict
+
+
+def _is_in(pattern: bytes | re.Pattern[bytes], data: bytes) -> bool:
+    return pattern in data if isinstance(pattern, bytes) else pattern.search(data) is not None
+
+
+def _first(sources: Sequence[Any], name: str, in_schedules: str, direction: Direction) -> Any:
+    """The first figure of that name that one of the sources has."""
+    for source in sources:
+        found = (
+            getattr(source, in_schedules).get(direction)
+            if isinstance(source, Schedule)
+            else getattr(source, name, None)
+        )
+        if found is not None:
+            return found
+    return None
+
+
+def checked_sources(given: object, kind: Kind, name: str = "faults") -> list[Any]:
+    """What was given for one direction, as a list.
+
+    Raises:
+        TypeError: something in it can't say what happens to packets of this kind; the text says why.
+    """
+    if given is None:
+        return []
+    sources = given if isinstance(given, list) else [given]
+    for source in sources:
+        if isinstance(source, FIGURES[kind]) or isinstance(source, Schedule):
+            continue
+        if isinstance(source, (DatagramFaults, StreamFaults)):
+            raise TypeError(_wrong_kind(kind, name))
+        if isinstance(source, (Verdict, type)) or not callable(source):
+            raise TypeError(
+                f"{name} must be {FIGURES[kind].__name__}, a schedule, a callable that gives a verdict on a packet, "
+                f"or a list of these, not {source!r}"
+            )
+        not_async(source, f"what decides on a packet, as {name} does,")
+    return sources
+
+
+def _wrong_kind(kind: Kind, name: str) -> str:
+    if kind == "stream":
+        return (
+            f"{name} is DatagramFaults, but this is a stream, where nothing is lost, repeated or reordered: TCP "
+            "sees to that. Take StreamFaults"
+        )
+    return f"{name} is StreamFaults, but this is a datagram peer: take DatagramFaults"
+
+
+def both_ways(given: object, kind: Kind, name: str = "faults") -> tuple[list[Any], list[Any]]:
+    """What was given as ``faults=``, by direction: only a pair means (inbound, outbound).
+
+    Raises:
+        TypeError: it isn't what is allowed.
+    """
+    if isinstance(given, tuple):
+        if len(given) != 2:
+            raise TypeError(f"{name} as a tuple means (inbound, outbound), so it must have two, not {len(given)}")
+        return checked_sources(given[0], kind, f"{name}[0]"), checked_sources(given[1], kind, f"{name}[1]")
+    sources = checked_sources(given, kind, name)
+    return sources, sources
+
+
+def of_kind(given: object, kind: Kind) -> object:
+    """What of a marker's faults acts on peers of this kind: figures of the other are left out."""
+    other = FIGURES["stream" if kind == "datagram" else "datagram"]
+    if isinstance(given, tuple):
+        return tuple(of_kind(each, kind) for each in given)
+    if isinstance(given, list):
+        return [each for each in given if not isinstance(each, other)] or None
+    return None if isinstance(given, other) else given

@@ -1,0 +1,391 @@
+"""What can be asked of a bad network: figures, triggers at a place, and verdicts of the user's own."""
+
+import re
+from collections.abc import Callable
+from dataclasses import InitVar, dataclass, field, fields, replace
+from typing import Any, Generic, Literal, TypeVar
+
+from .. import _deadline
+from .._checks import bytes_like, choice, whole_number
+from .._record import Address
+
+__tracebackhide__ = True
+
+Direction = Literal["in", "out"]
+"""Towards the peer, or away from it. Of a proxy: from the client to the target, or back."""
+Ending = Literal["reset", "close", "stall"]
+ENDINGS = ("reset", "close", "stall")
+
+F = TypeVar("F", bound="DatagramFaults | StreamFaults")
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """What a verdict is asked for: a datagram, or a piece of a stream.
+
+    Attributes:
+        data: its payload.
+        direction: ``"in"`` towards the peer (of a proxy: from the client), ``"out"`` away from it.
+        flow: the ordinal of the client's address, or of the connection, from 0.
+        index: of a datagram, its place in its flow and direction, from 0; of a piece of a stream, the block of
+            1,024 bytes that it lies in, since how the system cuts a stream isn't repeatable.
+        time: when it came, in monotonic seconds.
+    """
+
+    data: bytes
+    direction: Direction
+    flow: int
+    index: int
+    time: float
+
+
+class _ToldInShort:
+    """A dataclass that shows only what differs from its defaults."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{each.name}={value!r}"
+            for each in fields(self)  # type: ignore[arg-type]
+            if (value := getattr(self, each.name)) != each.default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Verdict(_ToldInShort):
+    """What the network does to one packet.
+
+    Args:
+        drop: it never arrives. Not on a stream.
+        delay: seconds by which it arrives later. What comes after it in its flow waits for it.
+        copies: how often it arrives. On a stream, once.
+        data: what arrives in its place.
+        flip: the bit of it that is flipped, from 0; it wraps at the end.
+        reorder: the next of its flow arrives before it, if there is one within 50 ms. Not on a stream.
+        late: the same, however long that takes: an answer that comes after the next one. Not on a stream.
+        stale: what arrives is a copy of the packet before it in its flow: an answer to the query before.
+        source: (host, port) that it comes from, another than the peer's; host "" for its own, port 0 for any
+            other. For what the peer sends, and not on a stream.
+        end: a stream ends here: ``"reset"``, ``"close"``, or ``"stall"``, where nothing passes any more.
+        at: how many bytes of the stream pass before that end.
+    """
+
+    drop: bool = False
+    delay: float = 0.0
+    copies: int = 1
+    data: bytes | None = None
+    flip: int | None = field(default=None, kw_only=True)
+    reorder: bool = field(default=False, kw_only=True)
+    late: bool = field(default=False, kw_only=True)
+    stale: bool = field(default=False, kw_only=True)
+    source: Address | None = field(default=None, kw_only=True)
+    end: Ending | None = field(default=None, kw_only=True)
+    at: int | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("drop", "reorder", "late", "stale"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
+        _deadline.seconds(self.delay, "delay")
+        whole_number(self.copies, "copies", least=1)
+        if self.data is not None:
+            bytes_like(self.data)
+        for name in ("flip", "at"):
+            if getattr(self, name) is not None:
+                whole_number(getattr(self, name), name, least=0)
+        if self.end is not None:
+            choice(self.end, "end", ENDINGS)
+        if self.source is not None:
+            _check_source(self.source)
+
+
+PASS = Verdict()
+Judge = Callable[[Packet], Verdict | None]
+"""A verdict of the user's own, or None where it has none."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Trigger(_ToldInShort):
+    """A fault at a place: made by ``faults.on(...)`` and what follows that.
+
+    Attributes:
+        verdict: what happens there.
+        message: the how-manieth datagram, from 1; with ``match``, of those that match.
+        offset: how many bytes of the stream pass before.
+        match: what stands in it.
+        connection: on which connection, from 1.
+        corrupt: whether a bit is flipped; which one is decided from the seed.
+    """
+
+    verdict: Verdict
+    message: int | None = None
+    offset: int | None = None
+    match: bytes | re.Pattern[bytes] | None = None
+    connection: int | None = None
+    corrupt: bool = False
+
+    @property
+    def told(self) -> str:
+        """What happens there."""
+        return "corrupt" if self.corrupt else repr(self.verdict)
+
+    def __str__(self) -> str:
+        place = {"message": self.message, "bytes": self.offset, "match": self.match, "connection": self.connection}
+        return f"on({', '.join(f'{name}={value!r}' for name, value in place.items() if value is not None)})"
+
+
+@dataclass(frozen=True, repr=False)
+class DatagramFaults(_ToldInShort):
+    """Faults of a network that carries datagrams, in the terms of netem (tc-netem(8)) and SI units.
+
+    Args:
+        loss: the probability, 0 to 1, that a datagram never arrives.
+        duplicate: that it arrives twice.
+        reorder: that the next one of its flow arrives before it, if that comes within 50 ms.
+        delay: seconds that each takes.
+        jitter: seconds by which that varies, evenly, to both sides; it never changes the order.
+        corrupt: the probability that one bit of it is flipped. It is delivered, as where no checksum guards.
+        rate: bytes a second that the link carries, each way; None for any number.
+        seed: what all of it is decided from; by default the marker's or the run's.
+
+    Raises:
+        TypeError, ValueError: a figure isn't what is allowed.
+    """
+
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    delay: float = 0.0
+    jitter: float = 0.0
+    corrupt: float = 0.0
+    rate: float | None = None
+    seed: int | None = None
+    triggers: tuple[Trigger, ...] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("loss", "duplicate", "reorder", "corrupt"):
+            _probability(getattr(self, name), name)
+        _check_common(self)
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether something of it is decided from the seed."""
+        chances = (self.loss, self.duplicate, self.reorder, self.jitter, self.corrupt)
+        return any(chances) or any(trigger.corrupt for trigger in self.triggers)
+
+    def on(self, *, message: int | None = None, match: bytes | re.Pattern[bytes] | None = None) -> "DatagramPlace":
+        """Say where a fault is to happen: ``.on(message=2).drop()`` gives faults that have it as well.
+
+        Args:
+            message: on which datagram that passes, counted from 1, whoever sends it; with ``match``, on which of
+                those that match.
+            match: on each that contains these bytes, or in which the regular expression finds something.
+
+        Raises:
+            TypeError, ValueError: that is no such place.
+        """
+        return DatagramPlace(self, _place(message=message, match=match))
+
+
+@dataclass(frozen=True, repr=False)
+class StreamFaults(_ToldInShort):
+    """Faults of a network that carries streams. Nothing is lost, repeated or reordered there: TCP sees to that.
+
+    Args:
+        delay: seconds that the bytes take.
+        jitter: seconds by which that varies, evenly, to both sides; it never changes the order.
+        rate: bytes a second that the link carries, each way; None for any number.
+        segment: the largest piece in which they arrive, in bytes; 1 for byte by byte.
+        reset_after: how many bytes the peer sends before the connection is reset.
+        close_after: or closed.
+        stall_after: or hangs: nothing passes any more, either way.
+        corrupt: the probability that in 1,024 bytes one bit is flipped.
+        seed: what all of it is decided from; by default the marker's or the run's.
+
+    Raises:
+        TypeError, ValueError: a figure isn't what is allowed; ``loss``, ``duplicate`` and ``reorder`` never are.
+    """
+
+    delay: float = 0.0
+    jitter: float = 0.0
+    rate: float | None = None
+    segment: int | None = None
+    reset_after: int | None = None
+    close_after: int | None = None
+    stall_after: int | None = None
+    corrupt: float = 0.0
+    seed: int | None = None
+    triggers: tuple[Trigger, ...] = field(default=(), kw_only=True)
+    loss: InitVar[float] = field(default=0.0, kw_only=True)
+    duplicate: InitVar[float] = field(default=0.0, kw_only=True)
+    reorder: InitVar[float] = field(default=0.0, kw_only=True)
+
+    def __post_init__(self, loss: float, duplicate: float, reorder: float) -> None:
+        for name, value in (("loss", loss), ("duplicate", duplicate), ("reorder", reorder)):
+            if value:
+                raise ValueError(
+                    f"{name}={value!r} on a stream: TCP sends again what was lost, drops what came twice and puts "
+                    "all in order, so its users see a delay at most. Take delay and jitter; or DatagramFaults, on "
+                    "datagrams"
+                )
+        _probability(self.corrupt, "corrupt")
+        if self.segment is not None:
+            whole_number(self.segment, "segment", least=1)
+        ends = [name for name in ("reset_after", "close_after", "stall_after") if getattr(self, name) is not None]
+        for name in ends:
+            whole_number(getattr(self, name), name, least=0)
+        if len(ends) > 1:
+            raise ValueError(f"a stream ends once: {' and '.join(ends)} can't both be given")
+        _check_common(self)
+
+    def on(
+        self,
+        *,
+        bytes: int | None = None,  # noqa: A002  what it counts
+        match: "bytes | re.Pattern[bytes] | None" = None,
+        connection: int | None = None,
+    ) -> "StreamPlace":
+        """Say where a fault is to happen: ``.on(bytes=10).reset()`` gives faults that have it as well.
+
+        Args:
+            bytes: after so many bytes of the stream.
+            match: after these bytes, or what the regular expression finds.
+            connection: on which connection, counted from 1; without it, on each.
+
+        Raises:
+            TypeError, ValueError: that is no such place.
+        """
+        return StreamPlace(self, _place(offset=bytes, match=match, connection=connection))
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether something of it is decided from the seed."""
+        return any((self.jitter, self.corrupt)) or any(trigger.corrupt for trigger in self.triggers)
+
+    @property
+    def end(self) -> Verdict | None:
+        """The verdict that ends the stream, if one does, with its place."""
+        for name, end in (("reset_after", "reset"), ("close_after", "close"), ("stall_after", "stall")):
+            if (at := getattr(self, name)) is not None:
+                return Verdict(end=end, at=at)  # type: ignore[arg-type]
+        return None
+
+
+class _Place(Generic[F]):
+    """Where a fault is to happen; its methods say which, and give the faults with it."""
+
+    def __init__(self, faults: F, place: dict[str, Any]) -> None:
+        self._faults = faults
+        self._where = place
+
+    def delay(self, seconds: float) -> F:
+        """It takes so many seconds longer; what comes after it waits for it."""
+        return self._with(Verdict(delay=seconds))
+
+    def corrupt(self) -> F:
+        """One bit of it is flipped."""
+        return self._with(PASS, corrupt=True)
+
+    def _with(self, verdict: Verdict, *, corrupt: bool = False) -> F:
+        trigger = Trigger(verdict, **self._where, corrupt=corrupt)
+        return replace(self._faults, triggers=(*self._faults.triggers, trigger))
+
+
+class DatagramPlace(_Place[DatagramFaults]):
+    """A datagram at which a fault is to happen."""
+
+    def drop(self) -> DatagramFaults:
+        """It never arrives."""
+        return self._with(Verdict(drop=True))
+
+    def duplicate(self, copies: int = 2) -> DatagramFaults:
+        """It arrives so often."""
+        return self._with(Verdict(copies=copies))
+
+    def replace(self, data: bytes) -> DatagramFaults:
+        """This arrives in its place."""
+        return self._with(Verdict(data=bytes_like(data)))
+
+    def reorder(self) -> DatagramFaults:
+        """The next of its flow arrives before it, if that comes within 50 ms."""
+        return self._with(Verdict(reorder=True))
+
+    def late(self) -> DatagramFaults:
+        """The next of its flow arrives before it, whenever that comes."""
+        return self._with(Verdict(late=True))
+
+    def stale(self) -> DatagramFaults:
+        """What arrives is a copy of the one before it in its flow: an answer to the query before."""
+        return self._with(Verdict(stale=True))
+
+    def send_from(self, host: str = "", port: int = 0) -> DatagramFaults:
+        """It comes from another address than the peer's: by default its own host, and any other port.
+
+        Raises:
+            TypeError, ValueError: that is no address.
+        """
+        return self._with(Verdict(source=(host, port)))
+
+
+class StreamPlace(_Place[StreamFaults]):
+    """A place in a stream at which a fault is to happen."""
+
+    def reset(self) -> StreamFaults:
+        """The connection is reset there."""
+        return self._with(Verdict(end="reset"))
+
+    def close(self) -> StreamFaults:
+        """The connection is closed there."""
+        return self._with(Verdict(end="close"))
+
+    def stall(self) -> StreamFaults:
+        """Nothing passes any more, either way."""
+        return self._with(Verdict(end="stall"))
+
+
+def _place(**place: Any) -> dict[str, Any]:
+    """Give where a fault is to happen, checked."""
+    given = {name: value for name, value in place.items() if value is not None}
+    if not given:
+        names = ", ".join("bytes" if name == "offset" else name for name in place)
+        raise ValueError(f"on() says where a fault happens: give one of {names}")
+    for name, least in (("message", 1), ("offset", 0), ("connection", 1)):
+        if name in given:
+            whole_number(given[name], "bytes" if name == "offset" else name, least=least)
+    match = given.get("match")
+    if match is not None and not (isinstance(match, re.Pattern) and isinstance(match.pattern, bytes)):
+        if not isinstance(match, bytes):
+            raise TypeError(f"match must be bytes or a compiled regular expression of bytes, not {match!r}")
+        if not match:
+            raise ValueError("match must have a byte at least, not b''")
+    return given
+
+
+def _check_common(faults: DatagramFaults | StreamFaults) -> None:
+    _deadline.seconds(faults.delay, "delay")
+    _deadline.seconds(faults.jitter, "jitter")
+    if faults.rate is not None:
+        rate = faults.rate
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)):
+            raise TypeError(f"rate must be a number of bytes a second, not {rate!r}")
+        if not 0 < rate < float("inf"):
+            raise ValueError(f"rate must be more than 0 bytes a second, and finite, not {rate!r}")
+    if faults.seed is not None and (isinstance(faults.seed, bool) or not isinstance(faults.seed, int)):
+        raise TypeError(f"seed must be an int, not {faults.seed!r}")
+
+
+def _probability(value: object, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a probability, a number from 0 to 1, not {value!r}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a probability from 0 to 1, not {value!r}")
+
+
+def _check_source(source: object) -> None:
+    match source:
+        case (str(), int() as port) if not isinstance(port, bool):
+            whole_number(port, "the port of source", least=0, most=65_535)
+        case _:
+            raise TypeError(f"source must be (host, port), not {source!r}")

@@ -1,0 +1,188 @@
+"""What was decided: from a seed, by names and numbers alone, so that it is the same the next time."""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Self
+
+from .model import PASS, Direction, Verdict
+
+__tracebackhide__ = True
+
+Key = tuple[Direction, int, int]
+"""Which packet: its direction, its flow's ordinal, and its index."""
+
+HEADER = "pytest-echoserver schedule 1"
+CHANCES = struct.Struct("=8Q")
+_DEFAULTS = {each.name: each.default for each in fields(Verdict)}
+
+
+class Chances:
+    """Numbers for each packet, decided from a seed and the packet's place; traffic elsewhere doesn't shift them.
+
+    By BLAKE2b (RFC 7693), keyed with the seed, of the peer's name, the direction, the flow and the index.
+
+    Args:
+        seed: whatever it is decided from.
+        name: of the peer.
+    """
+
+    def __init__(self, seed: bytes, name: str) -> None:
+        key = blake2b(seed, digest_size=32).digest()
+        self._state = blake2b(name.encode("utf-8", "surrogatepass") + b"\0", key=key)
+
+    def of(self, direction: Direction, flow: int, index: int) -> tuple[float, ...]:
+        """Eight independent numbers from 0 up to, but not, 1."""
+        state = self._state.copy()
+        state.update(f"{direction} {flow} {index}".encode())
+        return tuple((number >> 11) / (1 << 53) for number in CHANCES.unpack(state.digest()))
+
+
+class Schedule(Mapping[Key, Verdict]):
+    """What the network did to which packets; the others passed as they were.
+
+    ``peer.schedule`` is one. It can be printed, compared and saved; given as ``faults=``, it does the same again.
+    Its keys are (direction, flow, index), as in a `Packet`.
+
+    Args:
+        verdicts: those that it begins with.
+        rates: bytes a second that the link carried, by direction.
+        segments: the largest piece in which a stream's bytes arrived, by direction.
+    """
+
+    def __init__(
+        self,
+        verdicts: Mapping[Key, Verdict] | Iterable[tuple[Key, Verdict]] = (),
+        *,
+        rates: Mapping[Direction, float] | None = None,
+        segments: Mapping[Direction, int] | None = None,
+    ) -> None:
+        self._verdicts: dict[Key, Verdict] = dict(verdicts)
+        self.rates: dict[Direction, float] = dict(rates or {})
+        self.segments: dict[Direction, int] = dict(segments or {})
+
+    def add(self, key: Key, verdict: Verdict) -> None:
+        """Keep what was decided."""
+        if verdict != PASS:
+            self._verdicts[key] = verdict
+
+    def clear(self) -> None:
+        """Forget what was decided."""
+        self._verdicts.clear()
+
+    def save(self, path: "str | Path") -> None:
+        """Write it to a file, as it is printed, for `load`."""
+        Path(path).write_text(f"{self}\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: "str | Path") -> Self:
+        """Read one that was saved.
+
+        Raises:
+            OSError: the file can't be read.
+            ValueError: it holds no schedule.
+        """
+        text = Path(path).read_text(encoding="utf-8")
+        try:
+            return cls.parse(text)
+        except ValueError as error:
+            raise ValueError(f"{path} holds no schedule: {error}") from None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Make one of what another one's ``str`` gave.
+
+        Raises:
+            ValueError: it isn't that; the text says in which line.
+        """
+        lines = text.splitlines()
+        if not lines or lines[0] != HEADER:
+            raise ValueError(f"its first line must be {HEADER!r}")
+        schedule = cls()
+        for number, line in enumerate(lines[1:], 2):
+            if not line.strip():
+                continue
+            try:
+                schedule._read(line.split())
+            except (ValueError, TypeError, KeyError, IndexError) as error:
+                raise ValueError(f"line {number}, {line!r}: {error}") from None
+        return schedule
+
+    def _read(self, words: list[str]) -> None:
+        direction: Any = words[0]
+        if direction not in ("in", "out"):
+            raise ValueError("it must begin with in or out")
+        if words[1] == "rate":
+            self.rates[direction] = float(words[2])
+        elif words[1] == "segment":
+            self.segments[direction] = int(words[2])
+        else:
+            given = dict(_parsed(word) for word in words[3:])
+            self._verdicts[direction, int(words[1]), int(words[2])] = Verdict(**given)
+
+    def __getitem__(self, key: Key) -> Verdict:
+        return self._verdicts[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._verdicts)
+
+    def __len__(self) -> int:
+        return len(self._verdicts)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        return (self._verdicts, self.rates, self.segments) == (other._verdicts, other.rates, other.segments)
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
+    def __str__(self) -> str:
+        lines = [HEADER]
+        lines += [f"{direction} rate {rate!r}" for direction, rate in sorted(self.rates.items())]
+        lines += [f"{direction} segment {size}" for direction, size in sorted(self.segments.items())]
+        for (direction, flow, index), verdict in sorted(self._verdicts.items(), key=lambda item: item[0]):
+            lines.append(f"{direction} {flow} {index} {told(verdict)}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)} faults>"
+
+
+def told(verdict: Verdict) -> str:
+    """A verdict as words without a space in them: what differs from letting the packet pass."""
+    words = []
+    for name, default in _DEFAULTS.items():
+        value = getattr(verdict, name)
+        if value == default:
+            continue
+        if value is True:
+            words.append(name)
+        elif name == "data":
+            words.append(f"data={value.hex()}")
+        elif name == "source":
+            words.append(f"source={value[0]},{value[1]}")
+        else:
+            words.append(f"{name}={value if name == 'end' else repr(value)}")
+    return " ".join(words) or "pass"
+
+
+def _parsed(word: str) -> tuple[str, Any]:
+    name, given, text = word.partition("=")
+    if name not in _DEFAULTS:
+        raise ValueError(f"there is no fault {name!r}")
+    if not given:
+        return name, True
+    match name:
+        case "delay":
+            return name, float(text)
+        case "data":
+            return name, bytes.fromhex(text)
+        case "source":
+            host, _, port = text.rpartition(",")
+            return name, (host, int(port))
+        case "end":
+            return name, text
+        case _:
+            return name, int(text)

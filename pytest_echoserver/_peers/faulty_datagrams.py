@@ -1,0 +1,93 @@
+"""`FaultyDatagrams`: a datagram peer's network, once it has had faults."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from .._faults.datagrams import Carried, DatagramLane, Sockaddr
+from .._faults.model import Direction, Verdict
+from .._faults.peer import PeerFaults
+from .._record import Record
+from .._transports.datagram import DrainingDatagramTransport, bound_datagram_socket
+from .datagram_end import DatagramEnd
+
+__tracebackhide__ = True
+
+
+class FaultyDatagrams(asyncio.DatagramProtocol):
+    """Stands between a peer's end and its transport, both ways; from then on, for flows are counted here.
+
+    Args:
+        at: calls a function at a time, in monotonic seconds.
+        fail: takes what a user's callable raised.
+    """
+
+    def __init__(
+        self,
+        end: DatagramEnd,
+        transport: DrainingDatagramTransport,
+        record: Record,
+        *,
+        at: Callable[[float, Callable[[], object]], None],
+        fail: Callable[[BaseException], object],
+    ) -> None:
+        self._end = end
+        self._transport = transport
+        self._record = record
+        ordinals: dict[Sockaddr, int] = {}
+        self.inbound = DatagramLane("in", ordinals, self._arrive, at=at, note=self._note, fail=fail)
+        self.outbound = DatagramLane("out", ordinals, self._leave, at=at, note=self._note, fail=fail)
+        transport.set_protocol(self)
+        end.send_by = self.outbound.carry
+
+    def have(self, faults: PeerFaults) -> None:
+        """Go by these faults from here on."""
+        self.inbound.decider, self.outbound.decider = faults.inbound, faults.outbound
+
+    def begin_anew(self) -> None:
+        """Count all flows from their beginnings again."""
+        self.inbound.begin_anew()
+        self.outbound.begin_anew()
+
+    def clear(self) -> None:
+        """Drop what is on its way."""
+        self.inbound.clear()
+        self.outbound.clear()
+
+    def datagram_received(self, data: bytes, addr: Sockaddr) -> None:
+        self.inbound.carry(data, addr)
+
+    def error_received(self, exc: Exception) -> None:
+        self._end.error_received(exc)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end.connection_lost(exc)
+
+    def _arrive(self, carried: Carried) -> None:
+        with self._transport.at_work:
+            if not self._transport.is_closing():
+                self._end.datagram_received(carried.data, carried.addr, copy=carried.copy)
+
+    def _leave(self, carried: Carried) -> None:
+        with self._transport.at_work:
+            if self._transport.is_closing():
+                return
+            if carried.verdict.source is not None:
+                self._leave_from_elsewhere(carried, *carried.verdict.source)
+            else:
+                self._transport.sendto(carried.data, carried.addr, carried.sent)
+
+    def _leave_from_elsewhere(self, carried: Carried, host: str, port: int) -> None:
+        own = self._transport.get_extra_info("socket")
+        error: Any = None
+        try:
+            with bound_datagram_socket(own.family, host or own.getsockname()[0], port) as sock:
+                sock.sendto(carried.data, carried.addr)
+        except OSError as refused:
+            error = refused
+            self._end.error_received(refused)
+        if carried.sent is not None:
+            carried.sent(error)
+
+    def _note(self, direction: Direction, data: bytes, addr: Sockaddr, verdict: Verdict) -> None:
+        self._record.note("fault", direction, data, addr[:2], verdict)
