@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Generator
@@ -282,14 +281,16 @@ def _owner_of(context: dict[str, Any]) -> Owner | None:
 
 
 _OURS = str(Path(__file__).parent)
-_STDLIB = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
-_INSTALLED = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
 
 
 def _innermost_foreign(frame: FrameType) -> str:
     """Where ``frame`` stands in code that is neither ours nor the standard library's, as "in f, a.py:3: code"."""
+    import sysconfig  # slow to load, and asked for by a wait that has run out of time, if at all
+
+    stdlib_paths = sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")
+    installed_paths = sysconfig.get_path("purelib"), sysconfig.get_path("platlib")
     for entry in reversed(traceback.extract_stack(frame)):
-        stdlib = entry.filename.startswith(_STDLIB) and not entry.filename.startswith(_INSTALLED)
+        stdlib = entry.filename.startswith(stdlib_paths) and not entry.filename.startswith(installed_paths)
         if not (stdlib or entry.filename.startswith((_OURS, "<"))):
             return f"in {entry.name}, {entry.filename}:{entry.lineno}: {entry.line}"
     return ""

@@ -1,5 +1,7 @@
 """`DatagramPeer`: a UDP peer of the code under test."""
 
+from __future__ import annotations
+
 import asyncio
 import inspect
 import ipaddress
@@ -7,7 +9,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _deadline
 from .._checks import bytes_like, whole_number
@@ -18,12 +20,14 @@ from .._readers import AT_WORK
 from .._record import Address, Datagram, Event, SentDatagram
 from .._scope import Member, Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
-from .behaviours import Answer, DatagramBehaviour, echo, was_cancelled
+from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_cancelled
 from .datagram_end import DatagramEnd, make_datagram
-from .datagram_script import DatagramScript
-from .expectations import Expectation, PatternLike, Rule, payloads_of
-from .mismatch import ScriptMismatch, told_bytes
 from .served import ServedPeer
+from .telling import told_bytes
+
+if TYPE_CHECKING:
+    from .datagram_script import DatagramScript
+    from .expectations import Expectation, PatternLike, Rule
 
 __tracebackhide__ = True
 
@@ -304,6 +308,9 @@ class DatagramPeer(ServedPeer):
     def _scripting(self, asked: str) -> DatagramScript:
         self._begin_script(asked)
         if self._script is None:
+            # Here, and not above: most peers have none, and to load what it needs takes longer than to open a peer.
+            from .datagram_script import DatagramScript
+
             self._script = DatagramScript(
                 str(self),
                 self._record.lock,
@@ -333,6 +340,8 @@ class DatagramPeer(ServedPeer):
             first = start if self._end.clears == clears else 0
             if len(rows) <= first or future.done():
                 return
+            from .mismatch import ScriptMismatch
+
             over.cancel()
             datagram = make_datagram(rows[first])
             host, port = datagram.source
