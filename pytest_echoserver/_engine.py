@@ -77,7 +77,10 @@ class Engine:
     def post(self, context: Context, function: Callable[..., object], *args: Any) -> None:
         """Have ``function`` called on the loop, in order, without waiting for it."""
         self._refuse_if_forked()
-        self.loop.call_soon_threadsafe(function, *args, context=context)
+        if self.here:  # the loop is awake
+            self.loop.call_soon(function, *args, context=context)
+        else:
+            self.loop.call_soon_threadsafe(function, *args, context=context)
 
     def call(self, context: Context, function: Callable[..., T], *args: Any) -> T:
         """Call ``function`` on the loop and give what it gives.
