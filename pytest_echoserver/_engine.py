@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Generator
@@ -80,7 +79,10 @@ class Engine:
     def post(self, context: Context, function: Callable[..., object], *args: Any) -> None:
         """Have ``function`` called on the loop, in order, without waiting for it."""
         self._refuse_if_forked()
-        self.loop.call_soon_threadsafe(function, *args, context=context)
+        if self.here:  # the loop is awake
+            self.loop.call_soon(function, *args, context=context)
+        else:
+            self.loop.call_soon_threadsafe(function, *args, context=context)
 
     def call(self, context: Context, function: Callable[..., T], *args: Any) -> T:
         """Call ``function`` on the loop and give what it gives.
@@ -284,14 +286,16 @@ def _owner_of(context: dict[str, Any]) -> Owner | None:
 
 
 _OURS = str(Path(__file__).parent)
-_STDLIB = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
-_INSTALLED = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
 
 
 def _innermost_foreign(frame: FrameType) -> str:
     """Where ``frame`` stands in code that is neither ours nor the standard library's, as "in f, a.py:3: code"."""
+    import sysconfig  # slow to load, and asked for by a wait that has run out of time, if at all
+
+    stdlib_paths = sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")
+    installed_paths = sysconfig.get_path("purelib"), sysconfig.get_path("platlib")
     for entry in reversed(traceback.extract_stack(frame)):
-        stdlib = entry.filename.startswith(_STDLIB) and not entry.filename.startswith(_INSTALLED)
+        stdlib = entry.filename.startswith(stdlib_paths) and not entry.filename.startswith(installed_paths)
         if not (stdlib or entry.filename.startswith((_OURS, "<"))):
             return f"in {entry.name}, {entry.filename}:{entry.lineno}: {entry.line}"
     return ""

@@ -236,19 +236,21 @@ def _of_session(request: pytest.FixtureRequest, name: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def _echoserver_peer_maker(
-    pytestconfig: pytest.Config, _echoserver_directory: PrivateDirectory, _echoserver_authority: TLSAuthority
-) -> PeerMaker:
+def _echoserver_peer_maker(pytestconfig: pytest.Config, _echoserver_directory: PrivateDirectory) -> PeerMaker:
     """Makes the ``Peers`` of any scope: all that is the same in the whole session, put together once."""
     from ._peers.peers import Peers, merged_types
 
-    own_context = cache(_echoserver_authority.server_context)
+    @cache
+    def own_context(authority: TLSAuthority) -> SSLContext:
+        return authority.server_context()
+
     types = merged_types(pytestconfig.hook.pytest_echoserver_peer_types())
 
     def make(request: pytest.FixtureRequest, scope: Scope, settings: _settings.Settings) -> Peers:
         def context() -> SSLContext:
             # Asked for when it is needed: somebody's own may take a while to make.
-            return request.getfixturevalue("echoserver_ssl_context") or own_context()
+            theirs: SSLContext | None = request.getfixturevalue("echoserver_ssl_context")
+            return theirs or own_context(_of_session(request, "_echoserver_authority"))
 
         return Peers(
             scope,

@@ -170,20 +170,24 @@ class CaptureFuture(Future[T]):
 
     async def _until_done_on_asyncio(self) -> None:
         loop = asyncio.get_running_loop()
-        done = asyncio.Event()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def set_done() -> None:
+            if not done.done():  # its task was cancelled meanwhile
+                done.set_result(None)
 
         def wake(_: Future[T]) -> None:
             if _loop_here() is loop:
-                done.set()
+                set_done()
                 return
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(done.set)
+                loop.call_soon_threadsafe(set_done)
 
         self.add_done_callback(wake)
         limit = self._limit()
         timer = loop.call_later(limit, self._expire, limit)
         try:
-            await done.wait()
+            await done
         finally:
             timer.cancel()
 

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar, overload
 
 T = TypeVar("T")
@@ -13,6 +13,20 @@ Address = tuple[str, int]
 
 Row = tuple[Any, ...]
 """One entry as it is kept: (time, name, *args). What users see is made from it when they look."""
+
+
+class ToldInShort:
+    """A dataclass whose text has only what differs from its defaults; as an event's argument it is shown by that."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{each.name}={value!r}"
+            for each in fields(self)  # type: ignore[arg-type]
+            if (value := getattr(self, each.name)) != each.default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,10 @@ def test_uvloop_that_is_not_installed_is_a_usage_error(
         ("timeout='1'", "TypeError: timeout must be a number of seconds, not '1'"),
         ("host=3", "TypeError: host must be a string like '127.0.0.1' or '::1', not 3"),
         ("strict=1", "TypeError: strict must be True or False, not 1"),
-        ("port=3", "TypeError: the marker echoserver takes host, timeout, strict, seed and faults by keyword, not port"),
+        (
+            "port=3",
+            "TypeError: the marker echoserver takes host, timeout, strict, seed and faults by keyword, not port",
+        ),
         ("3", "TypeError: the marker echoserver takes host, timeout, strict, seed and faults by keyword, not 3"),
         ("host='192.0.2.1'", "ValueError: host '192.0.2.1' isn't a loopback address*allow_remote=True*"),
     ],

@@ -9,6 +9,7 @@ from .. import ours
 from ..measure import Goal, Sample, Topic, each
 
 MOCK = "a MagicMock for the transport"
+HERE = f"{ours.NAME}, on the loop of an async test"
 
 
 class Upper(asyncio.Protocol):
@@ -36,6 +37,20 @@ def _ours() -> Iterator[Sample]:
 
 
 @contextmanager
+def _ours_here() -> Iterator[Sample]:
+    with ours.stream_harness() as harness, asyncio.Runner() as runner:
+        loop = runner.get_loop()
+
+        async def once() -> None:
+            stream = await harness.connect_here(Upper)
+            stream.send(b"hello")
+            assert await stream.read_exactly(5) == b"HELLO"
+            await stream.close()
+
+        yield each(lambda: loop.run_until_complete(once()))
+
+
+@contextmanager
 def _mock() -> Iterator[Sample]:
     def once() -> None:
         protocol = Upper()
@@ -52,7 +67,7 @@ TOPICS = {
     "stream-harness": Topic(
         "a stream protocol: connect, one message, close",
         ("µs", 1e6),
-        {ours.NAME: _ours, MOCK: _mock},
+        {ours.NAME: _ours, HERE: _ours_here, MOCK: _mock},
         100,
         (Goal(ours.NAME, MOCK, 0.3),),
     )

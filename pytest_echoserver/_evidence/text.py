@@ -4,8 +4,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .._faults.model import Verdict
-from .._record import Event, PeerTraffic, Traffic
+from .._record import Event, PeerTraffic, ToldInShort, Traffic
 from .._tracebacks import behind_our_frames, is_ours
 
 MOST_LINES = 60
@@ -115,7 +114,7 @@ def _shown(arg: object) -> str:
             return f"{host} port {port}"
         case BaseException():
             return traceback.format_exception_only(arg)[0].partition("\n")[0]
-        case None | int() | str() | Verdict():
+        case None | int() | str() | ToldInShort():
             return repr(arg)
         case _:
             return f"<{type(arg).__name__}>"

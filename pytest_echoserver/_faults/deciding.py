@@ -190,14 +190,14 @@ def checked_sources(given: object, kind: Kind, name: str = "faults") -> list[Any
         return []
     sources = given if isinstance(given, list) else [given]
     for source in sources:
-        if isinstance(source, FIGURES[kind]) or isinstance(source, Schedule):
+        if isinstance(source, (FIGURES[kind], Schedule)):
             continue
         if isinstance(source, (DatagramFaults, StreamFaults)):
             raise TypeError(_wrong_kind(kind, name))
         if isinstance(source, (Verdict, type)) or not callable(source):
             raise TypeError(
-                f"{name} must be {FIGURES[kind].__name__}, a schedule, a callable that gives a verdict on a packet, "
-                f"or a list of these, not {source!r}"
+                f"{name} must be {FIGURES[kind].__name__}, a schedule, a callable that gives a verdict on a "
+                f"packet, or a list of these, not {source!r}"
             )
         not_async(source, f"what decides on a packet, as {name} does,")
     return sources

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import InitVar, dataclass, field, fields, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from .. import _deadline
 from .._checks import bytes_like, choice, whole_number
-from .._record import Address
+from .._record import Address, ToldInShort
 
 __tracebackhide__ = True
 
@@ -39,22 +39,8 @@ class Packet:
     time: float
 
 
-class _ToldInShort:
-    """A dataclass that shows only what differs from its defaults."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        shown = [
-            f"{each.name}={value!r}"
-            for each in fields(self)  # type: ignore[arg-type]
-            if (value := getattr(self, each.name)) != each.default
-        ]
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
 @dataclass(frozen=True, slots=True, repr=False)
-class Verdict(_ToldInShort):
+class Verdict(ToldInShort):
     """What the network does to one packet.
 
     Args:
@@ -107,7 +93,7 @@ Judge = Callable[[Packet], Verdict | None]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Trigger(_ToldInShort):
+class Trigger(ToldInShort):
     """A fault at a place: made by ``faults.on(...)`` and what follows that.
 
     Attributes:
@@ -137,7 +123,7 @@ class Trigger(_ToldInShort):
 
 
 @dataclass(frozen=True, repr=False)
-class DatagramFaults(_ToldInShort):
+class DatagramFaults(ToldInShort):
     """Faults of a network that carries datagrams, in the terms of netem (tc-netem(8)) and SI units.
 
     Args:
@@ -190,7 +176,7 @@ class DatagramFaults(_ToldInShort):
 
 
 @dataclass(frozen=True, repr=False)
-class StreamFaults(_ToldInShort):
+class StreamFaults(ToldInShort):
     """Faults of a network that carries streams. Nothing is lost, repeated or reordered there: TCP sees to that.
 
     Args:

@@ -156,12 +156,12 @@ class NearEnd:
 
         To be called on its loop. Gives an error for each task that would not end.
         """
-        deadline = self.loop.time() + SETTLING
-        await until_quiet(lambda: len(self.calls.record.rows), lambda: self.loop.time() < deadline)
-        if self.transport is not None:
+        # One that is closing, as after an EOF that the protocol didn't object to, reads no more.
+        if self.transport is not None and not self.transport.is_closing():
+            deadline = self.loop.time() + SETTLING
+            await until_quiet(lambda: len(self.calls.record.rows), lambda: self.loop.time() < deadline)
             self.transport.close()
-        if not self._lost_with:
-            await turn(TURNS)
+        await turn(TURNS, lambda: self._lost_with)
         return [] if self._tasks is None else await self._tasks.end()
 
     async def give_up(self) -> None:
@@ -178,7 +178,7 @@ class NearEnd:
         self._forget_number()
         if self.transport is not None:
             self._abort_unless_lost()
-            await turn(TURNS)
+            await turn(TURNS, lambda: self._lost_with)
             if self._following.in_place:
                 raise RuntimeError("connection_lost was not called when the transport was aborted")
 
@@ -243,7 +243,9 @@ class NearEnd:
                 await self.abort()
 
 
-async def turn(times: int) -> None:
-    """Let the running loop turn."""
+async def turn(times: int, until: Callable[[], object] = lambda: False) -> None:
+    """Let the running loop turn, so often at most, until there is what is waited for."""
     for _ in range(times):
+        if until():
+            return
         await asyncio.sleep(0)

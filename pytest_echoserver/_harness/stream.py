@@ -185,11 +185,15 @@ class HarnessedStream(Connection, Harnessed[P]):
         self._near.sock = near.sock
         self._end.sock, self._end.reader, self._end.tls = far.sock, near.sock, far.context is not None
         self._peername = None if self._end.is_unix else far.sock.getpeername()[:2]
-        opened: CaptureFuture[None] = self._future("the far end to be connected")
-        self._scope.post(self._open_far_end, far, opened)
+        opened: CaptureFuture[None] | None = None
         try:
+            if self._near.on_engine and not self._end.tls:
+                await self._open_far_end(far)  # a turn or two of this loop
+            else:  # that takes both ends, or another loop
+                opened = self._future("the far end to be connected")
+                self._scope.post(self._end.outbox.put, lambda: self._open_far_end(far), opened)
             await self._near.connect(near.open, factory)
-            if not self._near.holds_up_tls:
+            if opened is not None and not self._near.holds_up_tls:
                 await opened
         except BaseException as error:
             await self._near.give_up()
@@ -199,16 +203,13 @@ class HarnessedStream(Connection, Harnessed[P]):
         if not self._near.on_engine:
             await self._near.close_with_its_loop(self._engine_done)
 
-    def _open_far_end(self, far: Side, opened: CaptureFuture[None]) -> None:
-        async def open_() -> None:
-            try:
-                await far.open(lambda: self._end)
-            except BaseException as error:
-                self._end.inbound.end(error)
-                self._end.settle_without_transport()
-                raise
-
-        self._end.outbox.put(open_, opened)
+    async def _open_far_end(self, far: Side) -> None:
+        try:
+            await far.open(lambda: self._end)
+        except BaseException as error:
+            self._end.inbound.end(error)
+            self._end.settle_without_transport()
+            raise
 
     def _failed(self, error: Exception) -> None:
         self._scope.blame(error)
@@ -237,6 +238,7 @@ class HarnessedStream(Connection, Harnessed[P]):
         errors = await self._close_near()
         if not self._near.out_of_sight():
             await self.lost
+        await turn(TURNS, lambda: self._end.ends)  # the protocol's socket was closed just now: that is an EOF here
         await self._end.drain_and_close()
         raise_together(errors, "tasks of the protocol that go on")
 

@@ -1,14 +1,15 @@
-"""What peers do with what they receive: the echo, and handlers as users write them."""
+"""What peers do with what they receive: the echo, and what users may give instead."""
 
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._bytestream import EndOfStream
-from .._outcomes import as_exception
 from .._record import Datagram
-from .connection import HANDLED, Connection
+from .telling import shown
+
+if TYPE_CHECKING:  # a UDP peer has no use for it
+    from .connection import Connection
 
 __tracebackhide__ = True
 
@@ -16,7 +17,7 @@ Answer = bytes | Iterable[bytes] | None
 """What goes back: nothing, one datagram, or several."""
 DatagramBehaviour = Callable[[Datagram], Answer | Awaitable[Answer]]
 """From a datagram that came in to what goes back to its source; plain or async."""
-StreamBehaviour = Callable[[Connection], Awaitable[object]]
+StreamBehaviour = Callable[["Connection"], Awaitable[object]]
 """An async function of the connection: it ends when the conversation does, and the connection is closed then."""
 
 
@@ -28,7 +29,7 @@ def echo(datagram: Datagram) -> bytes:
 class StreamEcho:
     """Sends back what comes on one connection, and closes it after its client's end."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: "Connection") -> None:
         self._end = connection._end
 
     def data_received(self, data: bytes) -> None:
@@ -55,47 +56,24 @@ def check_handler(handler: Any) -> Any:
     return handler
 
 
-def start_handler(
-    handler: StreamBehaviour, connection: Connection, fail: Callable[[Connection, Exception], None]
-) -> "asyncio.Task[None]":
-    """Run a stream handler for ``connection``, and close that when it returns."""
-    name = f"{getattr(handler, '__qualname__', handler)} for {connection}"
-    task = asyncio.get_running_loop().create_task(_run_handler(handler, connection, fail), name=name)
-    connection._scope.has_to_rest(task)
-    return task
-
-
-async def _run_handler(
-    handler: StreamBehaviour, connection: Connection, fail: Callable[[Connection, Exception], None]
-) -> None:
-    HANDLED.set(connection)
-    try:
-        await _called(handler, connection)
-    except BaseException as error:
-        if was_cancelled(error):
-            raise
-        if not _client_has_left(connection, error):
-            fail(connection, as_exception(error))
-            return
-    connection._end.close()
-
-
 def was_cancelled(error: BaseException) -> bool:
     """Whether the running task ends because it was told to, and not because what it awaited was cancelled."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
-def _called(handler: StreamBehaviour, connection: Connection) -> Awaitable[object]:
-    running: Any = handler(connection)
-    if inspect.isawaitable(running):
-        return running
-    raise TypeError(f"a stream handler must be an async function of its connection; {handler!r} gave {running!r}")
+def payloads_of(value: Any, check: Callable[[object], bytes], giver: Callable[..., object]) -> list[bytes]:
+    """What a handler or a callable reply gave, as a list: None, one payload, or several.
 
-
-def _client_has_left(connection: Connection, error: BaseException) -> bool:
-    """Whether a handler ended because its client did: by a clean EOF at the start of a read, or a reset."""
-    end = connection._end
-    if isinstance(error, EndOfStream):
-        return error.stream is end.inbound and not error.partial
-    return isinstance(error, ConnectionError) and (error is end.inbound.error or getattr(error, "end", None) is end)
+    Raises:
+        TypeError: it is something else, a ``str`` say.
+    """
+    if value is None:
+        return []
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return [check(value)]
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"an answer must be bytes, several of them, or None, not {value!r}, which {shown(giver)} gave"
+        )
+    return [check(each) for each in value]

@@ -1,5 +1,7 @@
 """`DatagramPeer`: a UDP peer of the code under test."""
 
+from __future__ import annotations
+
 import asyncio
 import inspect
 import ipaddress
@@ -18,12 +20,14 @@ from .._readers import AT_WORK
 from .._record import Address, Datagram, Event, SentDatagram
 from .._scope import Member, Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
-from .behaviours import Answer, DatagramBehaviour, echo, was_cancelled
+from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_cancelled
 from .datagram_end import DatagramEnd, make_datagram
-from .datagram_script import DatagramScript
-from .expectations import Expectation, PatternLike, Rule, payloads_of
-from .mismatch import ScriptMismatch, told_bytes
 from .served import ServedPeer
+from .telling import told_bytes
+
+if TYPE_CHECKING:
+    from .datagram_script import DatagramScript
+    from .expectations import Expectation, PatternLike, Rule
 
 if TYPE_CHECKING:
     from .faulty_datagrams import FaultyDatagrams
@@ -263,7 +267,7 @@ class DatagramPeer(ServedPeer):
                 self._network = self._make_network(transport)
             self._network.have(faults)
 
-    def _make_network(self, transport: DrainingDatagramTransport) -> "FaultyDatagrams":
+    def _make_network(self, transport: DrainingDatagramTransport) -> FaultyDatagrams:
         from .faulty_datagrams import FaultyDatagrams
 
         def at(when: float, function: Callable[[], object]) -> None:
@@ -342,6 +346,9 @@ class DatagramPeer(ServedPeer):
     def _scripting(self, asked: str) -> DatagramScript:
         self._begin_script(asked)
         if self._script is None:
+            # Here, and not above: most peers have none, and to load what it needs takes longer than to open a peer.
+            from .datagram_script import DatagramScript
+
             self._script = DatagramScript(
                 str(self),
                 self._record.lock,
@@ -386,6 +393,8 @@ class DatagramPeer(ServedPeer):
             first = start if self._end.clears == clears else 0
             if len(rows) <= first or future.done():
                 return
+            from .mismatch import ScriptMismatch
+
             over.cancel()
             datagram = make_datagram(rows[first])
             host, port = datagram.source

@@ -10,9 +10,10 @@ from .._transports.datagram import Sockaddr
 from .datagram_end import DatagramEnd
 from .expectations import Expectation, PatternLike, Rule, answers_of
 from .matching import message_pattern
-from .mismatch import told_bytes, unexpected, unmet
+from .mismatch import unexpected, unmet
 from .outbox import Outbox
 from .script import Act, Action, Reply, Script
+from .telling import told_bytes
 
 __tracebackhide__ = True
 

@@ -8,7 +8,8 @@ from typing import Any, Self
 from .. import _deadline
 from .._checks import bytes_like, not_async
 from .._futures import CaptureFuture
-from .script import Act, Reply, Script, Step, shown
+from .behaviours import payloads_of
+from .script import Act, Reply, Script, Step
 
 __tracebackhide__ = True
 
@@ -103,23 +104,6 @@ def answers_of(answer: Any, subject: Any, check: Callable[[object], bytes]) -> l
     if not callable(answer):
         return [answer]
     return payloads_of(answer(subject), check, answer)
-
-
-def payloads_of(value: Any, check: Callable[[object], bytes], giver: Callable[..., object]) -> list[bytes]:
-    """What a handler or a callable reply gave, as a list: None, one payload, or several.
-
-    Raises:
-        TypeError: it is something else, a ``str`` say.
-    """
-    if value is None:
-        return []
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return [check(value)]
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise TypeError(
-            f"an answer must be bytes, several of them, or None, not {value!r}, which {shown(giver)} gave"
-        )
-    return [check(each) for each in value]
 
 
 def any_bytes(value: object) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any
 
 from .matching import MessagePattern, StreamPattern
 from .script import Script, Step
+from .telling import told_bytes
 
 WINDOW = 16
 """Bytes in a line of a difference."""
@@ -147,10 +148,6 @@ def _payload(data: bytes, most: int = 200) -> str:
     if len(data) <= most:
         return f"{data!r} ({told_bytes(len(data))})"
     return f"{data[: most // 2]!r} … {data[-most // 2 :]!r} ({told_bytes(len(data))})"
-
-
-def told_bytes(count: int) -> str:
-    return "1 byte" if count == 1 else f"{count} bytes"
 
 
 def _cut(text: str) -> str:

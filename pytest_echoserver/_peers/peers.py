@@ -1,4 +1,9 @@
-"""`Peers`: makes peers of any kind, in one scope."""
+"""`Peers`: makes peers of any kind, in one scope.
+
+What only some kinds need is imported where those are made: it takes longer than to make a peer.
+"""
+
+from __future__ import annotations
 
 import ipaddress
 import socket
@@ -13,19 +18,17 @@ from .._directory import PrivateDirectory
 from .._scope import Scope
 from .._transports.datagram import RECEIVE_BUFFER, bound_datagram_socket
 from .._transports.listening import bound_stream_socket, bound_unix_socket, listen, set_receive_buffer
-from . import dead, ports
 from .behaviours import DatagramBehaviour, StreamBehaviour, StreamEcho, check_handler, echo
 from .bound import one_or_both
 from .datagram import DatagramPeer
 from .hosts import check_host, check_port, checked_path, free_path
-from .matching import check_framing
-from .stream import StreamPeer
-from .tls import checked_context
 
 if TYPE_CHECKING:
     import ssl
 
     from .._faults.deciding import Kind
+    from .dead import DeadPeer
+    from .stream import StreamPeer
 
 __tracebackhide__ = True
 
@@ -73,8 +76,8 @@ class TCPOptions(UDPOptions, total=False):
     a script's patterns then match whole messages. ``tls``: True, or an `ssl.SSLContext` for the server's side.
     """
 
-    framing: "bytes | Callable[[bytes], int | None] | None"
-    tls: "bool | ssl.SSLContext"
+    framing: bytes | Callable[[bytes], int | None] | None
+    tls: bool | ssl.SSLContext
 
 
 class UnixOptions(PeerOptions, total=False):
@@ -82,8 +85,8 @@ class UnixOptions(PeerOptions, total=False):
     ``framing`` and ``tls`` as for TCP."""
 
     path: str | None
-    framing: "bytes | Callable[[bytes], int | None] | None"
-    tls: "bool | ssl.SSLContext"
+    framing: bytes | Callable[[bytes], int | None] | None
+    tls: bool | ssl.SSLContext
 
 
 class Peers:
@@ -100,7 +103,7 @@ class Peers:
         self,
         scope: Scope,
         directory: PrivateDirectory,
-        default_context: "Callable[[], ssl.SSLContext]",
+        default_context: Callable[[], ssl.SSLContext],
         types: Mapping[str, Callable[..., Any]],
         *,
         host: str,
@@ -167,7 +170,7 @@ class Peers:
         host: str | None = None,
         port: int = 0,
         name: str | None = None,
-    ) -> dead.DeadPeer:
+    ) -> DeadPeer:
         """Make an address that refuses: for what the code under test does when the server is down.
 
         Connecting to it over TCP raises ``ConnectionRefusedError``; so does, over UDP, what a connected socket does
@@ -183,6 +186,8 @@ class Peers:
             OSError: the address can't be bound; the text names it.
             TypeError, ValueError: an argument isn't what is allowed.
         """
+        from . import dead
+
         return dead.make(self._scope, "refusing", transport, self._host if host is None else host, port, name)
 
     def blackhole(
@@ -192,7 +197,7 @@ class Peers:
         host: str | None = None,
         port: int = 0,
         name: str | None = None,
-    ) -> dead.DeadPeer:
+    ) -> DeadPeer:
         """Make an address that never answers: for the timeouts of the code under test.
 
         Connecting to it over TCP hangs until the client gives up (on Linux after some two minutes, tcp(7)); a
@@ -209,6 +214,8 @@ class Peers:
                 refuses a connection where others leave it unanswered.
             TypeError, ValueError: an argument isn't what is allowed.
         """
+        from . import dead
+
         return dead.make(self._scope, "blackhole", transport, self._host if host is None else host, port, name)
 
     def reserve_port(self) -> int:
@@ -219,6 +226,8 @@ class Peers:
         Raises:
             RuntimeError: no port can be reserved; the text says why.
         """
+        from . import ports
+
         return ports.reserve(self._scope)
 
     def _datagram_peer(
@@ -281,6 +290,9 @@ class Peers:
         strict: bool | None = None,
         **unknown: Any,
     ) -> StreamPeer:
+        from .matching import check_framing
+        from .stream import StreamPeer
+
         _refuse(unknown, kind, UnixOptions if kind.startswith("unix") else TCPOptions)
         common = self._common(behaviour, timeout, strict)
         checked_framing = check_framing(framing)
@@ -309,7 +321,7 @@ class Peers:
             raise TypeError(f"name must be a string, not {name!r}")
         return name or self._scope.name_for(kind)
 
-    def _checked_faults(self, kind: "Kind", given: Any) -> Any:
+    def _checked_faults(self, kind: Kind, given: Any) -> Any:
         """What was given; or else what of the marker's is for peers of this kind."""
         if given is None and self._faults is None:
             return None
@@ -332,10 +344,14 @@ class Peers:
     def _server_context(self, tls: object) -> Any:
         if tls is False:
             return None
-        return self._default_context() if tls is True else checked_context(tls)
+        if tls is True:
+            return self._default_context()
+        from .tls import checked_context
+
+        return checked_context(tls)
 
 
-def merged_types(given: "Sequence[Mapping[str, Callable[..., Any]]]") -> dict[str, Callable[..., Any]]:
+def merged_types(given: Sequence[Mapping[str, Callable[..., Any]]]) -> dict[str, Callable[..., Any]]:
     """Put together what ``pytest_echoserver_peer_types`` gave.
 
     Raises:

@@ -15,6 +15,7 @@ from .._checks import whole_number
 from .._cursors import Cursor
 from .._futures import CaptureFuture
 from .._tracebacks import call_site
+from .telling import shown
 
 __tracebackhide__ = True
 
@@ -218,13 +219,3 @@ class Script:
 
     def _cursor(self) -> Cursor:
         return Cursor(self._lock)
-
-
-def shown(value: Any, most: int = 60) -> str:
-    """A pattern or an answer as it may be written, cut if it is long."""
-    if value is ...:
-        return "..."
-    if callable(value):
-        return str(getattr(value, "__qualname__", None) or repr(value)).replace("<locals>.", "")
-    text = repr(value)
-    return text if len(text) <= most else f"{text[: most - 20]}…{text[-19:]}"

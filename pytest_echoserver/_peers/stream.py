@@ -16,9 +16,10 @@ from .._readers import Readers
 from .._record import Event
 from .._scope import Member, Scope
 from .._transports.accepting import Acceptor
-from .behaviours import StreamBehaviour, StreamEcho, start_handler
+from .behaviours import StreamBehaviour, StreamEcho
 from .connection import Connection, check_act
 from .expectations import PatternLike, StreamExpectation, StreamRule
+from .handlers import start_handler
 from .matching import Framing
 from .mismatch import ScriptMismatch
 from .script import Act, Moment, Step

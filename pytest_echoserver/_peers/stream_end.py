@@ -379,11 +379,12 @@ class StreamEnd(asyncio.Protocol):
     async def _emptied(self) -> None:
         """Wait until the kernel has all that was written."""
         assert self._queue is not None
-        emptied: CaptureFuture[None] = CaptureFuture(
-            "all that was sent to leave", timeout=_deadline.UNTIL_THE_TEST_ENDS
-        )
-        self._queue.when_empty(emptied)
-        await emptied
+        if not self._queue.empty:
+            emptied: CaptureFuture[None] = CaptureFuture(
+                "all that was sent to leave", timeout=_deadline.UNTIL_THE_TEST_ENDS
+            )
+            self._queue.when_empty(emptied)
+            await emptied
         if self.tls and self.sock is not None:
             await until_taken(self.sock)
 

@@ -55,6 +55,11 @@ class WriteQueue:
     def closed(self) -> bool:
         return self._transport.is_closing()
 
+    @property
+    def empty(self) -> bool:
+        """Whether all that was written has left."""
+        return not self._transport.get_write_buffer_size()
+
     def write(self, data: bytes, future: CaptureFuture[None] | None) -> None:
         if not self.closed:
             self._transport.write(data)
@@ -82,7 +87,7 @@ class WriteQueue:
 
     def when_empty(self, future: CaptureFuture[None]) -> None:
         """Fulfil ``future`` once all that was written has left."""
-        if self._transport.get_write_buffer_size():
-            self._waiting.append(future)
-        else:
+        if self.empty:
             fulfil(future, None)
+        else:
+            self._waiting.append(future)

@@ -157,6 +157,25 @@ def test_a_suite_that_does_not_use_it_pays_no_import(
     }
 
 
+def test_udp_peers_load_nothing_of_what_other_things_need(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(COLLECT)
+    pytester.makepyfile(THREE_LINES)
+    (line,) = (line for line in run(pytester, "-s").outlines if "loaded:" in line)
+    ours = {
+        name.removeprefix("pytest_echoserver.") for name in line.split() if name.startswith("pytest_echoserver.")
+    }
+    assert "_peers.datagram" in ours
+    assert not {name for name in ours if name.startswith(("_harness", "_process", "_evidence"))}
+    assert not ours & {
+        "_bytestream",
+        "_peers.connection",
+        "_peers.stream",
+        "_peers.script",
+        "_peers.tls",
+        "_peers.dead",
+    }
+
+
 def test_a_suite_that_does_not_use_it_starts_no_thread(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(STARTS_NOTHING)
     run(pytester).assert_outcomes(passed=1)

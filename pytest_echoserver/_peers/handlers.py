@@ -1,0 +1,53 @@
+"""Running a stream handler as users write them, from its connection's begin to its end."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .._bytestream import EndOfStream
+from .._outcomes import as_exception
+from .behaviours import StreamBehaviour, was_cancelled
+from .connection import HANDLED, Connection
+
+__tracebackhide__ = True
+
+
+def start_handler(
+    handler: StreamBehaviour, connection: Connection, fail: Callable[[Connection, Exception], None]
+) -> "asyncio.Task[None]":
+    """Run a stream handler for ``connection``, and close that when it returns."""
+    name = f"{getattr(handler, '__qualname__', handler)} for {connection}"
+    task = asyncio.get_running_loop().create_task(_run_handler(handler, connection, fail), name=name)
+    connection._scope.has_to_rest(task)
+    return task
+
+
+async def _run_handler(
+    handler: StreamBehaviour, connection: Connection, fail: Callable[[Connection, Exception], None]
+) -> None:
+    HANDLED.set(connection)
+    try:
+        await _called(handler, connection)
+    except BaseException as error:
+        if was_cancelled(error):
+            raise
+        if not _client_has_left(connection, error):
+            fail(connection, as_exception(error))
+            return
+    connection._end.close()
+
+
+def _called(handler: StreamBehaviour, connection: Connection) -> Awaitable[object]:
+    running: Any = handler(connection)
+    if inspect.isawaitable(running):
+        return running
+    raise TypeError(f"a stream handler must be an async function of its connection; {handler!r} gave {running!r}")
+
+
+def _client_has_left(connection: Connection, error: BaseException) -> bool:
+    """Whether a handler ended because its client did: by a clean EOF at the start of a read, or a reset."""
+    end = connection._end
+    if isinstance(error, EndOfStream):
+        return error.stream is end.inbound and not error.partial
+    return isinstance(error, ConnectionError) and (error is end.inbound.error or getattr(error, "end", None) is end)
