@@ -16,7 +16,7 @@ Row = tuple[Any, ...]
 
 
 class ToldInShort:
-    """A dataclass whose text has only what differs from its defaults; as an event's argument it is shown by that."""
+    """A dataclass whose text has only what differs from its defaults; an event's argument is shown by it."""
 
     __slots__ = ()
 

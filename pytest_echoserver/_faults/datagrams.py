@@ -109,8 +109,8 @@ class DatagramLane:
 
     def begin_anew(self) -> None:
         """Count all flows from their beginnings again."""
-        for flow in self._flows.values():
-            flow.count, flow.last = 0, None
+        self._flows.clear()
+        self._ordinals.clear()
 
     def _flow(self, addr: Sockaddr) -> Flow:
         flow = self._flows.get(addr)

@@ -1,12 +1,13 @@
 """Deciding what happens to a packet: from figures and a seed, triggers, schedules, and the user's own callables."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
 from typing import Any, Literal
 
 from .._checks import not_async
-from .model import PASS, DatagramFaults, Direction, Judge, Packet, StreamFaults, Trigger, Verdict
-from .schedule import Chances, Schedule
+from .model import PASS, DatagramFaults, Direction, Ending, Judge, Packet, StreamFaults, Trigger, Verdict
+from .schedule import Chances, Key, Schedule
 
 __tracebackhide__ = True
 
@@ -36,19 +37,15 @@ class Decider:
         schedule: Schedule,
         fired: set[int],
     ) -> None:
-        self.direction = direction
+        self.direction: Direction = direction
         self.triggers: list[Trigger] = [each for source in sources for each in getattr(source, "triggers", ())]
         self.fired = fired
         self.rate = _first(sources, "rate", "rates", direction)
-        self.segment = _first(sources, "segment", "segments", direction)
-        self.end = next((source.end for source in sources if isinstance(source, StreamFaults) and source.end), None)
         self.schedule = schedule
         self._kind = kind
         self._ways = [self._way(source, chances) for source in sources]
         if self.rate is not None:
             schedule.rates[direction] = self.rate
-        if self.segment is not None:
-            schedule.segments[direction] = self.segment
 
     def decide(self, packet: Packet) -> Verdict:
         """The verdict on a packet; it is kept.
@@ -59,7 +56,7 @@ class Decider:
         """
         verdict = next((found for way in self._ways if (found := way(packet)) is not None), PASS)
         self.schedule.add((packet.direction, packet.flow, packet.index), verdict)
-        return verdict
+        return PASS if verdict == PASS else verdict
 
     def _way(self, source: Any, chances: Callable[[int | None], Chances]) -> Judge:
         if isinstance(source, DatagramFaults):
@@ -88,6 +85,65 @@ class Decider:
         elif verdict.source is not None and self.direction == "in":
             raise ValueError(f"{who} {verdict!r}: only what the peer sends can come from elsewhere")
         return verdict
+
+
+class StreamDecider(Decider):
+    """What happens to the streams of one peer in one direction, block by block, and at which places in them.
+
+    Args:
+        counts: whether the bytes are counted that a stream ends after, in this direction.
+    """
+
+    def __init__(
+        self,
+        direction: Direction,
+        sources: Sequence[Any],
+        chances: Callable[[int | None], Chances],
+        schedule: Schedule,
+        fired: set[int],
+        *,
+        counts: bool,
+    ) -> None:
+        super().__init__("stream", direction, sources, chances, schedule, fired)
+        self.counts = counts
+        self.segment: int | None = _first(sources, "segment", "segments", direction)
+        if self.segment is not None:
+            schedule.segments[direction] = self.segment
+        self.by_block = any(not isinstance(source, StreamFaults) or source.on_blocks for source in sources)
+        self._sources = sources
+        self._chances_of = {
+            id(trigger): chances(source.seed)
+            for source in sources
+            for trigger in getattr(source, "triggers", ())
+            if trigger.corrupt
+        }
+
+    def ends_of(self, flow: int) -> Iterator[tuple[int, Ending]]:
+        """Where the streams of this connection end, by figures or as a schedule has it."""
+        for source in self._sources:
+            if isinstance(source, Schedule):
+                for (direction, of, _), verdict in source.items():
+                    if (direction, of) == (self.direction, flow) and verdict.end and verdict.at is not None:
+                        yield verdict.at, verdict.end
+            elif isinstance(source, StreamFaults) and self.counts and (end := source.end) is not None:
+                yield end
+
+    def bit(self, trigger: Trigger, flow: int, at: int) -> int:
+        """Which bit of the stream is flipped where a trigger corrupts its byte ``at``."""
+        return 8 * at + int(8 * self._chances_of[id(trigger)].of(self.direction, flow, at)[0])
+
+    def keep(self, flow: int, block: int, verdict: Verdict) -> None:
+        """Keep what happens at a place, beside what was decided on its block."""
+        if verdict.flip is not None:
+            verdict = replace(verdict, flip=verdict.flip - BITS_OF_A_BLOCK * block)
+        key: Key = (self.direction, flow, block)
+        known = self.schedule.get(key, PASS)
+        differing = {
+            each.name: getattr(verdict, each.name)
+            for each in fields(Verdict)
+            if getattr(verdict, each.name) != each.default
+        }
+        self.schedule.add(key, replace(known, **differing))
 
 
 class DatagramFigures:

@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from .. import _deadline
 from .._checks import bytes_like, choice, whole_number
+from .._patterns import compile_pattern
 from .._record import Address, ToldInShort
 
 __tracebackhide__ = True
@@ -237,13 +238,18 @@ class StreamFaults(ToldInShort):
 
         Args:
             bytes: after so many bytes of the stream.
-            match: after these bytes, or what the regular expression finds.
+            match: after these bytes, or what the regular expression finds; it has to end in a literal.
             connection: on which connection, counted from 1; without it, on each.
 
         Raises:
             TypeError, ValueError: that is no such place.
         """
-        return StreamPlace(self, _place(offset=bytes, match=match, connection=connection))
+        place = _place(offset=bytes, match=match, connection=connection)
+        if match is not None:
+            compile_pattern(match, anchored=False)
+            if bytes is not None:
+                raise ValueError("a place is after so many bytes, or after a match: give one of bytes and match")
+        return StreamPlace(self, place)
 
     @property
     def by_chance(self) -> bool:
@@ -251,12 +257,19 @@ class StreamFaults(ToldInShort):
         return any((self.jitter, self.corrupt)) or any(trigger.corrupt for trigger in self.triggers)
 
     @property
-    def end(self) -> Verdict | None:
-        """The verdict that ends the stream, if one does, with its place."""
-        for name, end in (("reset_after", "reset"), ("close_after", "close"), ("stall_after", "stall")):
-            if (at := getattr(self, name)) is not None:
-                return Verdict(end=end, at=at)  # type: ignore[arg-type]
-        return None
+    def on_blocks(self) -> bool:
+        """Whether something happens to each block of the stream."""
+        return any((self.delay, self.jitter, self.corrupt))
+
+    @property
+    def end(self) -> tuple[int, Ending] | None:
+        """After how many bytes the stream ends, and how, if it does."""
+        ends: dict[Ending, int | None] = {
+            "reset": self.reset_after,
+            "close": self.close_after,
+            "stall": self.stall_after,
+        }
+        return next(((at, end) for end, at in ends.items() if at is not None), None)
 
 
 class _Place(Generic[F]):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .deciding import Decider, Kind, both_ways
+from .deciding import Decider, Kind, StreamDecider, both_ways
 from .model import Direction, Trigger
 from .schedule import Chances, Schedule
 
@@ -42,7 +42,9 @@ class PeerFaults:
         """
         ways = both_ways(given, self._kind)
         self.given = given
-        self.inbound, self.outbound = self._decider("in", ways[0]), self._decider("out", ways[1])
+        # What is given for both ways counts what the peer sends.
+        self.inbound = self._decider("in", ways[0], counts=ways[0] is not ways[1])
+        self.outbound = self._decider("out", ways[1], counts=True)
 
     def begin_anew(self) -> None:
         """Forget what was decided, and decide it again."""
@@ -61,10 +63,14 @@ class PeerFaults:
         """Count what `not_met` gives now as told."""
         self._fired |= self._triggers.keys()
 
-    def _decider(self, direction: Direction, sources: Sequence[Any]) -> Decider | None:
+    def _decider(self, direction: Direction, sources: Sequence[Any], *, counts: bool) -> Decider | None:
         if not sources:
             return None
-        decider = Decider(self._kind, direction, sources, self._chances, self.schedule, self._fired)
+        decider: Decider
+        if self._kind == "stream":
+            decider = StreamDecider(direction, sources, self._chances, self.schedule, self._fired, counts=counts)
+        else:
+            decider = Decider("datagram", direction, sources, self._chances, self.schedule, self._fired)
         self._triggers |= {id(trigger): trigger for trigger in decider.triggers}
         return decider
 

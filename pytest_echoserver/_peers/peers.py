@@ -288,6 +288,9 @@ class Peers:
         name: str | None = None,
         timeout: float | None = None,
         strict: bool | None = None,
+        faults: Any = None,
+        inbound: Any = None,
+        outbound: Any = None,
         **unknown: Any,
     ) -> StreamPeer:
         from .matching import check_framing
@@ -295,6 +298,7 @@ class Peers:
 
         _refuse(unknown, kind, UnixOptions if kind.startswith("unix") else TCPOptions)
         common = self._common(behaviour, timeout, strict)
+        given = self._checked_faults("stream", one_or_both(faults, inbound, outbound))
         checked_framing = check_framing(framing)
         if receive_buffer is not None:
             whole_number(receive_buffer, "receive_buffer", least=1)
@@ -308,7 +312,9 @@ class Peers:
         except BaseException:
             sock.close()
             raise
-        return StreamPeer(self._scope, checked_name, sock, framing=checked_framing, tls=context, **common)
+        return StreamPeer(
+            self._scope, checked_name, sock, framing=checked_framing, tls=context, faults=given, **common
+        )
 
     def _checked_host(self, host: str | None, allow_remote: bool) -> tuple[str, socket.AddressFamily]:
         address, family = check_host(self._host if host is None else host, allow_remote=allow_remote)

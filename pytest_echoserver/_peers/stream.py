@@ -3,14 +3,14 @@
 import asyncio
 import itertools
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._cursors import Cursor
 from .._futures import CaptureFuture, refuse_to_block
-from .._outcomes import fulfil
+from .._outcomes import as_exception, fulfil
 from .._quiet import until_quiet
 from .._readers import Readers
 from .._record import Event
@@ -27,6 +27,9 @@ from .served import ServedPeer
 from .stream_end import StreamEnd
 from .stream_script import StreamScript
 from .tls import handshake_error
+
+if TYPE_CHECKING:
+    from .faulty_streams import FaultyStream
 
 __tracebackhide__ = True
 
@@ -61,8 +64,11 @@ class StreamPeer(ServedPeer):
         strict: bool,
         framing: Framing | None = None,
         tls: Any = None,
+        faults: Any = None,
     ) -> None:
         super().__init__(scope, name, "tls" if tls else "tcp", sock, behaviour=behaviour, timeout=timeout)
+        if faults is not None:
+            self._known_faults().give(faults)
         self._tls = tls
         self._strict = strict
         self._framing = framing
@@ -127,7 +133,8 @@ class StreamPeer(ServedPeer):
     def events(self) -> Sequence[Event]:
         """Everything that happened, in order. The first argument of each is the number of the connection, from 1:
         ``connection_made(n, peername)``, ``data_received(n, data)``, ``data_sent(n, data)``, ``eof_received(n)``,
-        ``eof_sent(n)``, ``reset_sent(n)``, ``unexpected(n, data)``, ``connection_lost(n, exc)``, and over TLS
+        ``eof_sent(n)``, ``reset_sent(n)``, ``unexpected(n, data)``, ``fault(n, direction, offset, verdict)`` with
+        the place in the stream where it begins, ``connection_lost(n, exc)``, and over TLS
         ``handshake_completed(n, version)``, ``handshake_failed(n, exc)``."""
         return self._record.events
 
@@ -210,9 +217,16 @@ class StreamPeer(ServedPeer):
         self._excused.append(future)
         return future
 
-    def clear(self) -> None:
-        """Forget what was recorded, and the connections that have ended. The script goes on where it is."""
-        self._scope.call(self._clear)
+    def clear(self, *, script: bool = False) -> None:
+        """Forget what was recorded, and the connections that have ended. The script goes on where it is.
+
+        Args:
+            script: whether it is forgotten as well, and what the faults are decided by begins anew: for the next
+                example of a property test. What has arrived by then is read first.
+        """
+        if script:
+            self._scope.run(self._read_what_has_arrived)
+        self._scope.call(self._clear, script)
 
     def close(self) -> None:
         """Close the listener and all connections. When this returns, nothing more is recorded; what was stays.
@@ -293,6 +307,8 @@ class StreamPeer(ServedPeer):
         if self._tls is not None:
             self._record.note("handshake_completed", connection.number, connection._end.tls_version)
         self._connections.append(connection)
+        if self._faults is not None:
+            self._put_network_under(connection)
         self._start(connection)
         self._made.serve()
         self._first.serve()
@@ -362,10 +378,34 @@ class StreamPeer(ServedPeer):
             each._fail_waits(error)
 
     def _give_faults(self, given: Any) -> None:
-        raise NotImplementedError
+        self._known_faults().give(given)
+        for connection in self._connections:
+            if not connection._end.lost.is_set():
+                self._put_network_under(connection)
+
+    def _put_network_under(self, connection: "PeerConnection") -> None:
+        """Have what goes over a connection pass by the faults of now."""
+        if connection._network is None:
+            connection._network = self._make_network(connection)
+            connection._network.stand_between()
+        connection._network.have(self._known_faults())
+
+    def _make_network(self, connection: "PeerConnection") -> "FaultyStream":
+        from .faulty_streams import FaultyStream  # few peers have any faults
+
+        def at(when: float, function: Callable[[], object]) -> None:
+            self._scope.engine.timetable.at(when, function, self._scope.context)
+
+        return FaultyStream(
+            connection._end,
+            connection.number - 1,
+            self._timeout,
+            at=at,
+            fail=lambda error: self._fail(connection, as_exception(error)),
+        )
 
     def _verdict(self) -> list[Exception]:
-        errors = [] if self._script is None else self._script.verdict()
+        errors = self._faults_not_met() + ([] if self._script is None else self._script.verdict())
         for connection in self._with_scripts:
             errors += connection._verdict()
         missing = sum(not future.done() for future in self._excused if future not in self._excuses_told)
@@ -382,13 +422,15 @@ class StreamPeer(ServedPeer):
 
     def _told(self) -> None:
         self._errors_told()
+        if self._faults is not None:
+            self._faults.tell()
         self._excuses_told += self._excused
         if self._script is not None:
             self._script.tell()
         for connection in self._with_scripts:
             connection._told()
 
-    def _clear(self) -> None:
+    def _clear(self, script: bool) -> None:
         def live(connections: Sequence[PeerConnection]) -> list[PeerConnection]:
             return [each for each in connections if not each._end.lost.is_set()]
 
@@ -399,6 +441,26 @@ class StreamPeer(ServedPeer):
             self._record.clear()
             for connection in self._connections:
                 connection._forget()
+        if script:
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        if self._scripted:
+            self._fail_scripts(RuntimeError(f"the script of {self} was cleared while this was awaited"))
+            self._script = None
+            self._scripted = self._following = False
+            self._rules.clear()
+            self._with_scripts.clear()
+            for connection in self._connections:
+                connection._forget_script()
+        if not self._accepted:
+            self._numbers = itertools.count(1)
+        if self._faults is not None:
+            self._faults.begin_anew()
+            for connection in self._connections:
+                if connection._network is not None:
+                    connection._network.begin_anew()
+                    connection._network.have(self._faults)
 
     async def _shut(self) -> None:
         self._stop_listening()
@@ -424,8 +486,12 @@ class StreamPeer(ServedPeer):
     def _fail_waits(self, error: Exception) -> None:
         self._made.fail(error)
         self._first.fail(error)
-        if self._script is not None:
-            self._script.script.fail_waits(error)
+        self._fail_scripts(error)
+
+    def _fail_scripts(self, error: Exception) -> None:
+        for script in (self._script, *(each._own_script for each in self._with_scripts)):
+            if script is not None:
+                script.script.fail_waits(error)
 
     def _stop_listening(self) -> None:
         if self._acceptor is None or self._closed:
@@ -462,7 +528,13 @@ class PeerConnection(Connection):
         self._peername = peername[:2] if isinstance(peername, tuple) else peername
         self._peer = peer
         self._older_than_script = 0
+        self._network: FaultyStream | None = None
         self._framing, self._strict, self._rules = peer._framing, peer._strict, peer._rules
+
+    def _forget_script(self) -> None:
+        self._own_script = None
+        self._following = False
+        self._end.listener = None
 
     def _make_script(self) -> StreamScript:
         peer = self._peer

@@ -67,6 +67,8 @@ class StreamEnd(asyncio.Protocol):
         self.outbox = Outbox()
         self.listener: StreamListener | None = None
         self.made: Callable[[], None] | None = None
+        self.came: Callable[[bytes], object] = self.data_received
+        """What takes the bytes that come: the network, where it has faults."""
         self.sock: socket.socket | None = None
         self.reader: socket.socket | None = None
         """The other end's socket, where that is at hand."""
@@ -75,9 +77,9 @@ class StreamEnd(asyncio.Protocol):
         self._prefix = prefix
         self._eof_sent = False
         self.closed_by_us = False
-        self._stalled = False
         self._transport: asyncio.Transport | None = None
         self._queue: WriteQueue | None = None
+        self._paused_by: set[str] = set()
         self._handshake: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -85,10 +87,18 @@ class StreamEnd(asyncio.Protocol):
         self._queue = WriteQueue(self._transport, self._gone)
         if self.tls and self.sock is not None:
             acknowledge(self.sock)  # we say nothing after a handshake: there are no session tickets
-        if self._stalled:
+        if self._paused_by:
             self._transport.pause_reading()
         if self.made is not None:
             self.made()
+
+    def put_behind(self, wrap: Callable[[asyncio.Transport], asyncio.Transport]) -> None:
+        """Have its transport be one that ``wrap`` gives for it."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport = wrap(self._transport)
+            self._queue, before = WriteQueue(self._transport, self._gone), self._queue
+            if before is not None:
+                self._queue.take_over(before)
 
     def data_received(self, data: bytes) -> None:
         self.note("data_received", data)
@@ -169,24 +179,31 @@ class StreamEnd(asyncio.Protocol):
 
     def stall(self) -> None:
         """Stop reading: the window closes once the buffers are full."""
-        self._stalled = True
-        if self._transport is None:
-            return
+        self.pause_reading("stalled")
         # TLS has a buffer of its own: 256 KiB before it stops to read from the socket.
         limit = getattr(self._transport, "set_read_buffer_limits", None)
         if self.tls and limit is not None:
             limit(1)
-        self._transport.pause_reading()
 
     def unstall(self) -> None:
-        self._stalled = False
+        self.resume_reading("stalled")
+
+    def pause_reading(self, why: str) -> None:
+        """Don't read, for this reason; there may be several."""
+        self._paused_by.add(why)
         if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self, why: str) -> None:
+        """This reason is gone."""
+        self._paused_by.discard(why)
+        if not (self._paused_by or self._transport is None or self._transport.is_closing()):
             self._transport.resume_reading()
 
     def fail(self, error: BaseException) -> None:
         """Reset the connection, for ``error``: who waits for something to be read gets it."""
         self.inbound.will_end_with(error)
-        self._linger_not()
+        self.linger_not()
         self.abort()
 
     def abort(self) -> None:
@@ -275,8 +292,8 @@ class StreamEnd(asyncio.Protocol):
         await self.lost.wait()
 
     async def _close_tls(self, transport: asyncio.Transport) -> None:
-        if self._stalled:
-            self.unstall()
+        for why in list(self._paused_by):
+            self.resume_reading(why)
         most = len(self.inbound) + MOST_DRAINED
         await until_quiet(lambda: self.arrived, lambda: len(self.inbound) < most, TURNS)
         transport.close()  # sends close_notify, and would wait for that of the client
@@ -297,7 +314,7 @@ class StreamEnd(asyncio.Protocol):
         left = MOST_DRAINED
         with suppress(OSError):
             while self.sock is not None and left > 0 and (data := self.sock.recv(LARGEST_READ)):
-                self.data_received(data)
+                self.came(data)
                 left -= len(data)
 
     async def _start_tls(self, context: ssl.SSLContext, server_name: str | None, last: bytes) -> None:
@@ -339,7 +356,7 @@ class StreamEnd(asyncio.Protocol):
             await until_arrived(self.sock, deadline - loop.time())
         self.closed_by_us = True
         self.note("reset_sent")
-        self._linger_not()
+        self.linger_not()
         transport.abort()
         await self.lost.wait()
 
@@ -417,7 +434,7 @@ class StreamEnd(asyncio.Protocol):
     def is_unix(self) -> bool:
         return self.sock is not None and self.sock.family not in (socket.AF_INET, socket.AF_INET6)
 
-    def _linger_not(self) -> None:
+    def linger_not(self) -> None:
         """Make the close that comes a RST rather than a FIN (socket(7), SO_LINGER with a time of 0)."""
         if self.sock is None or self.is_unix:
             return

@@ -85,6 +85,10 @@ class WriteQueue:
         while self._waiting:
             fail(self._waiting.popleft(), error)
 
+    def take_over(self, before: "WriteQueue") -> None:
+        """Serve those who waited there."""
+        self._waiting.extend(before._waiting)
+
     def when_empty(self, future: CaptureFuture[None]) -> None:
         """Fulfil ``future`` once all that was written has left."""
         if self.empty:

@@ -1,0 +1,262 @@
+"""`StreamLane`: carries a stream's bytes one way through a bad network."""
+
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from .deciding import StreamDecider
+from .model import PASS, Direction, Ending, Packet, Verdict
+from .places import Places
+
+__tracebackhide__ = True
+
+BLOCK = 1024
+"""Bytes that are decided on together: how the system cuts a stream isn't repeatable."""
+CONNECTING = 0.05
+"""Seconds that a client has to see that it is connected, before a stream ends of which nothing is to pass."""
+HIGH, LOW = 256 * 1024, 64 * 1024
+"""Bytes on their way at which a lane is full, and at which it has room again."""
+
+
+@dataclass(slots=True, eq=False)
+class Carried:
+    """Something on its way: bytes, or EOF if there are none, or the stream's end."""
+
+    due: float
+    data: bytes = b""
+    end: Ending | None = None
+
+
+class StreamLane:
+    """One way of one connection through the network. Nothing is lost, repeated or reordered.
+
+    Args:
+        flow: the ordinal of the connection, from 0.
+        deliver: takes bytes at the end of their way, and the largest piece in which they are to arrive; gives an
+            awaitable if that takes time.
+        finish: takes EOF there.
+        end: takes word that the stream ends here, and how.
+        at: calls a function at a time, in monotonic seconds.
+        note: takes what was decided: the direction, the place in the stream, and the verdict.
+        fail: takes what a user's callable raised; the bytes pass as they are.
+        start: has an awaitable of ``deliver`` waited for, and calls the function after that.
+    """
+
+    def __init__(
+        self,
+        direction: Direction,
+        flow: int,
+        *,
+        deliver: Callable[[bytes, int | None], Awaitable[None] | None],
+        finish: Callable[[], object],
+        end: Callable[[Ending], object],
+        at: Callable[[float, Callable[[], object]], None],
+        note: Callable[[Direction, int, Verdict], object],
+        fail: Callable[[BaseException], object],
+        start: Callable[[Awaitable[None], Callable[[], object]], object],
+    ) -> None:
+        self.held = 0
+        """Bytes on their way."""
+        self.when_room: Callable[[], object] = lambda: None
+        """Called whenever fewer bytes are on their way."""
+        self.ended = False
+        self._direction: Direction = direction
+        self._flow = flow
+        self._deliver = deliver
+        self._finish = finish
+        self._end = end
+        self._at = at
+        self._note = note
+        self._fail = fail
+        self._start = start
+        self._decider: StreamDecider | None = None
+        self._places: Places | None = None
+        self._queue: deque[Carried] = deque()
+        self._offset = 0
+        self._block = -1
+        self._verdict = PASS
+        self._free_at = 0.0
+        self._waking = float("inf")
+        self._busy = False
+        self.cut = False
+
+    def have(self, decider: StreamDecider | None) -> None:
+        """Go by this one from here on."""
+        self._decider = decider
+        self._places = None if decider is None else Places(decider, self._flow, self._offset)
+        self._block = -1
+        if self._offset:
+            self._end_now()
+        else:
+            self._at(time.monotonic() + CONNECTING, self._end_now)
+
+    def carry(self, data: bytes) -> None:
+        """Take bytes on their way."""
+        now = time.monotonic()
+        self._end_here()
+        while data and not self.ended:
+            size, verdict = self._next_piece(data, now)
+            piece, data = data[:size], data[size:]
+            self._put(now, _changed(piece, verdict, self._offset), verdict.delay)
+            self._offset += size
+            self._end_here()
+        self._go_on()
+
+    def carry_eof(self) -> None:
+        """Take EOF on its way, after all before it."""
+        if not self.ended:
+            self._append(Carried(self._last_due(time.monotonic())))
+            self._go_on()
+
+    def begin_anew(self) -> None:
+        """Count from the beginning of the stream again."""
+        self._offset, self._block = 0, -1
+
+    def cut_off(self) -> None:
+        """Let nothing pass, until `heal`."""
+        self.cut = True
+
+    def heal(self) -> None:
+        """Let pass what waits."""
+        self.cut = False
+        self._go_on()
+
+    def clear(self) -> None:
+        """Drop what is on its way, and what comes."""
+        self.ended = True
+        self._queue.clear()
+        self.held = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is on its way."""
+        return not (self._queue or self._busy)
+
+    def _next_piece(self, data: bytes, now: float) -> tuple[int, Verdict]:
+        """How many of these bytes share a verdict, and which; it is noted, and kept, where it is new."""
+        decider, places = self._decider, self._places
+        if decider is None or places is None:
+            return len(data), PASS
+        block, within = divmod(self._offset, BLOCK)
+        most = min(len(data), BLOCK - within) if decider.by_block else len(data)
+        size, found = places.next(data, self._offset, most)
+        if found is not PASS:
+            self._keep(found)
+            return size, found
+        if not decider.by_block:
+            return size, PASS
+        new = block != self._block
+        if new:
+            self._block, self._verdict = (
+                block,
+                self._decided(Packet(data[:size], self._direction, self._flow, block, now)),
+            )
+        verdict = self._verdict
+        if new and verdict.end is not None:
+            places.add_end(self._offset if verdict.at is None else verdict.at, verdict.end)
+            return self._next_piece(data, now)
+        flip = None if verdict.flip is None else 8 * BLOCK * block + verdict.flip
+        return size, Verdict(delay=verdict.delay, flip=flip, data=verdict.data if new else None)
+
+    def _decided(self, packet: Packet) -> Verdict:
+        assert self._decider is not None
+        try:
+            verdict = self._decider.decide(packet)
+        except BaseException as error:  # noqa: BLE001  of a user's callable
+            self._fail(error)
+            return PASS
+        if verdict is not PASS:
+            self._note(self._direction, self._offset, verdict)
+        return verdict
+
+    def _keep(self, verdict: Verdict) -> None:
+        assert self._decider is not None
+        self._note(self._direction, self._offset, verdict)
+        self._decider.keep(self._flow, max(self._offset - (verdict.end is not None), 0) // BLOCK, verdict)
+
+    def _end_now(self) -> None:
+        self._end_here()
+        self._go_on()
+
+    def _end_here(self) -> None:
+        """End the stream, if this is the place for it."""
+        verdict = None if self._places is None or self.ended else self._places.end_at(self._offset)
+        if verdict is None:
+            return
+        self._keep(verdict)
+        self._append(Carried(self._last_due(time.monotonic()), end=verdict.end))
+        self.ended = True
+
+    def _put(self, now: float, data: bytes, delay: float) -> None:
+        rate = None if self._decider is None else self._decider.rate
+        due = now + delay
+        if rate is not None:
+            self._free_at = max(now, self._free_at) + len(data) / rate
+            due = self._free_at + delay
+        self._append(Carried(max(due, self._last_due(0.0)), data))
+        self.held += len(data)
+
+    def _last_due(self, now: float) -> float:
+        """When the last that is on its way arrives; nothing overtakes it."""
+        return max(now, self._queue[-1].due) if self._queue else now
+
+    def _append(self, carried: Carried) -> None:
+        self._queue.append(carried)
+
+    def _go_on(self) -> None:
+        """Deliver what is due."""
+        while self._queue and not (self._busy or self.cut):
+            now = time.monotonic()
+            if self._queue[0].due > now:
+                self._wake_at(self._queue[0].due)
+                return
+            first = self._queue.popleft()
+            if first.end is not None:
+                self._end(first.end)
+            elif not first.data:
+                self._finish()
+            else:
+                self._arrive(self._joined(first, now))
+
+    def _joined(self, first: Carried, now: float) -> bytes:
+        """These bytes, with all after them that are due as well."""
+        pieces = [first.data]
+        while self._queue and self._queue[0].data and self._queue[0].due <= now:
+            pieces.append(self._queue.popleft().data)
+        return b"".join(pieces)
+
+    def _arrive(self, data: bytes) -> None:
+        self.held -= len(data)
+        segment = None if self._decider is None else self._decider.segment
+        arriving = self._deliver(data, segment)
+        if arriving is not None:
+            self._busy = True
+            self._start(arriving, self._arrived)
+        self.when_room()
+
+    def _arrived(self) -> None:
+        self._busy = False
+        self._go_on()
+        self.when_room()
+
+    def _wake_at(self, due: float) -> None:
+        if due < self._waking:
+            self._waking = due
+            self._at(due, self._woken)
+
+    def _woken(self) -> None:
+        self._waking = float("inf")
+        self._go_on()
+
+
+def _changed(data: bytes, verdict: Verdict, offset: int) -> bytes:
+    """What arrives in the place of ``data``, which stands at ``offset``."""
+    if verdict.data is not None:
+        return verdict.data
+    if verdict.flip is None:
+        return data
+    at, within = divmod(verdict.flip - 8 * offset, 8)
+    if not 0 <= at < len(data):
+        return data
+    return data[:at] + bytes([data[at] ^ (0x80 >> within)]) + data[at + 1 :]
