@@ -59,7 +59,9 @@ if TYPE_CHECKING:
     from ._peers.mismatch import ScriptMismatch
     from ._peers.peers import Peers
     from ._peers.stream import StreamPeer
+    from ._peers.tcp_proxy import TCPProxy
     from ._peers.tls import Certificate, TLSAuthority, TLSHandshakeError
+    from ._peers.udp_proxy import UDPProxy
     from ._process.process import Process
     from ._process.ready import ProcessDied
     from ._process.runner import SubprocessRunner
@@ -97,8 +99,10 @@ __all__ = [
     "StreamPeer",
     "StreamRule",
     "SubprocessRunner",
+    "TCPProxy",
     "TLSAuthority",
     "TLSHandshakeError",
+    "UDPProxy",
     "Verdict",
     "datagram_harness",
     "echoserver_listen_host",
@@ -149,8 +153,10 @@ _TYPES = {
     "StreamPeer": "_peers.stream",
     "StreamRule": "_peers.expectations",
     "SubprocessRunner": "_process.runner",
+    "TCPProxy": "_peers.tcp_proxy",
     "TLSAuthority": "_peers.tls",
     "TLSHandshakeError": "_peers.tls",
+    "UDPProxy": "_peers.udp_proxy",
     "Verdict": "_faults.model",
 }
 

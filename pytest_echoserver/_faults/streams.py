@@ -166,7 +166,7 @@ class StreamLane:
         except BaseException as error:  # noqa: BLE001  of a user's callable
             self._fail(error)
             return PASS
-        if verdict is not PASS:
+        if verdict not in (PASS, self._verdict):  # of the same on block after block, the first tells
             self._note(self._direction, self._offset, verdict)
         return verdict
 

@@ -263,9 +263,17 @@ class DatagramPeer(ServedPeer):
         with transport.at_work:
             transport.drain()
             faults.give(given)
-            if self._network is None:
-                self._network = self._make_network(transport)
-            self._network.have(faults)
+            network = self._needed_network()
+            if network is not None:
+                network.have(faults)
+
+    def _needed_network(self) -> FaultyDatagrams | None:
+        """Its network, which stands between it and its transport from now on; None if it is closed."""
+        transport = self._end.transport
+        if self._network is None and transport is not None and not transport.is_closing():
+            self._known_faults()
+            self._network = self._make_network(transport)
+        return self._network
 
     def _make_network(self, transport: DrainingDatagramTransport) -> FaultyDatagrams:
         from .faulty_datagrams import FaultyDatagrams

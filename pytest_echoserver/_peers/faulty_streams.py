@@ -67,6 +67,18 @@ class FaultyStream(asyncio.Protocol):
         self.inbound.begin_anew()
         self.outbound.begin_anew()
 
+    def cut_off(self) -> None:
+        """Let nothing pass either way, until `heal`."""
+        self.inbound.cut_off()
+        self.outbound.cut_off()
+        self._end.pause_reading("the network stalls")
+
+    def heal(self) -> None:
+        """Let pass what waits."""
+        self.inbound.heal()
+        self.outbound.heal()
+        self._end.resume_reading("the network stalls")
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._end.connection_made(self._behind(cast(asyncio.Transport, transport)))
 
@@ -155,9 +167,7 @@ class FaultyStream(asyncio.Protocol):
     def _cut(self, how: Ending) -> None:
         """End the connection as the network does."""
         if how == "stall":
-            self.inbound.cut_off()
-            self.outbound.cut_off()
-            self._end.pause_reading("the network stalls")
+            self.cut_off()
             return
         self.inbound.clear()
         self.outbound.ended = True

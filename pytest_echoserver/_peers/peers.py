@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .._faults.deciding import Kind
     from .dead import DeadPeer
     from .stream import StreamPeer
+    from .tcp_proxy import TCPProxy
+    from .udp_proxy import UDPProxy
 
 __tracebackhide__ = True
 
@@ -162,6 +164,83 @@ class Peers:
     def tls_echo(self, **options: Unpack[TCPOptions]) -> StreamPeer:
         """Make a TLS peer that sends back what comes. Options: `TCPOptions`."""
         return self._tcp_peer("tls_echo", StreamEcho, **_with_tls(options))
+
+    def udp_proxy(
+        self,
+        target: Any,
+        *,
+        upstream: Any = None,
+        downstream: Any = None,
+        faults: Any = None,
+        host: str | None = None,
+        port: int = 0,
+        allow_remote: bool = False,
+        name: str | None = None,
+        timeout: float | None = None,
+    ) -> UDPProxy:
+        """Make a UDP proxy: it passes datagrams on to a real server, by a bad network if there are faults.
+
+        Args:
+            target: the server's (host, port), or a peer.
+            upstream: the faults from the client to the target, as for ``faults``.
+            downstream: from the target to the client.
+            faults: for both ways, in the place of these. See `PeerOptions`.
+            host: the IP address to bind, by default the configured ``echoserver_host``.
+            port: 0 for any free one.
+            allow_remote: for a host that isn't loopback.
+            name: what it is called in reports, and what its faults are decided by.
+            timeout: seconds that a wait for it may take.
+        """
+        from .proxying import checked_target
+        from .udp_proxy import UDPProxy
+
+        checked, family = checked_target(target)
+        given = self._checked_faults("datagram", one_or_both(faults, upstream, downstream))
+        address, own_family = self._checked_host(host, allow_remote)
+        limit = self._scope.timeout if timeout is None else _deadline.seconds(timeout)
+        checked_name = self._checked_name(name, "udp_proxy")
+        sock = bound_datagram_socket(own_family, address, check_port(port))
+        return UDPProxy(self._scope, checked_name, sock, target=checked, family=family, timeout=limit, faults=given)
+
+    def tcp_proxy(
+        self,
+        target: Any,
+        *,
+        upstream: Any = None,
+        downstream: Any = None,
+        faults: Any = None,
+        host: str | None = None,
+        port: int = 0,
+        allow_remote: bool = False,
+        receive_buffer: int | None = None,
+        name: str | None = None,
+        timeout: float | None = None,
+    ) -> TCPProxy:
+        """Make a TCP proxy: it passes connections on to a real server, by a bad network if there are faults.
+
+        Args:
+            target: the server's (host, port), or a peer.
+            upstream: the faults from the client to the target, as for ``faults``.
+            downstream: from the target to the client.
+            faults: for both ways, in the place of these. See `PeerOptions`.
+            host: the IP address to bind, by default the configured ``echoserver_host``.
+            port: 0 for any free one.
+            allow_remote: for a host that isn't loopback.
+            receive_buffer: bytes of the system's buffer for what comes from a client.
+            name: what it is called in reports, and what its faults are decided by.
+            timeout: seconds that a wait for it may take, and its connecting to the target.
+        """
+        from .proxying import checked_target
+        from .tcp_proxy import TCPProxy
+
+        checked, _ = checked_target(target)
+        given = self._checked_faults("stream", one_or_both(faults, upstream, downstream))
+        address, family = self._checked_host(host, allow_remote)
+        check_port(port)
+        limit = self._scope.timeout if timeout is None else _deadline.seconds(timeout)
+        checked_name = self._checked_name(name, "tcp_proxy")
+        sock = _listening(lambda: bound_stream_socket(family, address, port), receive_buffer)
+        return TCPProxy(self._scope, checked_name, sock, target=checked, timeout=limit, faults=given)
 
     def refusing(
         self,
@@ -300,18 +379,9 @@ class Peers:
         common = self._common(behaviour, timeout, strict)
         given = self._checked_faults("stream", one_or_both(faults, inbound, outbound))
         checked_framing = check_framing(framing)
-        if receive_buffer is not None:
-            whole_number(receive_buffer, "receive_buffer", least=1)
         checked_name = self._checked_name(name, kind)
         context = self._server_context(tls)
-        sock = bind()
-        try:
-            if receive_buffer is not None:
-                set_receive_buffer(sock, receive_buffer)
-            listen(sock, BACKLOG)
-        except BaseException:
-            sock.close()
-            raise
+        sock = _listening(bind, receive_buffer)
         return StreamPeer(
             self._scope, checked_name, sock, framing=checked_framing, tls=context, faults=given, **common
         )
@@ -355,6 +425,21 @@ class Peers:
         from .tls import checked_context
 
         return checked_context(tls)
+
+
+def _listening(bind: Callable[[], socket.socket], receive_buffer: int | None) -> socket.socket:
+    """A socket that listens where ``bind`` has bound it."""
+    if receive_buffer is not None:
+        whole_number(receive_buffer, "receive_buffer", least=1)
+    sock = bind()
+    try:
+        if receive_buffer is not None:
+            set_receive_buffer(sock, receive_buffer)
+        listen(sock, BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def merged_types(given: Sequence[Mapping[str, Callable[..., Any]]]) -> dict[str, Callable[..., Any]]:

@@ -3,8 +3,6 @@
 import asyncio
 import socket
 import ssl
-import struct
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, cast
@@ -17,7 +15,7 @@ from .._outcomes import fail
 from .._quiet import until_quiet
 from .._record import Record
 from .._transports.arrival import acknowledge, await_reader, input_queue, until_arrived, until_read
-from .._transports.writing import WriteQueue, until_taken
+from .._transports.writing import WriteQueue, linger_not, until_taken
 from .outbox import Outbox
 
 __tracebackhide__ = True
@@ -244,6 +242,16 @@ class StreamEnd(asyncio.Protocol):
         asyncio.get_running_loop().call_later(seconds, function)
 
     @property
+    def unsent(self) -> int:
+        """How many bytes wait to be taken by the system."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def when_sent(self, future: CaptureFuture[None]) -> None:
+        """Fulfil ``future`` once the system has all that was sent."""
+        assert self._queue is not None
+        self._queue.when_empty(future)
+
+    @property
     def arrived(self) -> int:
         """How many bytes have come, with those that are still to be read from the socket."""
         return len(self.inbound) + (0 if self.sock is None else input_queue(self.sock))
@@ -435,12 +443,9 @@ class StreamEnd(asyncio.Protocol):
         return self.sock is not None and self.sock.family not in (socket.AF_INET, socket.AF_INET6)
 
     def linger_not(self) -> None:
-        """Make the close that comes a RST rather than a FIN (socket(7), SO_LINGER with a time of 0)."""
-        if self.sock is None or self.is_unix:
-            return
-        linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-        with suppress(OSError):
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        """Make the close that comes a RST rather than a FIN."""
+        if not (self.sock is None or self.is_unix):
+            linger_not(self.sock)
 
     def note(self, name: str, *args: Any) -> None:
         self._record.note(name, *self._prefix, *args)

@@ -54,7 +54,7 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         self._loop = loop
         self._sock = sock
         self._protocol = protocol
-        self._unsent: deque[tuple[bytes, Sockaddr, Sent | None]] = deque()
+        self._unsent: deque[tuple[bytes, Sockaddr | None, Sent | None]] = deque()
         self._closing = False
         self.at_work = threading.RLock()
         self._readers = readers or LoopReaders(loop)
@@ -105,7 +105,10 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         self._protocol.connection_lost(None)
 
     def sendto(self, data: Any, addr: Any = None, sent: Sent | None = None) -> None:
-        """Send a datagram, after those that wait for room; ``sent`` hears of it: None, or what went wrong."""
+        """Send a datagram, after those that wait for room; without ``addr``, to where the socket is connected.
+
+        ``sent`` hears of it: None, or what went wrong.
+        """
         if self._closing:
             raise RuntimeError("the transport is closed")
         if self._unsent or not self._send(data, addr, sent):
@@ -113,10 +116,13 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
                 self._loop.add_writer(self._sock, self._writable)
             self._unsent.append((bytes(data), addr, sent))
 
-    def _send(self, data: bytes, addr: Sockaddr, sent: Sent | None) -> bool:
+    def _send(self, data: bytes, addr: Sockaddr | None, sent: Sent | None) -> bool:
         """Hand a datagram to the kernel; false if it has no room for it now."""
         try:
-            self._sock.sendto(data, addr)
+            if addr is None:
+                self._sock.send(data)
+            else:
+                self._sock.sendto(data, addr)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:

@@ -3,9 +3,11 @@
 import asyncio
 import select
 import socket
+import struct
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from .._futures import CaptureFuture
 from .._outcomes import fail, fulfil
@@ -32,6 +34,13 @@ def _has_room(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
     return bool(poll.poll(0))
+
+
+def linger_not(sock: socket.socket) -> None:
+    """Make the close of a TCP socket a RST rather than a FIN (socket(7), SO_LINGER with a time of 0)."""
+    linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
 
 class WriteQueue:

@@ -1,0 +1,110 @@
+"""What proxies of both kinds have in common: a target, and faults of each way apart."""
+
+import ipaddress
+import socket
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .._checks import whole_number
+from .._record import Address
+from .bound import one_or_both
+from .served import ServedPeer
+
+__tracebackhide__ = True
+
+
+class Proxying(ServedPeer):
+    """A peer that passes on what comes to a target, and what comes from there back."""
+
+    _target: Address
+
+    @property
+    def target(self) -> Address:
+        """The (host, port) that it passes on to."""
+        return self._target
+
+    @property
+    def upstream(self) -> Any:
+        """The faults on the way from the client to the target; settable while it runs."""
+        return self._ways[0]
+
+    @upstream.setter
+    def upstream(self, given: Any) -> None:
+        self.faults = (given, self.downstream)
+
+    @property
+    def downstream(self) -> Any:
+        """The faults on the way from the target to the client; settable while it runs."""
+        return self._ways[1]
+
+    @downstream.setter
+    def downstream(self, given: Any) -> None:
+        self.faults = (self.upstream, given)
+
+    @contextmanager
+    def faulty(
+        self,
+        faults: Any = None,
+        *,
+        inbound: Any = None,
+        outbound: Any = None,
+        upstream: Any = None,
+        downstream: Any = None,
+    ) -> Iterator[None]:
+        """Have these faults within a ``with`` block, and those before it after that.
+
+        Args:
+            faults: as for ``faults=`` of a new proxy.
+            inbound: the same as ``upstream``.
+            outbound: the same as ``downstream``.
+            upstream: from the client to the target alone.
+            downstream: from the target to the client alone.
+        """
+        ways = one_or_both(None, inbound, outbound) or one_or_both(None, upstream, downstream)
+        with super().faulty(one_or_both(faults, *(ways or (None, None)))):
+            yield
+
+    def partition(self) -> None:
+        """Let nothing pass either way, until `heal`."""
+        self._scope.call(self._cut, True)
+
+    def heal(self) -> None:
+        """Let pass again what comes."""
+        self._scope.call(self._cut, False)
+
+    @abstractmethod
+    def _cut(self, cut: bool) -> None:
+        """Let nothing pass, or all again."""
+
+    @property
+    def _ways(self) -> tuple[Any, Any]:
+        given = self.faults
+        return given if isinstance(given, tuple) else (given, given)
+
+    @property
+    def _what_it_does(self) -> str:
+        return f"passes on to {self._target[0]} port {self._target[1]}"
+
+
+def checked_target(target: Any) -> tuple[Address, socket.AddressFamily]:
+    """The address that is meant, (host, port) or a peer, and its family.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    address = getattr(target, "address", target)
+    match address:
+        case (str(host), int(port), *_) if not isinstance(port, bool):
+            pass
+        case _:
+            raise TypeError(f"a proxy's target must be (host, port) or a peer that has an address, not {target!r}")
+    whole_number(port, "the target's port", least=1, most=65_535)
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        raise ValueError(
+            f"a proxy's target must be an IP address and a port, as in ('127.0.0.1', 80), not {address!r}"
+        ) from None
+    return (host, port), socket.AF_INET if version == 4 else socket.AF_INET6

@@ -1,0 +1,99 @@
+"""`UDPProxy`: stands between clients and a real server that speak UDP."""
+
+import asyncio
+import ipaddress
+import socket
+from typing import Any
+
+from .._record import Address, Datagram
+from .._scope import Scope
+from .._transports.datagram import DrainingDatagramTransport, Sockaddr, bound_datagram_socket
+from .datagram import DatagramPeer
+from .proxying import Proxying
+
+__tracebackhide__ = True
+
+
+class UDPProxy(Proxying, DatagramPeer):
+    """Passes datagrams on to a target, and its answers back; a flow of its own for each client's address.
+
+    Get one by ``peers.udp_proxy(target)``. ``received``, ``sent`` and ``next_datagram()`` are of the clients' side.
+    An error that the target's system reports, such as a refused port, is an event: a proxy can't pass it on.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        name: str,
+        sock: socket.socket,
+        *,
+        target: Address,
+        family: socket.AddressFamily,
+        timeout: float,
+        faults: Any,
+    ) -> None:
+        self._target = target
+        self._target_family = family
+        self._flows: dict[Address, _Flow] = {}
+        super().__init__(scope, name, sock, behaviour=self._pass_on, timeout=timeout, strict=False, faults=faults)
+
+    def _pass_on(self, datagram: Datagram) -> None:
+        flow = self._flows.get(datagram.source)
+        try:
+            if flow is None:
+                flow = self._flows[datagram.source] = self._new_flow(datagram.source)
+        except OSError as error:  # the network's, and no failure of the test
+            self._record.note("error_received", error)
+            return
+        self._record.note("target_datagram_sent", datagram.data, datagram.source)
+        flow.transport.sendto(datagram.data)
+
+    def _new_flow(self, client: Address) -> "_Flow":
+        engine = self._scope.engine
+        sock = bound_datagram_socket(self._target_family, _own_host(self._target[0]), 0)
+        flow = _Flow(self, client)
+        try:
+            flow.transport = DrainingDatagramTransport(engine.loop, sock, flow, engine.readers, self._scope.context)
+            flow.transport.connect(self._target)
+        except BaseException:
+            sock.close()
+            raise
+        return flow
+
+    def _came_back(self, data: bytes, client: Address) -> None:
+        self._record.note("target_datagram_received", data, client)
+        self._end.send(data, client)
+
+    def _cut(self, cut: bool) -> None:
+        network = self._needed_network()
+        if network is not None:
+            network.inbound.cut = network.outbound.cut = cut
+
+    def _abort(self) -> None:
+        super()._abort()
+        for flow in self._flows.values():
+            flow.transport.abort()
+
+
+class _Flow(asyncio.DatagramProtocol):
+    """What comes from the target for one client."""
+
+    transport: DrainingDatagramTransport
+
+    def __init__(self, proxy: UDPProxy, client: Address) -> None:
+        self._proxy = proxy
+        self._client = client
+
+    def datagram_received(self, data: bytes, addr: Sockaddr) -> None:  # noqa: ARG002  it is connected
+        self._proxy._came_back(data, self._client)
+
+    def error_received(self, exc: Exception) -> None:
+        self._proxy._end.error_received(exc)
+
+
+def _own_host(target: str) -> str:
+    """Where to send from: loopback to loopback, or whatever the system takes."""
+    address = ipaddress.ip_address(target)
+    if address.is_loopback:
+        return target if address.version == 6 else "127.0.0.1"
+    return "::" if address.version == 6 else "0.0.0.0"  # noqa: S104  it only sends to its target
