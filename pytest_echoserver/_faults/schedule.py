@@ -16,6 +16,7 @@ Key = tuple[Direction, int, int]
 
 HEADER = "pytest-echoserver schedule 1"
 CHANCES = struct.Struct("=8Q")
+MOST_SHOWN = 20
 _DEFAULTS = {each.name: each.default for each in fields(Verdict)}
 
 
@@ -59,7 +60,9 @@ class Schedule(Mapping[Key, Verdict]):
         rates: Mapping[Direction, float] | None = None,
         segments: Mapping[Direction, int] | None = None,
     ) -> None:
-        self._verdicts: dict[Key, Verdict] = dict(verdicts)
+        self._verdicts: dict[Key, Verdict] = {
+            key: verdict for key, verdict in dict(verdicts).items() if verdict != PASS
+        }
         self.rates: dict[Direction, float] = dict(rates or {})
         self.segments: dict[Direction, int] = dict(segments or {})
 
@@ -147,7 +150,11 @@ class Schedule(Mapping[Key, Verdict]):
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self)} faults>"
+        if len(self) > MOST_SHOWN:
+            return f"<{type(self).__name__} of {len(self)} faults>"
+        shapes = {"rates": self.rates, "segments": self.segments}
+        more = "".join(f", {name}={shape!r}" for name, shape in shapes.items() if shape)
+        return f"{type(self).__name__}({self._verdicts!r}{more})"
 
 
 def told(verdict: Verdict) -> str:
@@ -165,7 +172,7 @@ def told(verdict: Verdict) -> str:
             words.append(f"source={value[0]},{value[1]}")
         else:
             words.append(f"{name}={value if name == 'end' else repr(value)}")
-    return " ".join(words) or "pass"
+    return " ".join(words)
 
 
 def _parsed(word: str) -> tuple[str, Any]:

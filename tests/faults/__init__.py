@@ -1,0 +1,1 @@
+"""Faults: what is decided, and what comes of it at real sockets."""

@@ -1,0 +1,222 @@
+"""What figures make of datagrams, as their client sees it."""
+
+import math
+import socket
+import statistics
+import time
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from pytest_echoserver import DatagramFaults, DatagramPeer, Packet, Peers, Schedule, Verdict
+
+from ..conftest import Client
+
+COUNT = 20_000
+SYNC = b"sync"
+
+
+def spare_sync(packet: Packet) -> Verdict | None:
+    """Let pass what tells the client that all before it was dealt with."""
+    return Verdict() if packet.data == SYNC else None
+
+
+def echoes(peer: DatagramPeer, client: socket.socket, count: int, batch: int = 100) -> list[bytes]:
+    """Send so many datagrams, numbered, no more at a time than buffers hold; give what comes back, in order."""
+    client.connect(peer.address)
+    came: list[bytes] = []
+    for start in range(0, count, batch):
+        for number in range(start, min(start + batch, count)):
+            client.send(number.to_bytes(8, "big"))
+        client.send(SYNC)
+        came += iter(lambda: client.recv(100), SYNC)
+    return came
+
+
+def numbers(datagrams: list[bytes]) -> list[int]:
+    return [int.from_bytes(data, "big") for data in datagrams]
+
+
+def is_likely(count: int, probability: float, of: int = COUNT) -> bool:
+    """Whether so many are within the 99.9 % interval of the binomial distribution."""
+    return abs(count - of * probability) <= 3.291 * math.sqrt(of * probability * (1 - probability)) + 0.5
+
+
+@pytest.fixture
+def client(udp_client: Client) -> socket.socket:
+    return udp_client()
+
+
+@pytest.mark.parametrize("way", ["inbound", "outbound"])
+@pytest.mark.parametrize("loss", [0.01, 0.3])
+def test_loss(peers: Peers, client: socket.socket, way: str, loss: float) -> None:
+    given: dict[str, Any] = {way: [spare_sync, DatagramFaults(loss=loss, seed=1)]}
+    peer = peers.udp_echo(**given)
+    came = numbers(echoes(peer, client, COUNT))
+    assert is_likely(COUNT - len(came), loss)
+    assert came == sorted(set(came))
+    assert sum(verdict.drop for verdict in peer.schedule.values()) == COUNT - len(came)
+    heard = COUNT if way == "outbound" else len(came)
+    assert len(peer.received) == heard + COUNT // 100
+    assert sum(event.name == "fault" for event in peer.events) == COUNT - len(came)
+
+
+def test_duplicate(peers: Peers, client: socket.socket) -> None:
+    peer = peers.udp_echo(outbound=[spare_sync, DatagramFaults(duplicate=0.2, seed=2)])
+    came = numbers(echoes(peer, client, COUNT))
+    assert is_likely(len(came) - COUNT, 0.2)
+    assert list(dict.fromkeys(came)) == list(range(COUNT))
+    assert sum(one == two for one, two in pairwise(came)) == len(came) - COUNT
+
+
+def test_reorder(peers: Peers, client: socket.socket) -> None:
+    peer = peers.udp_echo(outbound=[spare_sync, DatagramFaults(reorder=0.1, seed=3)])
+    came = numbers(echoes(peer, client, COUNT, batch=200))
+    assert sorted(came) == list(range(COUNT))
+    late, highest = 0, -1
+    for number in came:
+        late += number < highest
+        highest = max(highest, number)
+    last_of_batch = sum(verdict.reorder for (_, _, index), verdict in peer.schedule.items() if index % 201 == 199)
+    assert late + last_of_batch >= sum(verdict.reorder for verdict in peer.schedule.values())
+    assert is_likely(sum(verdict.reorder for verdict in peer.schedule.values()), 0.1)
+
+
+def test_corrupt_flips_one_bit(peers: Peers, client: socket.socket) -> None:
+    peer = peers.udp_echo(outbound=[spare_sync, DatagramFaults(corrupt=0.05, seed=4)])
+    came = numbers(echoes(peer, client, COUNT))
+    flipped = [(sent ^ got).bit_count() for sent, got in zip(range(COUNT), came, strict=True)]
+    assert set(flipped) == {0, 1}
+    assert is_likely(sum(flipped), 0.05)
+
+
+def test_a_delay_is_never_early_and_hardly_late(peers: Peers, client: socket.socket) -> None:
+    peer = peers.udp_echo(outbound=DatagramFaults(delay=0.01))
+    client.connect(peer.address)
+    medians = []
+    for _ in range(5):
+        taken = []
+        for _ in range(20):
+            before = time.monotonic()
+            client.send(b"x")
+            client.recv(10)
+            taken.append(time.monotonic() - before)
+        assert min(taken) >= 0.01
+        medians.append(statistics.median(taken))
+    assert min(medians) <= 0.0115  # of the quietest: what else runs here makes any clock late
+
+
+def test_jitter_spreads_evenly_and_keeps_the_order(peers: Peers, client: socket.socket) -> None:
+    peer = peers.udp_echo(inbound=[spare_sync, DatagramFaults(delay=0.004, jitter=0.002, seed=5)])
+    assert numbers(echoes(peer, client, 2_000)) == list(range(2_000))
+    delays = [verdict.delay for verdict in peer.schedule.values()]
+    assert 0.002 <= min(delays) < 0.0021
+    assert 0.0059 < max(delays) <= 0.006
+    assert abs(statistics.mean(delays) - 0.004) < 0.0001
+
+
+def test_rate(peers: Peers, client: socket.socket) -> None:
+    peer = peers.udp_echo(outbound=DatagramFaults(rate=100_000))
+    client.connect(peer.address)
+    taken = []
+    for _ in range(3):
+        before = time.monotonic()
+        for _ in range(25):
+            client.send(bytes(1_000))
+        for _ in range(25):
+            client.recv(2_000)
+        taken.append(time.monotonic() - before)
+    assert min(taken) >= 0.25
+    assert min(taken) <= 0.2625
+
+
+def test_the_last_of_a_reorder_is_not_held_for_ever(peers: Peers, client: socket.socket) -> None:
+    peer = peers.udp_echo(outbound=DatagramFaults(reorder=1.0))
+    client.connect(peer.address)
+    before = time.monotonic()
+    client.send(b"alone")
+    assert client.recv(10) == b"alone"
+    assert time.monotonic() - before >= 0.05
+
+
+def test_ten_thousand_on_their_way_cost_one_timer(peers: Peers, client: socket.socket) -> None:
+    peer = peers.udp(inbound=DatagramFaults(delay=0.5))
+    client.connect(peer.address)
+    loop: Any = peer._scope.engine.loop
+
+    def timers() -> int:
+        return peer._scope.call(lambda: len(getattr(loop, "_scheduled", ())))
+
+    before = timers()
+    for number in range(10_000):
+        client.send(number.to_bytes(8, "big"))
+        if number % 100 == 99:
+            assert timers() <= before + 1
+    assert peer.wait_for(10_000).result()[-1].data == (9_999).to_bytes(8, "big")
+
+
+def test_a_lost_answer_counts_as_said(peers: Peers, client: socket.socket) -> None:
+    peer = peers.udp_echo(outbound=DatagramFaults(loss=1.0))
+    client.sendto(b"x", peer.address)
+    peer.next_datagram().result()
+    peer.send(b"y", client.getsockname()).result()
+    assert [sent.data for sent in peer.sent] == [b"x", b"y"]
+    assert [event.name for event in peer.events] == [
+        "datagram_received",
+        "datagram_sent",
+        "fault",
+        "datagram_sent",
+        "fault",
+    ]
+
+
+def test_copies_are_never_unexpected(peers: Peers, client: socket.socket) -> None:
+    peer = peers.udp(inbound=DatagramFaults(duplicate=1.0))
+    peer.expect(b"once").reply(b"and once")
+    peer.expect(b"twice").reply(b"said once")
+    client.connect(peer.address)
+    client.send(b"once")
+    assert client.recv(100) == b"and once"
+    client.send(b"twice")
+    assert client.recv(100) == b"said once"
+
+
+def test_faults_change_while_it_runs(peers: Peers, client: socket.socket) -> None:
+    peer = peers.udp_echo()
+    client.connect(peer.address)
+    with peer.faulty(inbound=lambda _: Verdict(data=b"changed")):
+        client.send(b"x")
+        assert client.recv(100) == b"changed"
+    client.send(b"x")
+    assert client.recv(100) == b"x"
+    peer.faults = DatagramFaults(loss=1.0)
+    client.send(b"lost")
+    peer.faults = None
+    client.send(b"there")
+    assert client.recv(100) == b"there"
+
+
+def test_the_first_that_decides_wins(peers: Peers, client: socket.socket) -> None:
+    def first(packet: Packet) -> Verdict | None:
+        return {0: Verdict(data=b"first"), 1: Verdict()}.get(packet.index)
+
+    peer = peers.udp_echo(
+        inbound=[first, Schedule({("in", 0, 2): Verdict(data=b"kept")}), lambda _: Verdict(drop=True)]
+    )
+    client.connect(peer.address)
+    for _ in range(5):
+        client.send(b"x")
+    assert [client.recv(100) for _ in range(3)] == [b"first", b"x", b"kept"]
+    peer.wait_for(3).result()
+    assert len(peer.received) == 3
+
+
+def test_what_is_on_its_way_at_a_close_is_noted(peers: Peers, client: socket.socket) -> None:
+    peer = peers.udp_echo(outbound=DatagramFaults(delay=60))
+    client.sendto(b"x", peer.address)
+    sending = peer.send(b"y", client.getsockname())
+    peer.next_datagram().result()
+    peer.close()
+    assert isinstance(sending.exception(), ConnectionAbortedError)
+    assert [event.args[-1] for event in peer.events if event.name == "fault"][-2:] == [Verdict(drop=True)] * 2

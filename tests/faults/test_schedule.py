@@ -1,0 +1,72 @@
+"""The schedule: printed, parsed, compared, saved, and replayed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_echoserver import Schedule, Verdict
+
+verdicts = st.builds(
+    Verdict,
+    drop=st.booleans(),
+    delay=st.floats(0, 10),
+    copies=st.integers(1, 3),
+    data=st.none() | st.binary(),
+    flip=st.none() | st.integers(0, 1000),
+    reorder=st.booleans(),
+    late=st.booleans(),
+    stale=st.booleans(),
+    source=st.none() | st.tuples(st.sampled_from(["", "127.0.0.2", "::1"]), st.integers(0, 65_535)),
+    end=st.none() | st.sampled_from(["reset", "close", "stall"]),
+    at=st.none() | st.integers(0, 1 << 40),
+)
+directions = st.sampled_from(["in", "out"])
+schedules: st.SearchStrategy[Schedule] = st.builds(
+    Schedule,
+    st.dictionaries(st.tuples(directions, st.integers(0, 9), st.integers(0, 99)), verdicts),
+    rates=st.dictionaries(directions, st.floats(1, 1e9)),
+    segments=st.dictionaries(directions, st.integers(1, 9000)),
+)
+
+
+@given(schedules)
+def test_what_is_printed_is_read_back_to_the_letter(schedule: Schedule) -> None:
+    again = Schedule.parse(str(schedule))
+    assert again == schedule
+    assert str(again) == str(schedule)
+
+
+def test_it_is_saved_and_loaded(tmp_path: Path) -> None:
+    schedule = Schedule({("in", 0, 3): Verdict(drop=True)}, rates={"out": 1e6})
+    schedule.save(tmp_path / "lost")
+    assert Schedule.load(tmp_path / "lost") == schedule
+    assert (tmp_path / "lost").read_text() == "pytest-echoserver schedule 1\nout rate 1000000.0\nin 0 3 drop\n"
+    (tmp_path / "other").write_text("nothing of the kind")
+    with pytest.raises(ValueError, match=r"other holds no schedule: its first line must be"):
+        Schedule.load(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("up 0 1 drop", "line 2, 'up 0 1 drop': it must begin with in or out"),
+        ("in 0 1 vanish", "line 2, 'in 0 1 vanish': there is no fault 'vanish'"),
+        ("in 0 one drop", "line 2, 'in 0 one drop': invalid literal"),
+        ("in 0 1 copies=0", "copies must be 1 or more, not 0"),
+    ],
+)
+def test_a_wrong_line_is_named(line: str, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Schedule.parse(f"pytest-echoserver schedule 1\n{line}\n")
+
+
+def test_its_repr_makes_it_again() -> None:
+    schedule = Schedule({("out", 1, 2): Verdict(delay=0.5, copies=2)}, segments={"in": 1})
+    names: dict[str, Any] = {"Schedule": Schedule, "Verdict": Verdict}
+    assert eval(repr(schedule), names) == schedule
+    assert schedule != Schedule()
+    assert schedule != "a string"
+    assert repr(Schedule({("in", 0, at): Verdict(drop=True) for at in range(30)})) == "<Schedule of 30 faults>"

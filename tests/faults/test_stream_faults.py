@@ -1,0 +1,234 @@
+"""What faults make of streams, as their client sees it."""
+
+import hashlib
+import itertools
+import re
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from pytest_echoserver import Connection, Peers, Schedule, StreamFaults, StreamPeer, Verdict
+
+from ..conftest import Connect
+
+SIZES = [0, 1, 2, 1_023, 1_024, 1_025, 100_000, 1 << 20]
+
+
+def read_to_the_end(client: socket.socket) -> tuple[bytes, str]:
+    """What comes, and how that ends: by EOF, by a reset, or not at all."""
+    came = bytearray()
+    try:
+        while data := client.recv(65_536):
+            came += data
+    except ConnectionResetError:
+        return bytes(came), "reset"
+    except TimeoutError:
+        return bytes(came), "stall"
+    return bytes(came), "close"
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("end", ["reset", "close", "stall"])
+def test_so_many_bytes_pass_before_the_end(peers: Peers, connect: Connect, end: str, size: int) -> None:
+    given: Any = {f"{end}_after": size}
+    peer = peers.tcp(faults=StreamFaults(**given))
+    client = connect(peer)
+    client.settimeout(0.2 if end == "stall" else 5)
+    peer.connection.send(b"x" * (size + 5_000))
+    assert read_to_the_end(client) == (b"x" * size, end)
+    assert [event.args[-1] for event in peer.events if event.name == "fault"] == [Verdict(end=end, at=size)]  # type: ignore[arg-type]
+
+
+def test_one_that_sends_nothing_ends_where_nothing_is_to_pass(peers: Peers, connect: Connect) -> None:
+    assert read_to_the_end(connect(peers.tcp(faults=StreamFaults(reset_after=0)))) == (b"", "reset")
+
+
+def test_a_reset_counts_plain_text_over_tls(peers: Peers, connect: Connect) -> None:
+    peer = peers.tls(faults=StreamFaults(reset_after=5_000))
+    client = connect(peer)
+    peer.connection.send(b"x" * 9_000)
+    came, _ = read_to_the_end(client)  # up to Python 3.12 the ssl module takes a reset for an EOF
+    assert came == b"x" * 5_000
+    assert peer.connection.ended.result() == "reset"
+
+
+def test_the_networks_reset_is_nobodys_fault(tcp_peer: StreamPeer, connect: Connect) -> None:
+    @tcp_peer.serve
+    async def answers(connection: Connection) -> None:
+        while line := await connection.read_until(b"\n"):
+            await connection.send(line)
+
+    tcp_peer.faults = StreamFaults(reset_after=3)
+    client = connect(tcp_peer)
+    client.sendall(b"one\n")
+    assert read_to_the_end(client) == (b"one", "reset")
+
+
+@pytest.mark.parametrize("way", ["inbound", "outbound"])
+@pytest.mark.parametrize("figures", [{"delay": 0.02}, {"delay": 0.01, "jitter": 0.01}, {"rate": 4_000_000}])
+def test_all_arrives_in_order(peers: Peers, connect: Connect, way: str, figures: dict[str, float]) -> None:
+    data = bytes(itertools.islice(itertools.cycle(range(251)), 400_000))
+    faults: Any = {way: StreamFaults(**figures, seed=7)}  # type: ignore[arg-type]
+    client = connect(peers.tcp_echo(**faults))
+    before = time.monotonic()
+
+    def send() -> None:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    came, end = read_to_the_end(client)
+    sending.join()
+    assert (hashlib.sha256(came).digest(), end) == (hashlib.sha256(data).digest(), "close")
+    assert time.monotonic() - before >= (0.1 if "rate" in figures else 0.01)
+
+
+@pytest.mark.parametrize("way", ["inbound", "outbound"])
+def test_segments(peers: Peers, connect: Connect, way: str) -> None:
+    given: Any = {way: StreamFaults(segment=2)}
+    peer = peers.tcp_echo(**given)
+    client = connect(peer)
+    client.sendall(b"hello")
+    client.shutdown(socket.SHUT_WR)
+    reads = list(iter(lambda: client.recv(100), b""))
+    assert b"".join(reads) == b"hello"
+    if way == "outbound":
+        assert reads == [b"he", b"ll", b"o"]
+    else:
+        assert [event.args[1] for event in peer.events if event.name == "data_received"] == [b"he", b"ll", b"o"]
+
+
+def test_corrupt_flips_a_bit_here_and_there(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(outbound=StreamFaults(corrupt=0.5, seed=3))
+    client = connect(peer)
+    peer.connection.send(bytes(100 * 1_024)).result()
+    peer.connection.close()
+    came, _ = read_to_the_end(client)
+    flipped = [sum(byte.bit_count() for byte in came[at : at + 1_024]) for at in range(0, len(came), 1_024)]
+    assert set(flipped) == {0, 1}
+    assert 30 < sum(flipped) < 70
+
+
+def test_decisions_do_not_depend_on_how_it_was_cut(peers: Peers, connect: Connect) -> None:
+    faults = StreamFaults(corrupt=0.5, seed=3)
+    schedules = []
+    for size in (1, 1_000, 50_000):
+        peer = peers.tcp(outbound=faults, name="same")
+        client = connect(peer)
+        for start in range(0, 50_000, size) if size > 1 else range(0, 50_000, 777):
+            peer.connection.send(bytes(min(size if size > 1 else 777, 50_000 - start)))
+        peer.connection.close()
+        came, _ = read_to_the_end(client)
+        schedules.append((came, str(peer.schedule)))
+    assert schedules[0] == schedules[1] == schedules[2]
+
+
+@pytest.mark.parametrize("cuts", [[b"hello world"], [b"h", b"ello wor", b"ld"], [b"hel", b"lo world"]])
+@pytest.mark.parametrize("pattern", [b"lo", re.compile(rb"l+o")])
+def test_a_match_is_found_however_it_is_cut(
+    tcp_echo_server: StreamPeer, connect: Connect, cuts: list[bytes], pattern: Any
+) -> None:
+    tcp_echo_server.faults = (None, StreamFaults().on(match=pattern).reset())
+    client = connect(tcp_echo_server)
+    tcp_echo_server.connection.send(b"".join(cuts), segments=[len(cut) for cut in cuts])
+    assert read_to_the_end(client) == (b"hello", "reset")
+
+
+def test_triggers_at_bytes_and_connections(peers: Peers, connect: Connect) -> None:
+    faults = StreamFaults().on(bytes=3).corrupt().on(connection=2).close()
+    peer = peers.tcp_echo(outbound=faults)
+    first = connect(peer)
+    first.sendall(b"\0\0\0\0\0")
+    came = first.recv(100)
+    assert [byte.bit_count() for byte in came] == [0, 0, 0, 1, 0]
+    assert read_to_the_end(connect(peer)) == (b"", "close")
+    first.sendall(b"still there")
+    assert first.recv(100) == b"still there"
+
+
+def test_a_delay_at_a_match(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp_echo(inbound=StreamFaults().on(match=b"slow").delay(0.1))
+    client = connect(peer)
+    before = time.monotonic()
+    client.sendall(b"slow")
+    assert client.recv(100) == b"slow"
+    assert time.monotonic() - before >= 0.1
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        StreamFaults(reset_after=2_048),
+        StreamFaults(close_after=0),
+        StreamFaults(corrupt=0.5, seed=9, segment=900),
+        StreamFaults().on(match=b"\x07").reset().on(bytes=3).corrupt(),
+    ],
+    ids=str,
+)
+def test_a_schedule_is_replayed_to_the_letter(peers: Peers, connect: Connect, faults: StreamFaults) -> None:
+    def seen(given: Any) -> tuple[Any, Schedule]:
+        peer = peers.tcp(outbound=given)
+        client = connect(peer)
+        peer.connection.send(bytes(3_000) + bytes(range(10)))
+        peer.connection.close()
+        return read_to_the_end(client), peer.schedule
+
+    first, schedule = seen(faults)
+    again, replayed = seen(Schedule.parse(str(schedule)))
+    assert again == first
+    assert replayed == schedule
+    assert str(replayed) == str(schedule)
+
+
+def test_faults_change_on_a_connection_that_stands(tcp_echo_server: StreamPeer, connect: Connect) -> None:
+    client = connect(tcp_echo_server)
+
+    def said(data: bytes) -> bytes:
+        client.sendall(data)
+        return client.recv(100)
+
+    assert said(b"one") == b"one"
+    with tcp_echo_server.faulty(inbound=lambda _: Verdict(data=b"two")):
+        assert said(b"changed") == b"two"
+    assert said(b"three") == b"three"
+
+
+def test_who_sends_waits_for_the_network(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(outbound=StreamFaults(delay=0.1))
+    client = connect(peer)
+    before = time.monotonic()
+    peer.connection.send(b"x").result()
+    assert time.monotonic() - before >= 0.1
+    peer.connection.send(b"last words")
+    peer.connection.close().result()
+    assert read_to_the_end(client) == (b"xlast words", "close")
+
+
+def test_a_full_network_holds_the_client_back(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(inbound=StreamFaults(delay=60), receive_buffer=4_096)
+    client = connect(peer)
+    client.settimeout(0.3)
+    sent = 0
+    with suppress(TimeoutError):
+        while sent < 64 << 20:
+            sent += client.send(bytes(1 << 20))
+    assert sent < 16 << 20
+
+
+def test_tls(peers: Peers, connect: Connect) -> None:
+    peer = peers.tls_echo(faults=StreamFaults(delay=0.01, segment=3))
+    client = connect(peer)
+    client.sendall(b"hello")
+    assert b"".join(client.recv(100) for _ in range(2)) == b"hello"
+
+
+def test_a_unix_socket_has_faults_too(peers: Peers, connect: Connect) -> None:
+    peer = peers.unix_echo(outbound=StreamFaults(close_after=3))
+    client = connect(peer)
+    client.sendall(b"hello")
+    assert read_to_the_end(client) == (b"hel", "close")

@@ -1,0 +1,145 @@
+"""Faults at a place: on datagrams, and what is told of those that never happened."""
+
+import re
+import socket
+from typing import Any
+
+import pytest
+
+from pytest_echoserver import DatagramFaults, Peers, Verdict
+
+from ..conftest import Client
+
+
+def talk(client: socket.socket, peer: Any, *said: bytes) -> list[bytes]:
+    """Send all, and give what comes back in a moment."""
+    client.connect(peer.address)
+    for data in said:
+        client.send(data)
+    client.settimeout(0.2)
+    came = []
+    try:
+        while True:
+            came.append(client.recv(100))
+    except TimeoutError:
+        return came
+
+
+@pytest.mark.parametrize(
+    ("faults", "came"),
+    [
+        (DatagramFaults().on(message=2).drop(), [b"a", b"c"]),
+        (DatagramFaults().on(message=1).duplicate(3), [b"a", b"a", b"a", b"b", b"c"]),
+        (DatagramFaults().on(match=b"b").replace(b"B"), [b"a", b"B", b"c"]),
+        (DatagramFaults().on(match=re.compile(b"[ab]"), message=2).drop(), [b"a", b"c"]),
+        (DatagramFaults().on(match=b"a").reorder(), [b"b", b"a", b"c"]),
+        (DatagramFaults().on(match=b"a").late().on(match=b"b").delay(0.06), [b"b", b"a", b"c"]),
+        (DatagramFaults().on(message=2).stale(), [b"a", b"a", b"c"]),
+        (DatagramFaults(loss=1.0).on(message=3).delay(0.0), [b"c"]),
+        (DatagramFaults(duplicate=1.0).on(message=2).drop(), [b"a", b"a", b"c", b"c"]),
+    ],
+)
+def test_on_answers(peers: Peers, udp_client: Client, faults: DatagramFaults, came: list[bytes]) -> None:
+    assert talk(udp_client(), peers.udp_echo(outbound=faults), b"a", b"b", b"c") == came
+
+
+def test_corrupt_flips_a_bit_of_that_one(peers: Peers, udp_client: Client) -> None:
+    peer = peers.udp_echo(outbound=DatagramFaults(seed=1).on(message=2).corrupt())
+    came = talk(udp_client(), peer, b"\0\0\0\0", b"\0\0\0\0")
+    assert [int.from_bytes(data, "big").bit_count() for data in came] == [0, 1]
+
+
+def test_both_ways_each_counts_for_itself(peers: Peers, udp_client: Client) -> None:
+    peer = peers.udp_echo(faults=DatagramFaults().on(message=2).drop())
+    assert talk(udp_client(), peer, b"a", b"b", b"c", b"d") == [b"a", b"d"]
+    assert [datagram.data for datagram in peer.received] == [b"a", b"c", b"d"]
+
+
+def test_clients_count_together(peers: Peers, udp_client: Client) -> None:
+    peer = peers.udp_echo(inbound=DatagramFaults().on(message=1).drop())
+    assert talk(udp_client(), peer, b"lost") == []
+    assert talk(udp_client(), peer, b"again") == [b"again"]
+
+
+def test_one_that_never_fires_fails_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import socket
+        from pytest_echoserver import DatagramFaults, StreamFaults
+
+        def test_datagrams(peers):
+            peers.udp_echo(faults=DatagramFaults().on(message=2).drop())
+
+        def test_streams(peers):
+            peers.tcp(faults=StreamFaults().on(match=b"never").reset())
+
+        def test_in_a_block(udp_echo_server):
+            with udp_echo_server.faulty(DatagramFaults().on(match=b"no").delay(1)):
+                pass
+
+        def test_one_direction_is_enough(peers):
+            peer = peers.udp_echo(faults=DatagramFaults().on(match=b"x").drop())
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"x", peer.address)
+        """
+    )
+    result = pytester.runpytest("-p", "no:randomly")
+    result.assert_outcomes(failed=3, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*FaultNotMet: udp_echo-1: a fault that was to happen on(message=2) never did: Verdict(drop=True)",
+            "*FaultNotMet: tcp-1: a fault that was to happen on(match=b'never') never did: Verdict(end='reset')",
+            "*FaultNotMet: udp_echo-1: a fault that was to happen on(match=b'no') never did: Verdict(delay=1)",
+        ]
+    )
+
+
+def test_verify_tells_of_it_once(peers: Peers) -> None:
+    peer = peers.udp_echo(faults=DatagramFaults().on(message=2).drop())
+    with pytest.raises(AssertionError, match="never did"):
+        peer.verify()
+
+
+def test_a_callable_that_goes_wrong_fails_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import socket
+        from pytest_echoserver import Verdict
+        import pytest
+
+        @pytest.mark.parametrize("judge", [
+            lambda packet: 1 / 0,
+            lambda packet: "drop",
+            lambda packet: Verdict(end="reset"),
+            lambda packet: Verdict(source=("", 0)),
+        ], ids=["raises", "string", "ends", "elsewhere"])
+        def test_datagram(peers, judge):
+            peer = peers.udp_echo(inbound=judge)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"x", peer.address)
+                peer.wait_for(1).result()
+
+        def test_stream(peers):
+            peer = peers.tcp_echo(faults=lambda packet: Verdict(copies=2))
+            with socket.create_connection(peer.address) as client:
+                client.sendall(b"x")
+                assert client.recv(10) in (b"", b"x")
+        """
+    )
+    result = pytester.runpytest("-p", "no:randomly")
+    result.assert_outcomes(failed=5)
+    for text in (
+        "*ZeroDivisionError*",
+        "*TypeError: *gave 'drop', which is neither a Verdict nor None",
+        "*ValueError: *a datagram can't end a connection, there is none",
+        "*ValueError: *only what the peer sends can come from elsewhere",
+        "*gave Verdict(copies=2): copies can't be on a stream*",
+    ):
+        result.stdout.fnmatch_lines([text])
+
+
+def test_a_verdict_of_passing_is_no_event(peers: Peers, udp_client: Client) -> None:
+    peer = peers.udp_echo(faults=lambda _: Verdict())
+    assert talk(udp_client(), peer, b"a") == [b"a"]
+    assert "fault" not in [event.name for event in peer.events]
+    assert len(peer.schedule) == 0
