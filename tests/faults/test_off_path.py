@@ -1,0 +1,88 @@
+"""Answers that real clients must not take: from elsewhere, too late, to the question before."""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rrset
+import pytest
+
+from pytest_echoserver import Datagram, DatagramFaults, DatagramPeer, Peers, Verdict
+
+from ..conftest import Client
+
+
+def answer(datagram: Datagram) -> bytes:
+    """What a name server says to a question."""
+    query = dns.message.from_wire(datagram.data)
+    response = dns.message.make_response(query)
+    response.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "A", "192.0.2.1"))
+    return response.to_wire()
+
+
+def ask(peer: DatagramPeer, name: str = "example.org.", **options: Any) -> dns.message.Message:
+    query = dns.message.make_query(name, "A")
+    return dns.query.udp(query, peer.host, port=peer.port, timeout=0.3, **options)
+
+
+@pytest.mark.parametrize("host", ["", "127.0.0.2"])
+def test_an_answer_from_elsewhere(peers: Peers, host: str) -> None:
+    peer = peers.udp(answer, outbound=DatagramFaults().on(message=1).send_from(host))
+    with pytest.raises(dns.query.UnexpectedSource):
+        ask(peer)
+    assert ask(peer).answer
+
+
+def test_where_it_comes_from(peers: Peers, udp_client: Client) -> None:
+    client = udp_client()
+    peer = peers.udp_echo(outbound=DatagramFaults().on(message=1).send_from("127.0.0.3"))
+    for _ in range(2):
+        client.sendto(b"x", peer.address)
+    sources = [client.recvfrom(10)[1] for _ in range(2)]
+    assert sources[0][0] == "127.0.0.3"
+    assert sources[1] == peer.address
+
+
+def test_a_source_that_cannot_be_had_is_noted(peers: Peers, udp_client: Client) -> None:
+    client = udp_client()
+    peer = peers.udp(outbound=lambda _: Verdict(source=("192.0.2.7", 0)))
+    client.bind(("127.0.0.1", 0))
+    with pytest.raises(OSError, match=r"192\.0\.2\.7"):
+        peer.send(b"x", client.getsockname()).result()
+    assert "error_received" in [event.name for event in peer.events]
+
+
+def test_an_answer_to_the_question_before(peers: Peers) -> None:
+    peer = peers.udp(answer, outbound=DatagramFaults().on(message=2).stale())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        assert ask(peer, "one.example.", sock=sock).answer
+        with pytest.raises(dns.query.BadResponse):
+            ask(peer, "two.example.", sock=sock)
+        assert ask(peer, "three.example.", sock=sock).answer
+
+
+def test_a_late_answer_comes_after_the_next(peers: Peers) -> None:
+    peer = peers.udp(answer, outbound=DatagramFaults().on(message=1).late())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        with pytest.raises(dns.exception.Timeout):
+            ask(peer, "one.example.", sock=sock)
+        assert ask(peer, "two.example.", sock=sock).answer
+        with pytest.raises(dns.query.BadResponse):  # the late one
+            ask(peer, "three.example.", sock=sock)
+
+
+@pytest.mark.parametrize("judge", [lambda packet: Verdict(late=packet.index == 0)])
+def test_a_late_one_that_none_follows_is_noted_at_the_close(
+    peers: Peers, udp_client: Client, judge: Callable[[Any], Verdict]
+) -> None:
+    client = udp_client()
+    with peers.udp_echo(outbound=judge) as peer:
+        client.sendto(b"x", peer.address)
+        peer.next_datagram().result()
+    faults = [event.args[-1] for event in peer.events if event.name == "fault"]
+    assert faults == [Verdict(late=True), Verdict(drop=True)]

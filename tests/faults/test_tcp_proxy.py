@@ -1,0 +1,229 @@
+"""`peers.tcp_proxy`: a TCP server behind a network that can be made bad."""
+
+import hashlib
+import http.client
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from pytest_echoserver import Connection, Peers, StreamFaults, StreamPeer
+
+from ..conftest import Connect
+from .test_stream_faults import read_to_the_end
+
+BIG = bytes(range(256)) * 4_096 * 64
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = self.path.encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002  its name in the base class
+
+
+@contextmanager
+def http_server() -> Iterator[tuple[str, int]]:
+    """A real server, of the standard library."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    serving.start()
+    try:
+        yield ("127.0.0.1", server.server_address[1])
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+
+
+def sends_big(peer: StreamPeer) -> None:
+    @peer.serve
+    async def send(connection: Connection) -> None:
+        await connection.send(BIG)
+
+
+def test_http_through_it(peers: Peers) -> None:
+    with http_server() as address:
+        proxy = peers.tcp_proxy(address)
+        client = http.client.HTTPConnection(proxy.host, proxy.port, timeout=5)
+        for path in ("/one", "/two"):
+            client.request("GET", path)
+            assert client.getresponse().read() == path.encode()
+        client.close()
+        assert len(proxy.connections) == 1
+        assert proxy.connection.received.count(b"GET /") == 2
+        assert proxy.connection.sent.endswith(b"/two")
+        proxy.close()
+
+
+def test_keep_alive_through_a_reset_on_the_second_request(peers: Peers) -> None:
+    with http_server() as address:
+        proxy = peers.tcp_proxy(address, upstream=StreamFaults().on(match=b"GET /second").reset())
+        client = http.client.HTTPConnection(proxy.host, proxy.port, timeout=5)
+        client.request("GET", "/first")
+        assert client.getresponse().read() == b"/first"
+        client.request("GET", "/second")
+        with pytest.raises(ConnectionError):
+            client.getresponse()
+        client.close()
+        proxy.faults = None
+        client.request("GET", "/second")  # on a new connection
+        assert client.getresponse().read() == b"/second"
+        client.close()
+        proxy.close()
+
+
+def test_half_closes_pass(peers: Peers, tcp_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(peers.tcp_proxy(tcp_peer))
+    server = tcp_peer.next_connection().result()
+    server.send_eof()
+    assert client.recv(10) == b""
+    client.sendall(b"still")
+    assert server.read_exactly(5).result() == b"still"
+    client.shutdown(socket.SHUT_WR)
+    assert server.ended.result() == "eof"
+
+
+def test_a_servers_reset_passes(peers: Peers, tcp_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(peers.tcp_proxy(tcp_peer))
+    server = tcp_peer.next_connection().result()
+    server.send(b"part")
+    server.reset()
+    assert read_to_the_end(client) == (b"part", "reset")
+
+
+def test_a_clients_reset_passes(peers: Peers, tcp_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(peers.tcp_proxy(tcp_peer))
+    client.sendall(b"x")
+    server = tcp_peer.next_connection().result()
+    assert server.read(1).result() == b"x"
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    assert server.ended.result() == "reset"
+
+
+def test_a_target_that_refuses(peers: Peers, connect: Connect) -> None:
+    proxy = peers.tcp_proxy(peers.refusing("tcp"))
+    with suppress(ConnectionResetError):  # as early as that
+        assert read_to_the_end(connect(proxy)) == (b"", "reset")
+    assert proxy.next_connection().result().ended.exception() is not None
+    names = [event.name for event in proxy.events]
+    assert names == ["connection_made", "target_refused", "reset_sent", "connection_lost"]
+
+
+def test_it_records_both_sides(peers: Peers, connect: Connect) -> None:
+    server = peers.tcp_echo()
+    proxy = peers.tcp_proxy(server)
+    client = connect(proxy)
+    client.sendall(b"x")
+    assert client.recv(10) == b"x"
+    client.shutdown(socket.SHUT_WR)
+    assert client.recv(10) == b""
+    proxy.close()
+    assert [event.name for event in proxy.events if "lost" not in event.name] == [
+        "connection_made",
+        "target_connected",
+        "data_received",
+        "target_data_sent",
+        "target_data_received",
+        "data_sent",
+        "eof_received",
+        "target_eof_sent",
+        "target_eof_received",
+        "eof_sent",
+    ]
+
+
+def test_much_passes_intact(peers: Peers, tcp_peer: StreamPeer, connect: Connect) -> None:
+    sends_big(tcp_peer)
+    came, end = read_to_the_end(connect(peers.tcp_proxy(tcp_peer)))
+    assert (hashlib.sha256(came).digest(), end) == (hashlib.sha256(BIG).digest(), "close")
+
+
+def test_much_passes_a_slow_narrow_cut_network(peers: Peers, tcp_peer: StreamPeer, connect: Connect) -> None:
+    sends_big(tcp_peer)
+    proxy = peers.tcp_proxy(tcp_peer, downstream=StreamFaults(delay=0.01, rate=100e6, segment=16_384))
+    came, end = read_to_the_end(connect(proxy))
+    assert (hashlib.sha256(came).digest(), end) == (hashlib.sha256(BIG).digest(), "close")
+
+
+@pytest.mark.parametrize("stalled", ["server", "client"])
+def test_it_holds_back_who_sends(peers: Peers, tcp_peer: StreamPeer, connect: Connect, stalled: str) -> None:
+    proxy = peers.tcp_proxy(tcp_peer)
+    client = connect(proxy)
+    server = tcp_peer.next_connection().result()
+    if stalled == "server":
+        server.stall().result()
+        client.settimeout(0.3)
+        with suppress(TimeoutError):
+            client.sendall(BIG)
+        assert len(proxy.connection.received) < len(BIG) // 2
+    else:
+        assert server.send(BIG).exception(timeout=0.3)
+        assert len(proxy.connection.sent) < len(BIG) // 2
+
+
+@pytest.mark.parametrize("size", [0, 1, 1_000, 1 << 20])
+def test_so_many_bytes_pass_before_a_reset(peers: Peers, tcp_peer: StreamPeer, connect: Connect, size: int) -> None:
+    client = connect(peers.tcp_proxy(tcp_peer, faults=StreamFaults(reset_after=size)))
+    server = tcp_peer.next_connection().result()
+    server.send(b"x" * (size + 10))
+    assert read_to_the_end(client) == (b"x" * size, "reset")
+    assert server.ended.result() == "reset"
+
+
+def test_partition_and_heal(peers: Peers, tcp_echo_server: StreamPeer, connect: Connect) -> None:
+    proxy = peers.tcp_proxy(tcp_echo_server)
+    before = connect(proxy)
+    before.sendall(b"a")
+    assert before.recv(10) == b"a"
+    proxy.partition()
+    during = connect(proxy)
+    for client in (before, during):
+        client.sendall(b"b")
+        client.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            client.recv(10)
+    proxy.heal()
+    for client in (before, during):
+        client.settimeout(5)
+        assert client.recv(10) == b"b"
+
+
+def test_many_clients(peers: Peers, tcp_echo_server: StreamPeer, connect: Connect) -> None:
+    proxy = peers.tcp_proxy(tcp_echo_server)
+    clients = [connect(proxy) for _ in range(50)]
+    for number, client in enumerate(clients):
+        client.sendall(b"%d" % number)
+    assert [int(client.recv(10)) for client in clients] == list(range(50))
+
+
+def test_it_has_no_behaviour_of_its_own(peers: Peers, tcp_peer: StreamPeer) -> None:
+    proxy = peers.tcp_proxy(tcp_peer)
+    with pytest.raises(RuntimeError, match="passes on to"):
+        proxy.expect(b"x")
+    with pytest.raises(RuntimeError, match="passes on to"):
+        proxy.serve(lambda _: None)  # type: ignore[type-var]
+
+
+def test_a_close_closes_both_sides(peers: Peers, tcp_peer: StreamPeer, connect: Connect) -> None:
+    with peers.tcp_proxy(tcp_peer) as proxy:
+        client = connect(proxy)
+        client.sendall(b"x")
+        server = tcp_peer.next_connection().result()
+        assert server.read(1).result() == b"x"
+    count = len(proxy.events)
+    assert client.recv(10) == b""
+    assert server.ended.result() in ("eof", "reset")
+    assert len(proxy.events) == count
+    assert {event.name for event in proxy.events} >= {"connection_lost", "target_lost"}

@@ -1,0 +1,140 @@
+"""`peers.udp_proxy`: a UDP server behind a network that can be made bad."""
+
+import re
+import socket
+from typing import Any
+
+import pytest
+
+from pytest_echoserver import DatagramFaults, DatagramPeer, Peers, Verdict
+
+from ..conftest import Client
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_it_passes_on_both_ways_for_each_client(peers: Peers, udp_client: Client, host: str) -> None:
+    server = peers.udp_echo(host=host)
+    proxy = peers.udp_proxy(server)
+    assert proxy.target == server.address
+    clients = [udp_client() for _ in range(3)]
+    for number, client in enumerate(clients):
+        client.sendto(b"%d" % number, proxy.address)
+    assert [client.recv(100) for client in clients] == [b"0", b"1", b"2"]
+    assert len({datagram.source for datagram in server.received}) == 3
+    clients[0].sendto(b"more", proxy.address)
+    assert clients[0].recv(100) == b"more"
+    assert len({datagram.source for datagram in server.received}) == 3
+
+
+def test_it_records_both_sides(peers: Peers, udp_client: Client) -> None:
+    client = udp_client()
+    proxy = peers.udp_proxy(peers.udp_echo().address, name="between")
+    client.sendto(b"x", proxy.address)
+    assert client.recv(100) == b"x"
+    source = ("127.0.0.1", client.getsockname()[1])
+    assert [(event.name, event.args) for event in proxy.events] == [
+        ("datagram_received", (b"x", source)),
+        ("target_datagram_sent", (b"x", source)),
+        ("target_datagram_received", (b"x", source)),
+        ("datagram_sent", (b"x", source)),
+    ]
+    assert proxy.next_datagram().result().data == b"x"
+    assert [sent.data for sent in proxy.sent] == [b"x"]
+    assert str(proxy).startswith("between (udp 127.0.0.1:")
+
+
+def test_faults_of_each_way(peers: Peers, udp_client: Client) -> None:
+    server = peers.udp_echo()
+    proxy = peers.udp_proxy(
+        server, upstream=DatagramFaults().on(message=1).drop(), downstream=DatagramFaults().on(message=1).drop()
+    )
+    client = udp_client()
+    for number in range(3):
+        client.sendto(b"%d" % number, proxy.address)
+    assert client.recv(100) == b"2"
+    assert [datagram.data for datagram in server.received] == [b"1", b"2"]
+    assert [(way, index) for way, _, index in proxy.schedule] == [("in", 0), ("out", 0)]
+
+
+def test_faults_change_while_it_runs(peers: Peers, udp_client: Client) -> None:
+    proxy = peers.udp_proxy(peers.udp_echo())
+    client = udp_client()
+
+    def said(data: bytes) -> bytes:
+        client.sendto(data, proxy.address)
+        return client.recv(100)
+
+    assert said(b"a") == b"a"
+    proxy.upstream = lambda _: Verdict(data=b"up")
+    assert said(b"a") == b"up"
+    proxy.downstream = lambda _: Verdict(data=b"down")
+    assert said(b"a") == b"down"
+    with proxy.faulty(downstream=lambda _: Verdict(data=b"block")):
+        assert said(b"a") == b"block"
+    assert said(b"a") == b"down"
+    proxy.faults = None
+    assert said(b"a") == b"a"
+
+
+def test_partition_and_heal(peers: Peers, udp_client: Client) -> None:
+    server = peers.udp_echo()
+    proxy = peers.udp_proxy(server)
+    client = udp_client()
+    client.sendto(b"before", proxy.address)
+    assert client.recv(100) == b"before"
+    proxy.partition()
+    client.sendto(b"lost", proxy.address)
+    proxy.heal()
+    client.sendto(b"after", proxy.address)
+    assert client.recv(100) == b"after"
+    assert [datagram.data for datagram in server.received] == [b"before", b"after"]
+    assert Verdict(drop=True) in [event.args[-1] for event in proxy.events if event.name == "fault"]
+
+
+def test_what_the_target_says_of_itself(peers: Peers, udp_client: Client) -> None:
+    client = udp_client()
+    proxy = peers.udp_proxy(peers.refusing("udp"))
+    client.sendto(b"x", proxy.address)
+    proxy.next_datagram().result()
+    client.sendto(b"y", proxy.address)
+    proxy.next_datagram().result()
+    proxy.close()
+    errors = [event.args[0] for event in proxy.events if event.name == "error_received"]
+    assert errors
+    assert isinstance(errors[0], ConnectionRefusedError)
+
+
+def test_it_has_no_behaviour_of_its_own(peers: Peers, udp_echo_server: DatagramPeer) -> None:
+    proxy = peers.udp_proxy(udp_echo_server)
+    host, port = udp_echo_server.address
+    for ask in (lambda: proxy.expect(b"x"), lambda: proxy.on(b"x"), lambda: proxy.serve(lambda _: None)):
+        with pytest.raises(RuntimeError, match=rf"passes on to {re.escape(host)} port {port}"):
+            ask()
+
+
+def test_nothing_comes_after_its_close(peers: Peers, udp_client: Client) -> None:
+    server = peers.udp()
+    client = udp_client()
+    with peers.udp_proxy(server) as proxy:
+        client.sendto(b"x", proxy.address)
+        asked = server.next_datagram().result()
+    count = len(proxy.events)
+    server.send(b"late", asked.source).result()
+    assert len(proxy.events) == count
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+        again.bind(asked.source)  # its socket to the target is closed as well
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "text"),
+    [
+        ("127.0.0.1:53", TypeError, "a proxy's target must be (host, port) or a peer that has an address"),
+        (("127.0.0.1", 0), ValueError, "the target's port must be 1 or more, not 0"),
+        (("localhost", 53), ValueError, "a proxy's target must be an IP address and a port"),
+        (("127.0.0.1", "53"), TypeError, "a proxy's target must be (host, port) or a peer"),
+    ],
+)
+def test_a_wrong_target_is_named(peers: Peers, target: Any, error: type[Exception], text: str) -> None:
+    for make in (peers.udp_proxy, peers.tcp_proxy):
+        with pytest.raises(error, match=re.escape(text)):
+            make(target)
