@@ -128,21 +128,26 @@ class TargetEnd(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._paused_by: set[str] = set()
         self._eof_sent = self._eof_received = False
+        self._early: list[bytes] = []
+        """What came before the target was connected, EOF as empty bytes: uvloop reads once in spite of a pause."""
 
     def send(self, data: bytes) -> None:
         """Pass on what came from the client."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is None:
+            self._early.append(data)
+        elif not self._transport.is_closing():
             self._client.note("target_data_sent", data)
             self._transport.write(data)
 
     def send_eof(self) -> None:
         """Pass on the client's end of its direction."""
-        if self._transport is None or self._transport.is_closing() or self._eof_sent:
-            return
-        self._eof_sent = True
-        self._client.note("target_eof_sent")
-        self._transport.write_eof()
-        self._close_if_both_ended()
+        if self._transport is None:
+            self._early.append(b"")
+        elif not (self._transport.is_closing() or self._eof_sent):
+            self._eof_sent = True
+            self._client.note("target_eof_sent")
+            self._transport.write_eof()
+            self._close_if_both_ended()
 
     def end(self, *, reset: bool) -> None:
         """The client is gone: so is this connection, in the same way."""
@@ -178,6 +183,12 @@ class TargetEnd(asyncio.Protocol):
         self._client.note("target_connected", transport.get_extra_info("peername")[:2])
         if self._paused_by:
             self._transport.pause_reading()
+        for data in self._early:
+            if data:
+                self.send(data)
+            else:
+                self.send_eof()
+        self._early.clear()
         if self._client.lost.is_set():
             self.end(reset=self._client.ends == ["reset"])
 

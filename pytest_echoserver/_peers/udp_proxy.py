@@ -65,8 +65,11 @@ class UDPProxy(Proxying, DatagramPeer):
         self._end.send(data, client)
 
     def _cut(self, cut: bool) -> None:
-        network = self._needed_network()
-        if network is not None:
+        network, transport = self._needed_network(), self._end.transport
+        if network is None or transport is None:
+            return
+        with transport.at_work:
+            transport.drain()  # what has come meets the network as it was
             network.inbound.cut = network.outbound.cut = cut
 
     def _abort(self) -> None:

@@ -16,7 +16,8 @@ def schedule_of(peer):
         client.settimeout(5)
         for number in range(200):
             client.send(b"x")
-            peer.wait_for(1 + number).result() if peer.faults[0] is None else None
+        peer.wait_for(200).result()
+    peer.verify()  # all were decided on
     return str(peer.schedule)
 
 @pytest.mark.parametrize("number", range(6))
@@ -63,20 +64,21 @@ from pytest_echoserver import DatagramFaults
 def use(peer):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.sendto(b"x", peer.address)
-    peer.wait_for(1).result()
+        client.settimeout(5)
+        client.recv(100)  # then it was decided on
     print("schedule:", str(peer.schedule).replace("\\n", ";"))
 
 def test_by_the_run(peers):
-    use(peers.udp_echo(outbound=DatagramFaults(jitter=0.01)))
+    use(peers.udp_echo(outbound=DatagramFaults(delay=0.01, jitter=0.01)))
     assert not "by the run"
 
 def test_explicit(peers):
-    use(peers.udp_echo(outbound=DatagramFaults(jitter=0.01, seed=5)))
+    use(peers.udp_echo(outbound=DatagramFaults(delay=0.01, jitter=0.01, seed=5)))
     assert not "explicit"
 
 @pytest.mark.echoserver(seed=5)
 def test_by_marker(peers):
-    use(peers.udp_echo(outbound=DatagramFaults(jitter=0.01)))
+    use(peers.udp_echo(outbound=DatagramFaults(delay=0.01, jitter=0.01)))
     assert not "by marker"
 
 def test_nothing_by_chance(peers):

@@ -55,6 +55,7 @@ def test_a_datagram_fixture_serves_every_example(
         arriving = sum(verdict.copies for verdict in verdicts if not verdict.drop)
         if arriving:
             udp_echo_server.wait_for(arriving).result()
+        udp_echo_server.verify()  # what it is to lose has come as well
     assert {key for key in udp_echo_server.schedule if key[0] == "in"} == {
         key for key in schedule if key[0] == "in"
     }

@@ -130,9 +130,10 @@ def test_it_records_both_sides(peers: Peers, connect: Connect) -> None:
     client.shutdown(socket.SHUT_WR)
     assert client.recv(10) == b""
     proxy.close()
-    assert [event.name for event in proxy.events if "lost" not in event.name] == [
+    names = [event.name for event in proxy.events if "lost" not in event.name]
+    names.remove("target_connected")  # on uvloop something may be read before that
+    assert names == [
         "connection_made",
-        "target_connected",
         "data_received",
         "target_data_sent",
         "target_data_received",
