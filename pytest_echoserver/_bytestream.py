@@ -34,7 +34,10 @@ class ByteStream:
     """What came in, or went out, on a stream. Any number of readers go through it, none in another's way."""
 
     def __init__(self, lock: threading.RLock) -> None:
-        self._kept = bytearray()
+        self._kept: bytearray = bytearray()
+        self._added: list[bytes] = []
+        """What was added since somebody looked: mostly nobody does, and the record has the same bytes."""
+        self._length = 0
         self.ended = False
         self.error: BaseException | None = None
         self.lock = lock
@@ -46,6 +49,10 @@ class ByteStream:
     @property
     def buffer(self) -> bytearray:
         """All of it; to be looked into with the lock held."""
+        if self._added:
+            with self.lock:
+                added, self._added = self._added, []
+                self._kept += b"".join(added)
         return self._kept
 
     def __bytes__(self) -> bytes:
@@ -53,7 +60,7 @@ class ByteStream:
             return cut(self.buffer, self._forgotten)
 
     def __len__(self) -> int:
-        return len(self.buffer)
+        return self._length
 
     def reader(self, start: int = 0) -> "Reader":
         """A new reader of all from position ``start`` on."""
@@ -67,7 +74,8 @@ class ByteStream:
     def add(self, data: bytes) -> None:
         """Take in more of it; who waits for it is served by `serve`."""
         with self.lock:
-            self._kept += data
+            self._added.append(bytes(data))
+            self._length += len(data)
 
     def serve(self) -> None:
         for reader in self._readers:
@@ -90,7 +98,7 @@ class ByteStream:
 
     def forget(self) -> None:
         """Have what came so far shown no more; readers go on where they are."""
-        self._forgotten = len(self.buffer)
+        self._forgotten = len(self)
 
 
 class Reader:

@@ -34,7 +34,7 @@ def test_a_test_that_passes(downstream: Downstream, code: str) -> None:
     result = downstream.run_apart(
         code, "-oasyncio_default_fixture_loop_scope=function", plugins=("pytest_asyncio.plugin",)
     )
-    result.assert_outcomes(passed=1)
+    result.assert_outcomes(passed=len(re.findall(r"^(?:async )?def test_", code, re.MULTILINE)))
 
 
 def test_the_one_that_fails_shows_what_is_shown(downstream: Downstream) -> None:

@@ -14,6 +14,7 @@ MODULES = (
     "waiting",
     "memory",
     "processes",
+    "proxy",
     "loading",
 )
 

@@ -53,7 +53,7 @@ class Output(ByteStream):
     def add(self, data: bytes) -> None:
         with self.lock:
             if self._unseen is None:
-                super().add(data)
+                self._kept += data
             else:
                 self._unseen.write(data)
 
