@@ -118,15 +118,16 @@ class StreamDecider(Decider):
             if trigger.corrupt
         }
 
-    def ends_of(self, flow: int) -> Iterator[tuple[int, Ending]]:
-        """Where the streams of this connection end, by figures or as a schedule has it."""
+    def ends_of(self, flow: int, offset: int) -> Iterator[tuple[int, Ending]]:
+        """Where the streams of this connection end: by figures counted from ``offset``, or as schedules have it."""
         for source in self._sources:
             if isinstance(source, Schedule):
                 for (direction, of, _), verdict in source.items():
-                    if (direction, of) == (self.direction, flow) and verdict.end and verdict.at is not None:
+                    here = (direction, of) == (self.direction, flow)
+                    if here and verdict.end and verdict.at is not None and verdict.at >= offset:
                         yield verdict.at, verdict.end
             elif isinstance(source, StreamFaults) and self.counts and (end := source.end) is not None:
-                yield end
+                yield offset + end[0], end[1]
 
     def bit(self, trigger: Trigger, flow: int, at: int) -> int:
         """Which bit of the stream is flipped where a trigger corrupts its byte ``at``."""

@@ -17,7 +17,7 @@ class Places:
     the stream's first.
 
     Args:
-        offset: how much of the stream has passed by now: matches are looked for from there.
+        offset: how much of the stream has passed by now: from there bytes are counted, and matches looked for.
     """
 
     def __init__(self, decider: StreamDecider, flow: int, offset: int) -> None:
@@ -26,7 +26,7 @@ class Places:
         self._ends: dict[int, tuple[Ending, Trigger | None]] = {}
         self._spots: dict[int, Trigger] = {}
         self._matchers: list[_Matcher] = []
-        for at, end in decider.ends_of(flow):
+        for at, end in decider.ends_of(flow, offset):
             self._ends[at] = end, None
         for trigger in decider.triggers:
             if trigger.connection not in (None, flow + 1):
@@ -34,9 +34,7 @@ class Places:
             if trigger.match is not None:
                 self._matchers.append(_Matcher(trigger))
             elif decider.counts:
-                self._add(trigger, trigger.offset or 0)
-        for at in [at for at in self._ends if at < offset]:
-            del self._ends[at]
+                self._add(trigger, offset + (trigger.offset or 0))
 
     def add_end(self, at: int, end: Ending) -> None:
         """Have the stream end there, by a verdict that was kept already."""

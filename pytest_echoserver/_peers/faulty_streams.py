@@ -16,6 +16,9 @@ from .stream_end import LARGEST_READ, StreamEnd
 
 __tracebackhide__ = True
 
+MOST_READS = 256
+"""So much is read at a close, at most: a client may send and send."""
+
 
 class FaultyStream(asyncio.Protocol):
     """Stands between a connection's end and its transport, both ways.
@@ -106,6 +109,12 @@ class FaultyStream(asyncio.Protocol):
         self._drained.set()
         self._tell_if_empty()
 
+    def drop(self) -> None:
+        """Drop what is on its way: nobody is there to take it."""
+        self.inbound.clear()
+        self.outbound.clear()
+        self._tell_if_lost()
+
     @property
     def unsent(self) -> int:
         """Bytes that wait, here and in the transport; one at least while any are on their way."""
@@ -186,8 +195,9 @@ class FaultyStream(asyncio.Protocol):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_WR)
             with suppress(OSError):  # closed with unread input, it would be reset
-                while sock.recv(LARGEST_READ):
-                    pass
+                for _ in range(MOST_READS):
+                    if not sock.recv(LARGEST_READ):
+                        break
         transport.abort()
 
     async def _emptied(self) -> None:
@@ -255,8 +265,7 @@ class FaultyTransport(asyncio.Transport):
         self._transport.close()
 
     def abort(self) -> None:
-        self._network.inbound.clear()
-        self._network.outbound.clear()
+        self._network.drop()
         self._transport.abort()
 
 

@@ -4,8 +4,10 @@ import hashlib
 import itertools
 import re
 import socket
+import struct
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -29,6 +31,11 @@ def read_to_the_end(client: socket.socket) -> tuple[bytes, str]:
     except TimeoutError:
         return bytes(came), "stall"
     return bytes(came), "close"
+
+
+def reset(client: socket.socket) -> None:
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -196,6 +203,44 @@ def test_faults_change_on_a_connection_that_stands(tcp_echo_server: StreamPeer, 
     with tcp_echo_server.faulty(inbound=lambda _: Verdict(data=b"two")):
         assert said(b"changed") == b"two"
     assert said(b"three") == b"three"
+
+
+def test_bytes_count_from_when_faults_were_given(tcp_echo_server: StreamPeer, connect: Connect) -> None:
+    client = connect(tcp_echo_server)
+    for faults in (StreamFaults(delay=0.001), StreamFaults(close_after=2)):
+        client.sendall(b"before")
+        assert client.recv(100) == b"before"
+        tcp_echo_server.faults = faults
+    client.sendall(b"after")
+    assert read_to_the_end(client) == (b"af", "close")
+
+
+@pytest.mark.parametrize("end", [lambda _: None, socket.socket.close, reset])
+@pytest.mark.parametrize("way", ["inbound", "outbound"])
+def test_a_test_may_end_with_bytes_on_their_way(
+    peers: Peers, connect: Connect, way: str, end: Callable[[socket.socket], None]
+) -> None:
+    given: Any = {way: StreamFaults(delay=60)}
+    client = connect(peers.tcp_echo(**given))
+    client.sendall(b"never to arrive")
+    end(client)
+
+
+def test_a_client_that_never_stops_does_not_hold_up_a_close(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(outbound=StreamFaults(close_after=1))
+    client = connect(peer)
+    client.settimeout(0.05)
+
+    def flood() -> None:
+        with suppress(OSError):
+            while True:
+                client.send(bytes(1 << 20))
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    peer.connection.send(b"xx")
+    assert peer.connection.ended.result() in ("eof", "reset")
+    flooding.join()
 
 
 def test_who_sends_waits_for_the_network(peers: Peers, connect: Connect) -> None:
