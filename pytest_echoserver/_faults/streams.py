@@ -80,6 +80,10 @@ class StreamLane:
         self._waking = float("inf")
         self._busy = False
         self.cut = False
+        self._stalled = False
+        """Whether what comes is held, behind the place where the stream stalls."""
+        self._stopped = False
+        """Whether that place was reached."""
 
     def have(self, decider: StreamDecider | None) -> None:
         """Go by this one from here on."""
@@ -95,12 +99,15 @@ class StreamLane:
         """Take bytes on their way."""
         now = time.monotonic()
         self._end_here()
-        while data and not self.ended:
+        while data and not (self.ended or self._stalled):
             size, verdict = self._next_piece(data, now)
             piece, data = data[:size], data[size:]
             self._put(now, _changed(piece, verdict, self._offset), verdict.delay)
             self._offset += size
             self._end_here()
+        if data and self._stalled:
+            self._append(Carried(self._last_due(now), data))
+            self.held += len(data)
         self._go_on()
 
     def carry_eof(self) -> None:
@@ -116,6 +123,10 @@ class StreamLane:
     def cut_off(self) -> None:
         """Let nothing pass, until `heal`."""
         self.cut = True
+
+    def stall(self) -> None:
+        """Let nothing pass any more, and hold what comes: who sends is to see that nobody takes it."""
+        self._stalled = self._stopped = True
 
     def heal(self) -> None:
         """Let pass what waits."""
@@ -186,7 +197,10 @@ class StreamLane:
             return
         self._keep(verdict)
         self._append(Carried(self._last_due(time.monotonic()), end=verdict.end))
-        self.ended = True
+        if verdict.end == "stall":
+            self._stalled = True
+        else:
+            self.ended = True
 
     def _put(self, now: float, data: bytes, delay: float) -> None:
         rate = None if self._decider is None else self._decider.rate
@@ -206,13 +220,14 @@ class StreamLane:
 
     def _go_on(self) -> None:
         """Deliver what is due."""
-        while self._queue and not (self._busy or self.cut):
+        while self._queue and not (self._busy or self.cut or self._stopped):
             now = time.monotonic()
             if self._queue[0].due > now:
                 self._wake_at(self._queue[0].due)
                 return
             first = self._queue.popleft()
             if first.end is not None:
+                self._stopped = first.end == "stall"
                 self._end(first.end)
             elif not first.data:
                 self._finish()

@@ -16,6 +16,10 @@ from .stream_end import LARGEST_READ, StreamEnd
 
 __tracebackhide__ = True
 
+CUT_OFF = "the network is cut off"
+FULL = "the network is full"
+GONE = "the network is gone"
+STALLED = "the network stalls"
 MOST_READS = 256
 """So much is read at a close, at most: a client may send and send."""
 
@@ -74,13 +78,13 @@ class FaultyStream(asyncio.Protocol):
         """Let nothing pass either way, until `heal`."""
         self.inbound.cut_off()
         self.outbound.cut_off()
-        self._end.pause_reading("the network stalls")
+        self._end.pause_reading(CUT_OFF)
 
     def heal(self) -> None:
         """Let pass what waits."""
         self.inbound.heal()
         self.outbound.heal()
-        self._end.resume_reading("the network stalls")
+        self._end.resume_reading(CUT_OFF)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._end.connection_made(self._behind(cast(asyncio.Transport, transport)))
@@ -88,7 +92,7 @@ class FaultyStream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.inbound.carry(data)
         if self.inbound.held > HIGH:
-            self._end.pause_reading("the network is full")
+            self._end.pause_reading(FULL)
 
     def eof_received(self) -> bool:
         self.inbound.carry_eof()
@@ -137,7 +141,7 @@ class FaultyStream(asyncio.Protocol):
 
     def _may_read_on(self) -> None:
         if self.inbound.held < LOW:
-            self._end.resume_reading("the network is full")
+            self._end.resume_reading(FULL)
         self._tell_if_lost()
 
     def _tell_if_lost(self) -> None:
@@ -176,7 +180,9 @@ class FaultyStream(asyncio.Protocol):
     def _cut(self, how: Ending) -> None:
         """End the connection as the network does."""
         if how == "stall":
-            self.cut_off()
+            self.inbound.stall()
+            self.outbound.stall()
+            self._end.pause_reading(STALLED)
             return
         self.inbound.clear()
         self.outbound.ended = True
@@ -185,7 +191,7 @@ class FaultyStream(asyncio.Protocol):
     async def _close(self, *, reset: bool) -> None:
         transport, sock = self._transport, self._end.sock
         assert transport is not None
-        self._end.pause_reading("the network is gone")
+        self._end.pause_reading(GONE)
         await self._emptied()
         if reset and sock is not None and sock.fileno() >= 0:
             await until_arrived(sock, self._limit)

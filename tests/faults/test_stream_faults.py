@@ -205,6 +205,18 @@ def test_faults_change_on_a_connection_that_stands(tcp_echo_server: StreamPeer, 
     assert said(b"three") == b"three"
 
 
+def test_a_stall_holds_back_who_sends(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(outbound=StreamFaults(stall_after=10))
+    client = connect(peer)
+    connection = peer.connection
+    assert connection.send(bytes(1_000)).exception(timeout=0.1)
+    client.settimeout(0.1)
+    assert read_to_the_end(client) == (bytes(10), "stall")
+    with suppress(TimeoutError):
+        client.sendall(bytes(64 << 20))
+    assert len(connection.received) < 16 << 20
+
+
 def test_bytes_count_from_when_faults_were_given(tcp_echo_server: StreamPeer, connect: Connect) -> None:
     client = connect(tcp_echo_server)
     for faults in (StreamFaults(delay=0.001), StreamFaults(close_after=2)):

@@ -174,6 +174,21 @@ def test_it_holds_back_who_sends(peers: Peers, tcp_peer: StreamPeer, connect: Co
         assert len(proxy.connection.sent) < len(BIG) // 2
 
 
+def test_a_stall_holds_back_the_target_and_is_not_healed(
+    peers: Peers, tcp_peer: StreamPeer, connect: Connect
+) -> None:
+    proxy = peers.tcp_proxy(tcp_peer, downstream=StreamFaults(stall_after=10))
+    client = connect(proxy)
+    client.settimeout(0.2)
+    sending = tcp_peer.next_connection().result().send(BIG)
+    assert read_to_the_end(client) == (BIG[:10], "stall")
+    proxy.partition()
+    proxy.heal()
+    assert read_to_the_end(client) == (b"", "stall")
+    assert sending.exception(timeout=0.1)
+    assert len(proxy.connection.sent) < len(BIG) // 2
+
+
 @pytest.mark.parametrize("size", [0, 1, 1_000, 1 << 20])
 def test_so_many_bytes_pass_before_a_reset(peers: Peers, tcp_peer: StreamPeer, connect: Connect, size: int) -> None:
     client = connect(peers.tcp_proxy(tcp_peer, faults=StreamFaults(reset_after=size)))
