@@ -208,8 +208,9 @@ class StreamLane:
         if rate is not None:
             self._free_at = max(now, self._free_at) + len(data) / rate
             due = self._free_at + delay
-        self._append(Carried(max(due, self._last_due(0.0)), data))
-        self.held += len(data)
+        if data:  # a verdict may have put nothing in its place
+            self._append(Carried(max(due, self._last_due(0.0)), data))
+            self.held += len(data)
 
     def _last_due(self, now: float) -> float:
         """When the last that is on its way arrives; nothing overtakes it."""

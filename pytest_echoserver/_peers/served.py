@@ -60,6 +60,7 @@ class ServedPeer(BoundPeer):
     @faults.setter
     def faults(self, given: Any) -> None:
         self._refuse_if_closed("faults")
+        self._let_arrive()
         self._scope.call(self._give_faults, given)
 
     @contextmanager
@@ -104,6 +105,9 @@ class ServedPeer(BoundPeer):
     @abstractmethod
     def _serve_by(self, handler: Any) -> None:
         """Let ``handler`` have what comes from here on, after what came before and wasn't read."""
+
+    def _let_arrive(self) -> None:
+        """See to it that what has come was read, where giving faults doesn't."""
 
     @abstractmethod
     def _give_faults(self, given: Any) -> None:

@@ -377,6 +377,10 @@ class StreamPeer(ServedPeer):
         for each in self._connections:
             each._fail_waits(error)
 
+    def _let_arrive(self) -> None:
+        if not self._scope.engine.here:
+            self._scope.run(self._read_what_has_arrived)
+
     def _give_faults(self, given: Any) -> None:
         self._known_faults().give(given)
         for connection in self._connections:

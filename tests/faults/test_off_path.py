@@ -25,7 +25,7 @@ def answer(datagram: Datagram) -> bytes:
 
 def ask(peer: DatagramPeer, name: str = "example.org.", **options: Any) -> dns.message.Message:
     query = dns.message.make_query(name, "A")
-    return dns.query.udp(query, peer.host, port=peer.port, timeout=0.3, **options)
+    return dns.query.udp(query, peer.host, port=peer.port, timeout=1.0, **options)
 
 
 @pytest.mark.parametrize("host", ["", "127.0.0.2"])

@@ -12,7 +12,7 @@ from pytest_echoserver import DatagramPeer, Schedule, StreamFaults, StreamPeer, 
 from pytest_echoserver.strategies import chunkings, datagram_schedules, stream_faults
 
 from ..conftest import Client, Connect
-from .test_stream_faults import read_to_the_end
+from .test_stream_faults import read_to_the_end, read_until_it_stalls
 
 FOR_EACH_EXAMPLE = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -69,14 +69,12 @@ def test_a_stream_fixture_serves_every_example(
     tcp_peer.faults = (None, faults)
     tcp_peer.clear(script=True)
     tcp_peer.expect(b"?").reply(b"hello")
+    size, how = faults.end or (5, "stall")
     with connect(tcp_peer) as client:
-        client.settimeout(0.1)
         assert tcp_peer.next_connection().result().peername == client.getsockname()
         client.sendall(b"?")
-        came, end = read_to_the_end(client)
-    size, how = faults.end or (5, "stall")
-    assert (came, end) == (b"hello"[:size], how if size < 5 or faults.end else "stall")
-    tcp_peer.verify() if size else None
+        read = read_until_it_stalls if how == "stall" else read_to_the_end
+        assert read(client, size) == (b"hello"[:size], how)
 
 
 PARSER = """

@@ -20,7 +20,17 @@ from ..conftest import Connect
 SIZES = [0, 1, 2, 1_023, 1_024, 1_025, 100_000, 1 << 20]
 
 
-def read_to_the_end(client: socket.socket) -> tuple[bytes, str]:
+def read_until_it_stalls(client: socket.socket, size: int) -> tuple[bytes, str]:
+    """So many bytes, however long they take, and what comes in a moment after them."""
+    came = b""
+    while len(came) < size and (data := client.recv(size - len(came))):
+        came += data
+    client.settimeout(0.1)
+    more, end = read_to_the_end(client)
+    return came + more, end
+
+
+def read_to_the_end(client: socket.socket, _: int = 0) -> tuple[bytes, str]:
     """What comes, and how that ends: by EOF, by a reset, or not at all."""
     came = bytearray()
     try:
@@ -44,9 +54,9 @@ def test_so_many_bytes_pass_before_the_end(peers: Peers, connect: Connect, end: 
     given: Any = {f"{end}_after": size}
     peer = peers.tcp(faults=StreamFaults(**given))
     client = connect(peer)
-    client.settimeout(0.2 if end == "stall" else 5)
     peer.connection.send(b"x" * (size + 5_000))
-    assert read_to_the_end(client) == (b"x" * size, end)
+    read = read_until_it_stalls if end == "stall" else read_to_the_end
+    assert read(client, size) == (b"x" * size, end)
     assert [event.args[-1] for event in peer.events if event.name == "fault"] == [Verdict(end=end, at=size)]  # type: ignore[arg-type]
 
 
@@ -210,8 +220,7 @@ def test_a_stall_holds_back_who_sends(peers: Peers, connect: Connect) -> None:
     client = connect(peer)
     connection = peer.connection
     assert connection.send(bytes(1_000)).exception(timeout=0.1)
-    client.settimeout(0.1)
-    assert read_to_the_end(client) == (bytes(10), "stall")
+    assert read_until_it_stalls(client, 10) == (bytes(10), "stall")
     with suppress(TimeoutError):
         client.sendall(bytes(64 << 20))
     assert len(connection.received) < 16 << 20
@@ -253,6 +262,15 @@ def test_a_client_that_never_stops_does_not_hold_up_a_close(peers: Peers, connec
     peer.connection.send(b"xx")
     assert peer.connection.ended.result() in ("eof", "reset")
     flooding.join()
+
+
+def test_nothing_may_stand_in_the_place_of_a_block(tcp_echo_server: StreamPeer, connect: Connect) -> None:
+    tcp_echo_server.faults = lambda packet: Verdict(data=b"") if packet.direction == "in" else None
+    client = connect(tcp_echo_server)
+    client.sendall(b"x")
+    tcp_echo_server.faults = None
+    client.sendall(b"y")
+    assert client.recv(100) == b"y"
 
 
 def test_who_sends_waits_for_the_network(peers: Peers, connect: Connect) -> None:

@@ -16,7 +16,7 @@ def talk(client: socket.socket, peer: Any, *said: bytes) -> list[bytes]:
     client.connect(peer.address)
     for data in said:
         client.send(data)
-    client.settimeout(0.2)
+    client.settimeout(0.4)
     came = []
     try:
         while True:
