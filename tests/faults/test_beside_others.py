@@ -1,0 +1,155 @@
+"""Faults beside everything else: scripts, handlers, TLS, sessions, async tests, and peers that begin anew."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from pytest_echoserver import (
+    Connection,
+    Datagram,
+    DatagramFaults,
+    DatagramPeer,
+    Peers,
+    Schedule,
+    StreamFaults,
+    StreamPeer,
+    TLSAuthority,
+)
+
+from ..conftest import Client, Connect, OpenStreams
+from .test_stream_faults import read_to_the_end
+
+
+def test_a_script_over_a_bad_network(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(faults=StreamFaults(segment=1, delay=0.001))
+    peer.expect_connection().reply(b"220\r\n")
+    peer.expect(b"EHLO\r\n").reply(b"250\r\n")
+    peer.expect_eof()
+    with connect(peer) as client, client.makefile("rb") as lines:
+        assert lines.readline() == b"220\r\n"
+        client.sendall(b"EHLO\r\n")
+        assert lines.readline() == b"250\r\n"
+
+
+def test_an_async_handler_and_copies(peers: Peers, udp_client: Client) -> None:
+    async def answer(datagram: Datagram) -> bytes:
+        await asyncio.sleep(0)
+        return datagram.data + b"!"
+
+    peer = peers.udp(answer, inbound=DatagramFaults(duplicate=1.0))
+    client = udp_client()
+    client.sendto(b"x", peer.address)
+    assert [client.recv(10) for _ in range(2)] == [b"x!", b"x!"]
+    assert [peer.next_datagram().result().data for _ in range(2)] == [b"x", b"x"]
+
+
+def test_tls_through_a_proxy(peers: Peers, tls_authority: TLSAuthority) -> None:
+    proxy = peers.tcp_proxy(peers.tls_echo(), faults=StreamFaults(segment=100, delay=0.001))
+    context = tls_authority.client_context()
+    with (
+        socket.create_connection(proxy.address, timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as client,
+    ):
+        client.sendall(b"hello" * 100)
+        came = 0
+        while came < 500:
+            came += len(client.recv(1_000))
+
+
+@pytest.mark.asyncio
+async def test_an_asyncio_client(tcp_echo_server: StreamPeer, open_streams: OpenStreams) -> None:
+    tcp_echo_server.faults = StreamFaults(delay=0.01, reset_after=5)
+    reader, writer = await open_streams(tcp_echo_server)
+    writer.write(b"hello world")
+    assert await reader.readexactly(5) == b"hello"
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+
+
+def test_a_script_of_datagrams_begins_anew(udp_peer: DatagramPeer, udp_client: Client) -> None:
+    client = udp_client()
+    client.connect(udp_peer.address)
+    udp_peer.expect(b"a").reply(b"b")
+    client.send(b"a")
+    assert client.recv(10) == b"b"
+    waiting = udp_peer.expect(b"never").met
+    udp_peer.clear(script=True)
+    with pytest.raises(RuntimeError, match="the script of udp-1"):
+        waiting.result()
+    udp_peer.expect(b"c").reply(b"d")
+    client.send(b"c")
+    assert client.recv(10) == b"d"
+    assert len(udp_peer.received) == 1
+
+
+def test_a_script_of_a_stream_gives_way_to_a_handler(tcp_peer: StreamPeer, connect: Connect) -> None:
+    tcp_peer.expect(b"a").reply(b"b")
+    with connect(tcp_peer) as client:
+        client.sendall(b"a")
+        assert client.recv(10) == b"b"
+    tcp_peer.clear(script=True)
+
+    @tcp_peer.serve
+    async def greet(connection: Connection) -> None:
+        await connection.send(b"hi")
+
+    assert read_to_the_end(connect(tcp_peer)) == (b"hi", "close")
+
+
+def test_a_schedule_of_both_ways_is_replayed(peers: Peers, udp_client: Client) -> None:
+    def seen(faults: Any) -> tuple[list[bytes], Schedule]:
+        with peers.udp_echo(name="same", faults=faults) as peer, udp_client() as client:
+            client.connect(peer.address)
+            for number in range(50):
+                client.send(b"%d" % number)
+            peer.faults = None  # all that was sent has been decided on
+            client.send(b"end")
+            return list(iter(lambda: client.recv(10), b"end")), peer.schedule
+
+    inbound = DatagramFaults(loss=0.2, corrupt=0.2, seed=1).on(message=3).replace(b"zz")
+    first, schedule = seen((inbound, DatagramFaults(duplicate=0.3, seed=2)))
+    assert len(schedule) > 20
+    again, replayed = seen(schedule)
+    assert again == first
+    assert str(replayed) == str(schedule)
+
+
+def test_flows_keep_their_order(peers: Peers, udp_client: Client) -> None:
+    peer = peers.udp_echo(outbound=DatagramFaults(delay=0.02, jitter=0.01))
+    clients = [udp_client() for _ in range(50)]
+    sent = [b"%d" % number for number in range(20)]
+    for client in clients:
+        for data in sent:
+            client.sendto(data, peer.address)
+    assert [[client.recv(10) for _ in sent] for client in clients] == [sent] * 50
+
+
+def test_peers_of_the_session_keep_theirs(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import socket
+        import pytest
+        from pytest_echoserver import DatagramFaults
+
+        @pytest.fixture(scope="session")
+        def server(session_peers):
+            return session_peers.udp_echo(name="server", outbound=DatagramFaults(loss=1.0))
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_lost(server, number):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"x", server.address)
+                server.next_datagram().result()
+                client.settimeout(0.05)
+                with pytest.raises(TimeoutError):
+                    client.recv(10)
+
+        def test_a_trigger_that_waits(server):
+            server.faults = DatagramFaults().on(message=99).drop()
+        """
+    )
+    result = pytester.runpytest("-p", "no:randomly")
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*FaultNotMet: server: a fault that was to happen on(message=99) never did*"])
