@@ -28,17 +28,50 @@ SETTLING = 1.0
 """Seconds after which a scope is judged even if its traffic doesn't cease."""
 
 
-@dataclass(slots=True, eq=False)
-class Member:
+class Adopted(Protocol):
     """Something open in a scope: its name, what it recorded, and how it is closed.
 
     ``close`` runs on the engine's loop and may be called again; ``patience`` is how many seconds it may take. There
-    is none where another member's close covers this one. ``verdict`` gives what it would be blamed for if all ended
+    is none where another's close covers this one. ``verdict`` gives what it would be blamed for if all ended
     now, beside what it was blamed for when that happened; in a wide scope ``told`` is called once a test has had
     those. ``numbered``: its events begin with the connection's number.
     What lives on another loop than the engine's has two more calls, made where the test ran: ``settle`` lets it
     read what has arrived, and ``leave`` lets it go before ``close``.
     """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def record(self) -> Record: ...
+    @property
+    def close(self) -> Callable[[], Awaitable[None]] | None: ...
+    @property
+    def patience(self) -> float: ...
+    @property
+    def verdict(self) -> Callable[[], list[Exception]] | None: ...
+    @property
+    def told(self) -> Callable[[], None] | None: ...
+    @property
+    def numbered(self) -> bool: ...
+    @property
+    def settle(self) -> Callable[[], None] | None: ...
+    @property
+    def leave(self) -> Callable[[], None] | None: ...
+    def rests(self) -> bool:
+        """Whether it has dealt with all that has come, by no code but ours: nothing can come of that any more.
+
+        Asked on the thread of the test: what rests is judged without the engine.
+        """
+        ...
+
+    def close_at_rest(self) -> bool:
+        """Close it on the thread of the test, if it rests; else give false."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """What is adopted by its parts, and leaves all to the engine."""
 
     name: str
     record: Record
@@ -50,17 +83,11 @@ class Member:
     settle: Callable[[], None] | None = None
     leave: Callable[[], None] | None = None
 
+    def rests(self) -> bool:
+        return False
 
-@dataclass(slots=True, eq=False)
-class Rest:
-    """How a member is judged and closed without the engine, by the thread of the test.
-
-    ``reached`` says whether it has dealt with all that has come, by no code but ours: nothing can come of that
-    any more. ``close`` closes it if that is so, else gives false.
-    """
-
-    reached: Callable[[], bool]
-    close: Callable[[], bool]
+    def close_at_rest(self) -> bool:
+        return False
 
 
 class Hooks(Protocol):
@@ -109,8 +136,7 @@ class Scope:
         self._judged = False
         self._started = self._shown_from = self._last_judged = time.monotonic()
         self._ordinals: Counter[str] = Counter()
-        self._members: list[Member] = []
-        self._rests: dict[Record, Rest] = {}
+        self._members: list[Adopted] = []
         self._posted = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._handlers: WeakSet[asyncio.Task[Any]] = WeakSet()
@@ -126,13 +152,9 @@ class Scope:
         self._seed_taken = True
         return self._seed
 
-    def adopt(self, member: Member) -> None:
+    def adopt(self, member: Adopted) -> None:
         """Close ``member`` with this scope, newest first, and show what it recorded."""
         self._members.append(member)
-
-    def may_rest(self, record: Record, rest: Rest) -> None:
-        """Judge and close the member with this record on the test's thread, whenever it is at rest."""
-        self._rests[record] = rest
 
     def opened(self, peer: Any) -> None:
         """Tell who wants to know that ``peer`` was opened."""
@@ -205,7 +227,7 @@ class Scope:
         """Read what has already arrived, then give all errors. A wide scope is judged again and again."""
         if self._members and self._can_be_asked:
             try:
-                at_rest = all(rest is not None and rest.reached() for rest in self._ways_to_rest())
+                at_rest = self._by_itself and all(member.rests() for member in reversed(self._members))
                 if not at_rest:
                     self._settle()
                 if not self.wide:
@@ -219,8 +241,6 @@ class Scope:
             if self.wide:
                 self.errors.clear()
                 self._members = [member for member in self._members if member.record not in self._released]
-                for record in self._released:
-                    self._rests.pop(record, None)
                 self._released.clear()
             self._shown_from, self._last_judged = self._last_judged, time.monotonic()
         if self.wide and errors and self._can_be_asked:
@@ -232,11 +252,10 @@ class Scope:
         """Whether the engine would answer: not in a forked child, nor once it was given up in an earlier test."""
         return not (self.engine.forked or (self.wide and self.engine.stuck))
 
-    def _ways_to_rest(self) -> "Sequence[Rest | None]":
-        """How to do without the engine, newest first: None, where something may be on its way there."""
-        if self._posted or self._tasks:
-            return [None]
-        return [self._rests.get(member.record) for member in reversed(self._members)]
+    @property
+    def _by_itself(self) -> bool:
+        """Whether nothing of the test's may be on its way to the engine, or under way there."""
+        return not (self._posted or self._tasks)
 
     def traffic(self) -> Traffic:
         """What its peers saw; of a wide scope, since the judgement before the last."""
@@ -246,7 +265,7 @@ class Scope:
             self._repeat if self._seed_taken else "",
         )
 
-    def _shown(self, member: Member) -> Sequence[Event]:
+    def _shown(self, member: Adopted) -> Sequence[Event]:
         events = member.record.events
         return [event for event in events if event.time >= self._shown_from] if self.wide else events
 
@@ -286,7 +305,7 @@ class Scope:
     def _close_at_rest(self) -> bool:
         """Close everything on this thread; false if something is left, for the engine to close and to tell of."""
         try:
-            return all(rest is not None and rest.close() for rest in self._ways_to_rest())
+            return self._by_itself and all(member.close_at_rest() for member in reversed(self._members))
         except OSError:
             return False
 

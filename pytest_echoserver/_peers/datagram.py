@@ -18,11 +18,11 @@ from .._futures import CaptureFuture
 from .._outcomes import as_exception, end_with, fail, fulfil
 from .._readers import AT_WORK
 from .._record import Address, Datagram, Event, SentDatagram
-from .._scope import Member, Scope
+from .._scope import Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
 from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_cancelled
 from .datagram_end import DatagramEnd, make_datagram
-from .served import ServedPeer
+from .served import PeerMember, ServedPeer
 from .telling import told_bytes
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class DatagramPeer(ServedPeer):
         self._network: FaultyDatagrams | None = None
         if behaviour is not None:
             self._end.listener = self._end.echo if behaviour is self._echo else self._came
-        scope.adopt(Member(str(self), self._record, self._shut, verdict=self._verdict, told=self._errors_told))
+        scope.adopt(PeerMember(self))
         if scope.engine.readers.from_any_thread and faults is None:
             self._open()
         else:
@@ -440,8 +440,7 @@ class DatagramPeer(ServedPeer):
             self._script.tell()
 
     def _errors_told(self) -> None:
-        """Count what went wrong so far as told; what does from now on is news."""
-        self._errors.clear()
+        self._errors = ()
         if self._script is not None:
             self._script.script.error = None
 

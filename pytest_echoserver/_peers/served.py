@@ -2,14 +2,14 @@
 
 import socket
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._futures import CaptureFuture
 from .._outcomes import raise_together
 from .._record import Record
-from .._scope import Rest, Scope
+from .._scope import Scope
 from .behaviours import check_handler
 from .bound import BoundPeer, one_or_both
 
@@ -27,6 +27,10 @@ class ServedPeer(BoundPeer):
     _echo: Any
     """The behaviour that is told as "echoes"."""
     _kind: "Kind"
+    _numbered = False
+    """Whether its events begin with a connection's number."""
+    _patience = 0.0
+    """Seconds that its `_shut` may take."""
 
     def __init__(
         self,
@@ -45,9 +49,8 @@ class ServedPeer(BoundPeer):
         self._behaviour = behaviour
         self._scripted = False
         self._following = False
-        self._errors: list[Exception] = []
+        self._errors: Sequence[Exception] = ()
         self._faults: PeerFaults | None = None
-        scope.may_rest(self._record, Rest(self._at_rest, self._close_at_rest))
 
     @property
     def faults(self) -> Any:
@@ -94,6 +97,10 @@ class ServedPeer(BoundPeer):
         self._scope.verify(self._wrong, self._told)
 
     @abstractmethod
+    async def _shut(self) -> None:
+        """Close it on the engine's loop; may be called again."""
+
+    @abstractmethod
     def _close_at_rest(self) -> bool:
         """Close it on this thread, if it can be seen from here that nothing is under way; else give false."""
 
@@ -124,6 +131,10 @@ class ServedPeer(BoundPeer):
     @abstractmethod
     def _told(self) -> None:
         """Count what is wrong now as told."""
+
+    @abstractmethod
+    def _errors_told(self) -> None:
+        """Count what went wrong so far as told; what does from now on is news."""
 
     @abstractmethod
     def _what_came(self) -> str:
@@ -172,7 +183,7 @@ class ServedPeer(BoundPeer):
         """Have the test fail with ``error``; false if it is over: what its tear-down causes is nobody's fault."""
         if self._scope.judged:
             return False
-        self._errors.append(error)
+        self._errors = [*self._errors, error]
         self._scope.blame(error)
         return True
 
@@ -198,3 +209,45 @@ class ServedPeer(BoundPeer):
 
     def _future(self, what: str) -> CaptureFuture[Any]:
         return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=self._what_came)
+
+
+class PeerMember:
+    """A peer as its scope knows it, an `Adopted`: a reference, for there may be thousands of peers."""
+
+    __slots__ = ("_peer",)
+
+    settle = leave = None
+
+    def __init__(self, peer: ServedPeer) -> None:
+        self._peer = peer
+
+    @property
+    def name(self) -> str:
+        return str(self._peer)
+
+    @property
+    def record(self) -> Record:
+        return self._peer._record
+
+    @property
+    def patience(self) -> float:
+        return self._peer._patience
+
+    @property
+    def numbered(self) -> bool:
+        return self._peer._numbered
+
+    async def close(self) -> None:
+        await self._peer._shut()
+
+    def verdict(self) -> list[Exception]:
+        return self._peer._verdict()
+
+    def told(self) -> None:
+        self._peer._errors_told()
+
+    def rests(self) -> bool:
+        return self._peer._at_rest()
+
+    def close_at_rest(self) -> bool:
+        return self._peer._close_at_rest()

@@ -14,7 +14,7 @@ from .._outcomes import as_exception, fulfil
 from .._quiet import until_quiet
 from .._readers import Readers
 from .._record import Event
-from .._scope import Member, Scope
+from .._scope import Scope
 from .._transports.accepting import Acceptor
 from .behaviours import StreamBehaviour, StreamEcho
 from .connection import Connection, check_act
@@ -23,7 +23,7 @@ from .handlers import start_handler
 from .matching import Framing
 from .mismatch import ScriptMismatch
 from .script import Act, Moment, Step
-from .served import ServedPeer
+from .served import PeerMember, ServedPeer
 from .stream_end import StreamEnd
 from .stream_script import StreamScript
 from .tls import handshake_error
@@ -52,6 +52,8 @@ class StreamPeer(ServedPeer):
     _captured_in = "connections"
     _echo = StreamEcho
     _kind = "stream"
+    _numbered = True
+    _patience = LAST_WORDS
 
     def __init__(
         self,
@@ -85,17 +87,7 @@ class StreamPeer(ServedPeer):
         self._excused: list[CaptureFuture[Exception]] = []
         self._excuses_told: list[CaptureFuture[Exception]] = []
         self._acceptor: Acceptor | None = None
-        scope.adopt(
-            Member(
-                str(self),
-                self._record,
-                self._shut,
-                LAST_WORDS,
-                verdict=self._verdict,
-                told=self._errors_told,
-                numbered=True,
-            )
-        )
+        scope.adopt(PeerMember(self))
         readers = scope.engine.readers
         if readers.from_any_thread:
             self._open(readers)
@@ -418,8 +410,7 @@ class StreamPeer(ServedPeer):
         return errors
 
     def _errors_told(self) -> None:
-        """Count what went wrong so far as told; what does from now on is news."""
-        self._errors.clear()
+        self._errors = ()
         for script in (self._script, *(each._own_script for each in self._with_scripts)):
             if script is not None:
                 script.script.error = None
