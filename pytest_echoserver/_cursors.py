@@ -23,6 +23,8 @@ class Cursor:
     takes nothing. ``serve`` is called whenever the record has grown.
     """
 
+    __slots__ = ("_line", "_lock", "_serving", "position")
+
     def __init__(self, lock: threading.RLock) -> None:
         self.position = 0
         self._lock = lock

@@ -1,8 +1,9 @@
 """`DatagramRecord`: a record that keeps millions of datagrams in little room."""
 
+import threading
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, overload
 
 from ._record import Address, Record, Row
@@ -14,42 +15,52 @@ class DatagramRecord(Record):
     An echoed datagram is two entries. As rows they took over 400 bytes beside its payload, in columns they take 90,
     and the garbage collector finds nothing of ours among them. Entries are added by one thread at a time: a peer's
     under its transport's ``at_work``. Whoever reads them, on any thread, takes no lock.
+
+    The columns are made with the first entry, by who adds it: there may be thousands of peers that get none.
     """
 
+    __slots__ = ("_columns",)
+
     def __init__(self) -> None:
-        super().__init__()
-        self._columns = _Columns()
-        self.received = _Rows(lambda: self._named("datagram_received"))
-        self.sent = _Rows(lambda: self._named("datagram_sent"))
-        self._all = _Rows(self._everything)
+        self.lock = threading.RLock()
+        self._columns: _Columns | None = None
 
     @property
     def rows(self) -> Sequence[Row]:
-        return self._all
+        return _Rows(self)
+
+    @property
+    def received(self) -> Sequence[Row]:
+        return _Rows(self, "datagram_received")
+
+    @property
+    def sent(self) -> Sequence[Row]:
+        return _Rows(self, "datagram_sent")
 
     def note(self, name: str, *args: Any) -> Row:
-        columns = self._columns
+        columns = self._columns or self._begin()
         columns.times.append(time.monotonic())
         columns.fields += (name, args, None)
         return columns.row(len(columns.times) - 1)
 
     def note_datagram(self, name: str, data: bytes, address: Address) -> None:
         """Add a ``datagram_received`` or ``datagram_sent``, stamped now, before the peer acts on it."""
-        columns = self._columns
+        columns = self._columns or self._begin()
         columns.times.append(time.monotonic())
         columns.fields += (name, data, address)
         columns.places[name].append(len(columns.times) - 1)  # last: readers come this way
 
     def clear(self) -> None:
-        self._columns = _Columns()
+        self._columns = None
 
-    def _named(self, name: str) -> "tuple[_Columns, Sequence[int]]":
-        columns = self._columns
-        return columns, columns.places[name]
+    def _begin(self) -> "_Columns":
+        columns = self._columns = _Columns()
+        return columns
 
-    def _everything(self) -> "tuple[_Columns, Sequence[int]]":
-        columns = self._columns
-        return columns, range(len(columns.fields) // FIELDS)
+    def found(self, name: str | None) -> "tuple[_Columns, Sequence[int]]":
+        """The columns, and the places in them of what has this name; of all, without one."""
+        columns = self._columns or NOTHING
+        return columns, range(len(columns.fields) // FIELDS) if name is None else columns.places[name]
 
 
 FIELDS = 3
@@ -72,23 +83,28 @@ class _Columns:
         return (self.times[place], name, *args)
 
 
+NOTHING = _Columns()
+"""What is read where nothing has come. Nobody adds to it."""
+
+
 class _Rows(Sequence[Row]):
-    """A live sequence of rows, made when they are read. ``found`` gives the columns and the places of the rows."""
+    """A live sequence of those rows of a record that have this name, made when they are read."""
 
-    __slots__ = ("_found",)
+    __slots__ = ("_name", "_record")
 
-    def __init__(self, found: Callable[[], tuple[_Columns, Sequence[int]]]) -> None:
-        self._found = found
+    def __init__(self, record: DatagramRecord, name: str | None = None) -> None:
+        self._record = record
+        self._name = name
 
     def __len__(self) -> int:
-        return len(self._found()[1])
+        return len(self._record.found(self._name)[1])
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
     @overload
     def __getitem__(self, index: slice) -> list[Row]: ...
     def __getitem__(self, index: int | slice) -> Row | list[Row]:
-        columns, places = self._found()
+        columns, places = self._record.found(self._name)
         if isinstance(index, slice):
             return [columns.row(place) for place in places[index]]
         return columns.row(places[index])

@@ -106,6 +106,8 @@ class View(Sequence[T], Generic[T]):
 class Record:
     """Everything one peer saw and did. One lock for it and for all who wait on it."""
 
+    __slots__ = ("_rows", "lock")
+
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._rows: list[Row] = []

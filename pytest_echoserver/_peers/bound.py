@@ -32,11 +32,10 @@ class BoundPeer(ABC):
     def __init__(self, scope: Scope, name: str, transport: str, sock: socket.socket) -> None:
         self._scope = scope
         self._name = name
+        self._transport = transport
         self._socket = sock
-        self._family = sock.family
         address = sock.getsockname()
-        self._address: Any = address if self._is_unix else address[:2]
-        self._text = f"{name} (unix {address})" if self._is_unix else f"{name} ({transport} {self.netloc})"
+        self._address: Any = address[:2] if isinstance(address, tuple) else address
 
     @property
     def address(self) -> Any:
@@ -55,12 +54,12 @@ class BoundPeer(ABC):
     def netloc(self) -> str:
         """Host and port as a URL has them: ``127.0.0.1:80``, ``[::1]:80`` (RFC 3986)."""
         host, port = self._ip_address("netloc")
-        return f"[{host}]:{port}" if self._family == socket.AF_INET6 else f"{host}:{port}"
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property
     def family(self) -> socket.AddressFamily:
         """``AF_INET``, ``AF_INET6`` or ``AF_UNIX``, for a socket of your own."""
-        return self._family
+        return self._socket.family
 
     @abstractmethod
     def close(self) -> None:
@@ -68,7 +67,7 @@ class BoundPeer(ABC):
 
     @property
     def _is_unix(self) -> bool:
-        return self._family not in (socket.AF_INET, socket.AF_INET6)
+        return not isinstance(self._address, tuple)
 
     def _ip_address(self, asked: str) -> Address:
         if self._is_unix:
@@ -85,7 +84,8 @@ class BoundPeer(ABC):
         self.close()
 
     def __str__(self) -> str:
-        return self._text
+        where = f"unix {self._address}" if self._is_unix else f"{self._transport} {self.netloc}"
+        return f"{self._name} ({where})"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}{' closed' if self._closed else ''}>"

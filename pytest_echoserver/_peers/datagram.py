@@ -36,7 +36,7 @@ __tracebackhide__ = True
 
 H = TypeVar("H", bound=DatagramBehaviour)
 
-LARGEST_PAYLOAD = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
+LARGEST_PAYLOAD, LARGEST_PAYLOAD_OVER_IPV6 = 65_507, 65_527
 """Bytes: 65,535 less the headers of UDP (RFC 768) and, for IPv4, of IP (RFC 791)."""
 
 
@@ -66,7 +66,7 @@ class DatagramPeer(ServedPeer):
         super().__init__(scope, name, "udp", sock, behaviour=behaviour, timeout=timeout, record=record)
         self._dropped: int | None = None
         self._end = DatagramEnd(record)
-        self._answering: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] | None = None
         self._strict = strict
         self._script: DatagramScript | None = None
         self._network: FaultyDatagrams | None = None
@@ -297,7 +297,7 @@ class DatagramPeer(ServedPeer):
                 if self._network is not None:
                     self._network.clear()
                 self._finish(transport.abort)
-        for answering in self._answering:
+        for answering in self._answering or ():
             answering.cancel()
 
     def _finish(self, close: Callable[[], None]) -> None:
@@ -325,6 +325,8 @@ class DatagramPeer(ServedPeer):
                 answering = asyncio.ensure_future(self._handle_later(answer, addr))
                 answering.set_name(f"{getattr(self._behaviour, '__qualname__', self._behaviour)} for {self}")
                 self._scope.has_to_rest(answering)
+                if self._answering is None:
+                    self._answering = set()
                 self._answering.add(answering)
                 answering.add_done_callback(self._answering.discard)
             else:
@@ -446,7 +448,7 @@ class DatagramPeer(ServedPeer):
 
     def _payload(self, data: object) -> bytes:
         payload = bytes_like(data)
-        largest = LARGEST_PAYLOAD[self._family]
+        largest = LARGEST_PAYLOAD_OVER_IPV6 if ":" in self.host else LARGEST_PAYLOAD
         if len(payload) > largest:
             raise ValueError(f"data has {len(payload)} bytes; the largest datagram here has {largest}")
         return payload

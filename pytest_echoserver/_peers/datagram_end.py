@@ -16,20 +16,46 @@ __tracebackhide__ = True
 class DatagramEnd(asyncio.DatagramProtocol):
     """Records what comes and goes, and tells its ``listener`` of each datagram, before whoever waits for it."""
 
+    __slots__ = (
+        "_counts",
+        "_received",
+        "_record",
+        "_sources",
+        "clears",
+        "copying",
+        "cursor",
+        "listener",
+        "send_by",
+        "transport",
+    )
+
     def __init__(self, record: DatagramRecord) -> None:
         self.transport: DrainingDatagramTransport | None = None
         self.listener: Callable[[bytes, Sockaddr], None] | None = None
-        self.received_rows = record.received
-        self.received: View[Datagram] = View(record.received, make_datagram)
-        self.sent: View[SentDatagram] = View(record.sent, make_sent_datagram)
         self.cursor = Cursor(record.lock)
         self.clears = 0
         self.send_by: Callable[..., object] = self._no_transport
         self.copying = False
         """Whether what is being received is a copy that the network made."""
-        self._counts: list[Cursor] = []
+        self._counts: Sequence[Cursor] = ()
+        self._received: View[Datagram] | None = None
         self._record = record
         self._sources: dict[Sockaddr, Address] = {}
+
+    @property
+    def received_rows(self) -> Sequence[Row]:
+        return self._record.received
+
+    @property
+    def received(self) -> View[Datagram]:
+        """What came in: always the same, for a test may hold on to it."""
+        if self._received is None:
+            self._received = View(self._record.received, make_datagram)
+        return self._received
+
+    @property
+    def sent(self) -> View[SentDatagram]:
+        return View(self._record.sent, make_sent_datagram)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, DrainingDatagramTransport)

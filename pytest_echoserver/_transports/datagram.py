@@ -40,7 +40,12 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
 
     ``at_work`` is held while datagrams are read and passed on: who holds it, on any thread, may close the transport
     in the certainty that nothing is in the middle of being passed on, and that nothing comes after.
+
+    Peers are made by the thousand, and most queue nothing and are asked for nothing: so it has slots, makes its
+    queue when it is needed, and keeps no dictionary of what ``get_extra_info`` gives.
     """
+
+    __slots__ = ("_closing", "_context", "_loop", "_protocol", "_readers", "_sock", "_unsent", "at_work")
 
     def __init__(
         self,
@@ -50,17 +55,22 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         readers: Readers | None = None,
         context: Context | None = None,
     ) -> None:
-        super().__init__({"socket": sock, "sockname": sock.getsockname()})
         self._loop = loop
         self._sock = sock
         self._protocol = protocol
-        self._unsent: deque[tuple[bytes, Sockaddr | None, Sent | None]] = deque()
+        self._unsent: deque[tuple[bytes, Sockaddr | None, Sent | None]] | None = None
         self._closing = False
         self.at_work = threading.RLock()
         self._readers = readers or LoopReaders(loop)
         self._context = context or copy_context()
         protocol.connection_made(self)
         self._readers.add(sock, self._came)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """``"socket"``, and its ``"sockname"`` until it is closed."""
+        if name == "sockname" and not self._closing:
+            return self._sock.getsockname()
+        return self._sock if name == "socket" else default
 
     def get_protocol(self) -> asyncio.DatagramProtocol:
         return self._protocol
@@ -114,6 +124,7 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         if self._unsent or not self._send(data, addr, sent):
             if not self._unsent:
                 self._loop.add_writer(self._sock, self._writable)
+                self._unsent = deque()
             self._unsent.append((bytes(data), addr, sent))
 
     def _send(self, data: bytes, addr: Sockaddr | None, sent: Sent | None) -> bool:
