@@ -68,7 +68,7 @@ class Engine:
     @property
     def here(self) -> bool:
         """Whether the code that asks runs on the engine's thread."""
-        return threading.current_thread() is self._thread
+        return threading.get_ident() == self._thread.ident
 
     @property
     def readers(self) -> Readers:

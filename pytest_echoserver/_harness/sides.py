@@ -65,13 +65,13 @@ def _tcp_pair(host: str, *, far_is_server: bool) -> tuple[socket.socket, socket.
     """
     host, family = check_host(host)
 
-    def listen(listener: socket.socket) -> None:
+    def listen(listener: socket.socket, address: tuple[str, int]) -> None:
         if far_is_server:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        listener.bind((host, 0))
+        listener.bind(address)
         listener.listen()
 
-    with bound_socket(family, socket.SOCK_STREAM, f"a TCP socket to {host}", listen) as listener:
+    with bound_socket(family, socket.SOCK_STREAM, (host, 0), listen) as listener:
         listener.setblocking(True)
         client = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:

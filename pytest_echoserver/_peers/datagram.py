@@ -16,7 +16,7 @@ from .._checks import bytes_like, whole_number
 from .._datagram_record import DatagramRecord
 from .._futures import CaptureFuture
 from .._outcomes import as_exception, end_with, fail, fulfil
-from .._readers import AT_WORK
+from .._readers import AT_WORK, Readers
 from .._record import Address, Datagram, Event, SentDatagram
 from .._scope import Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
@@ -73,10 +73,11 @@ class DatagramPeer(ServedPeer):
         if behaviour is not None:
             self._end.listener = self._end.echo if behaviour is self._echo else self._came
         scope.adopt(PeerMember(self))
-        if scope.engine.readers.from_any_thread and faults is None:
-            self._open()
+        readers = scope.engine.readers
+        if readers.from_any_thread and faults is None:
+            self._open(readers)
         else:
-            scope.call(self._open, faults)
+            scope.call(self._open, readers, faults)
         scope.opened(self)
 
     @property
@@ -249,9 +250,9 @@ class DatagramPeer(ServedPeer):
             transport.at_work.release()
         return self._closed
 
-    def _open(self, faults: Any = None) -> None:
-        engine = self._scope.engine
-        DrainingDatagramTransport(engine.loop, self._socket, self._end, engine.readers, self._scope.context)
+    def _open(self, readers: Readers, faults: Any = None) -> None:
+        loop = self._scope.engine.loop
+        DrainingDatagramTransport(loop, self._socket, self._end, readers, self._scope.context)
         if faults is not None:
             self._give_faults(faults)
 

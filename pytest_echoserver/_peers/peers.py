@@ -10,7 +10,7 @@ import socket
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict, Unpack
 
 from .. import _deadline
 from .._checks import whole_number
@@ -131,7 +131,7 @@ class Peers:
 
     def udp(self, behaviour: DatagramBehaviour | None = None, **options: Unpack[UDPOptions]) -> DatagramPeer:
         """Make a UDP peer, with or without a behaviour: see `DatagramPeer.serve`. Options: `UDPOptions`."""
-        return self._datagram_peer("udp", behaviour, **options)
+        return self._datagram_peer("udp", _checked(behaviour), **options)
 
     def udp_echo(self, **options: Unpack[UDPOptions]) -> DatagramPeer:
         """Make a UDP peer that sends every datagram back to where it came from. Options: `UDPOptions`."""
@@ -139,7 +139,7 @@ class Peers:
 
     def tcp(self, behaviour: StreamBehaviour | None = None, **options: Unpack[TCPOptions]) -> StreamPeer:
         """Make a TCP peer, with or without a behaviour: see `StreamPeer.serve`. Options: `TCPOptions`."""
-        return self._tcp_peer("tcp", behaviour, **options)
+        return self._tcp_peer("tcp", _checked(behaviour), **options)
 
     def tcp_echo(self, **options: Unpack[TCPOptions]) -> StreamPeer:
         """Make a TCP peer that sends back what comes, and ends each connection after its client. Options:
@@ -148,7 +148,7 @@ class Peers:
 
     def unix(self, behaviour: StreamBehaviour | None = None, **options: Unpack[UnixOptions]) -> StreamPeer:
         """Make a peer on a Unix socket, with or without a behaviour. Options: `UnixOptions`."""
-        return self._unix_peer("unix", behaviour, **options)
+        return self._unix_peer("unix", _checked(behaviour), **options)
 
     def unix_echo(self, **options: Unpack[UnixOptions]) -> StreamPeer:
         """Make a peer on a Unix socket that sends back what comes. Options: `UnixOptions`."""
@@ -159,7 +159,7 @@ class Peers:
 
         Its certificate is one of ``tls_authority``, unless ``tls=`` or ``echoserver_ssl_context`` says otherwise.
         """
-        return self._tcp_peer("tls", behaviour, **_with_tls(options))
+        return self._tcp_peer("tls", _checked(behaviour), **_with_tls(options))
 
     def tls_echo(self, **options: Unpack[TCPOptions]) -> StreamPeer:
         """Make a TLS peer that sends back what comes. Options: `TCPOptions`."""
@@ -197,7 +197,7 @@ class Peers:
         checked, family = checked_target(target)
         given = self._checked_faults("datagram", one_or_both(faults, upstream, downstream))
         address, own_family = self._checked_host(host, allow_remote)
-        limit = self._scope.timeout if timeout is None else _deadline.seconds(timeout)
+        limit = self._limit(timeout)
         checked_name = self._checked_name(name, "udp_proxy")
         sock = bound_datagram_socket(own_family, address, check_port(port))
         return UDPProxy(self._scope, checked_name, sock, target=checked, family=family, timeout=limit, faults=given)
@@ -237,7 +237,7 @@ class Peers:
         given = self._checked_faults("stream", one_or_both(faults, upstream, downstream))
         address, family = self._checked_host(host, allow_remote)
         check_port(port)
-        limit = self._scope.timeout if timeout is None else _deadline.seconds(timeout)
+        limit = self._limit(timeout)
         checked_name = self._checked_name(name, "tcp_proxy")
         sock = _listening(lambda: bound_stream_socket(family, address, port), receive_buffer)
         return TCPProxy(self._scope, checked_name, sock, target=checked, timeout=limit, faults=given)
@@ -326,14 +326,23 @@ class Peers:
         outbound: Any = None,
         **unknown: Any,
     ) -> DatagramPeer:
-        _refuse(unknown, kind, UDPOptions)
+        if unknown:
+            _refuse(unknown, kind, UDPOptions)
         address, family = self._checked_host(host, allow_remote)
-        common = self._common(behaviour, timeout, strict)
+        limit, strictness = self._limit(timeout), self._strictness(strict)
         given = self._checked_faults("datagram", one_or_both(faults, inbound, outbound))
         size = RECEIVE_BUFFER if receive_buffer is None else whole_number(receive_buffer, "receive_buffer", least=1)
         checked_name = self._checked_name(name, kind)
         sock = bound_datagram_socket(family, address, check_port(port), size)
-        return DatagramPeer(self._scope, checked_name, sock, faults=given, **common)
+        return DatagramPeer(
+            self._scope,
+            checked_name,
+            sock,
+            behaviour=behaviour,
+            timeout=limit,
+            strict=strictness,
+            faults=given,
+        )
 
     def _tcp_peer(
         self,
@@ -375,15 +384,24 @@ class Peers:
         from .matching import check_framing
         from .stream import StreamPeer
 
-        _refuse(unknown, kind, UnixOptions if kind.startswith("unix") else TCPOptions)
-        common = self._common(behaviour, timeout, strict)
+        if unknown:
+            _refuse(unknown, kind, UnixOptions if kind.startswith("unix") else TCPOptions)
+        limit, strictness = self._limit(timeout), self._strictness(strict)
         given = self._checked_faults("stream", one_or_both(faults, inbound, outbound))
         checked_framing = check_framing(framing)
         checked_name = self._checked_name(name, kind)
         context = self._server_context(tls)
         sock = _listening(bind, receive_buffer)
         return StreamPeer(
-            self._scope, checked_name, sock, framing=checked_framing, tls=context, faults=given, **common
+            self._scope,
+            checked_name,
+            sock,
+            behaviour=behaviour,
+            timeout=limit,
+            strict=strictness,
+            framing=checked_framing,
+            tls=context,
+            faults=given,
         )
 
     def _checked_host(self, host: str | None, allow_remote: bool) -> tuple[str, socket.AddressFamily]:
@@ -407,15 +425,13 @@ class Peers:
         deciding.both_ways(chosen, kind)
         return chosen
 
-    def _common(self, behaviour: Any, timeout: float | None, strict: object) -> dict[str, Any]:
-        """The options that all peers have, checked."""
+    def _limit(self, timeout: float | None) -> float:
+        return self._scope.timeout if timeout is None else _deadline.seconds(timeout)
+
+    def _strictness(self, strict: bool | None) -> bool:
         if strict is not None and not isinstance(strict, bool):
             raise TypeError(f"strict must be True or False, not {strict!r}")
-        return {
-            "behaviour": None if behaviour is None else check_handler(behaviour),
-            "timeout": self._scope.timeout if timeout is None else _deadline.seconds(timeout),
-            "strict": self._strict if strict is None else strict,
-        }
+        return self._strict if strict is None else strict
 
     def _server_context(self, tls: object) -> Any:
         if tls is False:
@@ -463,11 +479,14 @@ def merged_types(given: Sequence[Mapping[str, Callable[..., Any]]]) -> dict[str,
     return types
 
 
-def _refuse(unknown: Mapping[str, object], kind: str, options: Any) -> None:
-    """Raise TypeError if there are such options, and say which there are."""
-    for name in unknown:
-        known = ", ".join(sorted(options.__optional_keys__))
-        raise TypeError(f"peers.{kind}() got an unexpected keyword argument {name!r}; it takes {known}")
+def _checked(behaviour: Any) -> Any:
+    return None if behaviour is None else check_handler(behaviour)
+
+
+def _refuse(unknown: Mapping[str, object], kind: str, options: Any) -> NoReturn:
+    """Raise TypeError for such options, and say which there are."""
+    known = ", ".join(sorted(options.__optional_keys__))
+    raise TypeError(f"peers.{kind}() got an unexpected keyword argument {next(iter(unknown))!r}; it takes {known}")
 
 
 def _with_tls(options: TCPOptions) -> TCPOptions:

@@ -3,36 +3,49 @@
 import errno
 import socket
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 __tracebackhide__ = True
 
 
+NON_BLOCKING: int = getattr(socket, "SOCK_NONBLOCK", 0)
+"""Where socket(2) takes it, it spares a call."""
+
+
 def bound_socket(
-    family: socket.AddressFamily, kind: socket.SocketKind, what: str, bind: Callable[[socket.socket], object]
+    family: socket.AddressFamily,
+    kind: socket.SocketKind,
+    address: Any,
+    bind: Callable[..., object] = socket.socket.bind,
+    *options: Any,
 ) -> socket.socket:
-    """Give a non-blocking socket that ``bind`` has bound; ``what`` tells of it as "a UDP socket to 127.0.0.1".
+    """Give a non-blocking socket that ``bind``, called with it, the address and the options, has bound.
 
     Raises:
-        OSError: it can't be bound there; the text names it.
+        OSError: it can't be bound there; the text names the address.
     """
     over_tcp = kind == socket.SOCK_STREAM and family in (socket.AF_INET, socket.AF_INET6)
     try:
         # asyncio turns off the delay of RFC 896 only where a socket, or the one that accepted it, is named TCP.
-        sock = socket.socket(family, kind, socket.IPPROTO_TCP if over_tcp else 0)
+        sock = socket.socket(family, kind | NON_BLOCKING, socket.IPPROTO_TCP if over_tcp else 0)
     except OSError as error:
-        _cannot_bind(error, what, family)
+        _cannot_bind(error, family, kind, address)
     try:
-        sock.setblocking(False)
-        bind(sock)
+        if not NON_BLOCKING:
+            sock.setblocking(False)
+        bind(sock, address, *options)
     except OSError as error:
         sock.close()
-        _cannot_bind(error, what, family)
+        _cannot_bind(error, family, kind, address)
     return sock
 
 
-def _cannot_bind(error: OSError, what: str, family: int) -> NoReturn:
-    """Raise an error like ``error`` that names ``what`` could not be bound, and the usual reason over IPv6."""
+def _cannot_bind(error: OSError, family: int, kind: int, address: Any) -> NoReturn:
+    """Raise an error like ``error`` that names what could not be bound, and the usual reason over IPv6."""
+    if isinstance(address, str):
+        what = f"a Unix socket to {address}"
+    else:
+        what = f"a {'UDP' if kind == socket.SOCK_DGRAM else 'TCP'} socket to {address[0]} port {address[1]}"
     reason = error.strerror or str(error)
     if family == socket.AF_INET6 and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
         reason += " (is there IPv6 on this machine?)"

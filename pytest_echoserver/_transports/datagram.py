@@ -155,6 +155,9 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be read or sent."""
+        memory = _memory_of(self._sock)
+        if memory:  # what has come takes some until it is read
+            return not (memory[0] or self._unsent)
         try:
             self._sock.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
@@ -192,12 +195,12 @@ def bound_datagram_socket(
     Raises:
         OSError: it can't be bound there; the text names the address.
     """
+    return bound_socket(family, socket.SOCK_DGRAM, (host, port), _bind, receive_buffer)
 
-    def bind(sock: socket.socket) -> None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        sock.bind((host, port))
 
-    return bound_socket(family, socket.SOCK_DGRAM, f"a UDP socket to {host} port {port}", bind)
+def _bind(sock: socket.socket, address: Sockaddr, receive_buffer: int) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sock.bind(address)
 
 
 def dropped_datagrams(sock: socket.socket) -> int | None:

@@ -21,8 +21,7 @@ def bound_stream_socket(family: socket.AddressFamily, host: str, port: int) -> s
     Raises:
         OSError: it can't be bound there; the text names the address.
     """
-    what = f"a TCP socket to {host} port {port}"
-    return bound_socket(family, socket.SOCK_STREAM, what, lambda sock: _bind(sock, host, port))
+    return bound_socket(family, socket.SOCK_STREAM, (host, port), _bind)
 
 
 def bound_unix_socket(path: str) -> socket.socket:
@@ -33,9 +32,7 @@ def bound_unix_socket(path: str) -> socket.socket:
     """
     if not hasattr(socket, "AF_UNIX"):
         raise OSError(f"can't bind a Unix socket to {path}: Python has none on {sys.platform}")
-    return bound_socket(
-        socket.AF_UNIX, socket.SOCK_STREAM, f"a Unix socket to {path}", lambda sock: sock.bind(path)
-    )
+    return bound_socket(socket.AF_UNIX, socket.SOCK_STREAM, path)
 
 
 def set_receive_buffer(sock: socket.socket, size: int) -> None:
@@ -73,22 +70,22 @@ def listen(sock: socket.socket, backlog: int) -> None:
         raise type(error)(error.errno, f"can't listen on {where}: {error.strerror or error}") from None
 
 
-def _bind(sock: socket.socket, host: str, port: int) -> None:
+def _bind(sock: socket.socket, address: tuple[str, int]) -> None:
     if sys.platform == "win32":
         # Without it another socket can steal the port by SO_REUSEADDR, which means that on Windows.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        sock.bind((host, port))
+        sock.bind(address)
         return
     # Without SO_REUSEADDR. Measured on Linux: where two sockets have it and neither listens, both get the port,
     # and the later one can go on to listen: a reserved port would not refuse, but be somebody else's.
     try:
-        sock.bind((host, port))
+        sock.bind(address)
     except OSError as error:
-        if error.errno != errno.EADDRINUSE or not port:
+        if error.errno != errno.EADDRINUSE or not address[1]:
             raise
         # Perhaps only TIME_WAIT is in the way. SO_REUSEADDR gets past that; once withdrawn, it keeps others out.
         _share(sock, True)
-        sock.bind((host, port))
+        sock.bind(address)
         _share(sock, False)
 
 
