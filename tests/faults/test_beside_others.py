@@ -18,7 +18,7 @@ from pytest_echoserver import (
     TLSAuthority,
 )
 
-from ..conftest import Client, Connect, OpenStreams
+from ..conftest import Client, Connect, Downstream, OpenStreams
 from .test_stream_faults import read_to_the_end
 
 
@@ -126,8 +126,8 @@ def test_flows_keep_their_order(peers: Peers, udp_client: Client) -> None:
     assert [[client.recv(10) for _ in sent] for client in clients] == [sent] * 50
 
 
-def test_peers_of_the_session_keep_theirs(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
+def test_peers_of_the_session_keep_theirs(downstream: Downstream) -> None:
+    result = downstream.run(
         """
         import socket
         import pytest
@@ -150,6 +150,5 @@ def test_peers_of_the_session_keep_theirs(pytester: pytest.Pytester) -> None:
             server.faults = DatagramFaults().on(message=99).drop()
         """
     )
-    result = pytester.runpytest("-p", "no:randomly")
     result.assert_outcomes(passed=3, errors=1)
     result.stdout.fnmatch_lines(["*FaultNotMet: server: a fault that was to happen on(message=99) never did*"])

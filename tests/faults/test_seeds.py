@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from ..conftest import Downstream
+
 SUITE = """
 import os
 import socket
@@ -131,8 +133,8 @@ def test_workers_have_the_seed_of_the_run(pytester: pytest.Pytester) -> None:
     assert len(set(re.findall(r"--echoserver-seed=(\d+)", text))) == 1
 
 
-def test_a_markers_faults_act_on_their_own_kind(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
+def test_a_markers_faults_act_on_their_own_kind(downstream: Downstream) -> None:
+    result = downstream.run(
         """
         import socket
         import pytest
@@ -156,13 +158,12 @@ def test_a_markers_faults_act_on_their_own_kind(pytester: pytest.Pytester) -> No
         def test_wrong_seed(udp_echo_server): ...
         """
     )
-    result = pytester.runpytest("-p", "no:randomly")
     result.assert_outcomes(passed=2, errors=2)
     result.stdout.fnmatch_lines(
         ["*TypeError: faults must be DatagramFaults, *not 'many'", "*TypeError: seed must be an int, not 'luck'"]
     )
 
 
-def test_a_wrong_seed_is_told_at_once(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest("--echoserver-seed=luck")
+def test_a_wrong_seed_is_told_at_once(downstream: Downstream) -> None:
+    result = downstream.run("", "--echoserver-seed=luck")
     result.stderr.fnmatch_lines(["*echoserver_seed must be a whole number, not 'luck'"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_echoserver import DatagramPeer, Schedule, StreamFaults, StreamPeer, Verdict
 from pytest_echoserver.strategies import chunkings, datagram_schedules, stream_faults
 
-from ..conftest import Client, Connect
+from ..conftest import Client, Connect, Downstream
 from .test_stream_faults import read_to_the_end, read_until_it_stalls
 
 FOR_EACH_EXAMPLE = settings(
@@ -103,9 +103,8 @@ def test_lines(stream_harness, pieces):
 """
 
 
-def test_a_wrong_parser_is_found_with_the_smallest_cut(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(PARSER)
-    result = pytester.runpytest("-p", "no:randomly")
+def test_a_wrong_parser_is_found_with_the_smallest_cut(downstream: Downstream) -> None:
+    result = downstream.run(PARSER)
     result.assert_outcomes(failed=1)
     assert "pieces = [b'a', b'b\\ncd\\n']" in result.stdout.str()
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_echoserver import DatagramFaults, Peers, Verdict
 
-from ..conftest import Client
+from ..conftest import Client, Downstream
 
 
 def talk(client: socket.socket, peer: Any, *said: bytes) -> list[bytes]:
@@ -61,8 +61,8 @@ def test_clients_count_together(peers: Peers, udp_client: Client) -> None:
     assert talk(udp_client(), peer, b"again") == [b"again"]
 
 
-def test_one_that_never_fires_fails_the_test(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
+def test_one_that_never_fires_fails_the_test(downstream: Downstream) -> None:
+    result = downstream.run(
         """
         import socket
         from pytest_echoserver import DatagramFaults, StreamFaults
@@ -83,7 +83,6 @@ def test_one_that_never_fires_fails_the_test(pytester: pytest.Pytester) -> None:
                 client.sendto(b"x", peer.address)
         """
     )
-    result = pytester.runpytest("-p", "no:randomly")
     result.assert_outcomes(failed=3, passed=1)
     result.stdout.fnmatch_lines(
         [
@@ -100,8 +99,8 @@ def test_verify_tells_of_it_once(peers: Peers) -> None:
         peer.verify()
 
 
-def test_a_callable_that_goes_wrong_fails_the_test(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
+def test_a_callable_that_goes_wrong_fails_the_test(downstream: Downstream) -> None:
+    result = downstream.run(
         """
         import socket
         from pytest_echoserver import Verdict
@@ -126,7 +125,6 @@ def test_a_callable_that_goes_wrong_fails_the_test(pytester: pytest.Pytester) ->
                 assert client.recv(10) in (b"", b"x")
         """
     )
-    result = pytester.runpytest("-p", "no:randomly")
     result.assert_outcomes(failed=5)
     for text in (
         "*ZeroDivisionError*",
