@@ -45,9 +45,10 @@ from ._plugin import (
 )
 
 if TYPE_CHECKING:
-    from ._faults.model import DatagramFaults, Packet, StreamFaults, Verdict
+    from ._faults.model import DatagramFaults, StreamFaults
     from ._faults.peer import FaultNotMet
     from ._faults.schedule import Schedule
+    from ._faults.verdict import Packet, Verdict
     from ._futures import CaptureFuture, CaptureTimeout
     from ._harness.datagram import DatagramHarness, HarnessedEndpoint
     from ._harness.far_datagrams import HarnessDatagram
@@ -139,7 +140,7 @@ _TYPES = {
     "HarnessDatagram": "_harness.far_datagrams",
     "HarnessedEndpoint": "_harness.datagram",
     "HarnessedStream": "_harness.stream",
-    "Packet": "_faults.model",
+    "Packet": "_faults.verdict",
     "Peers": "_peers.peers",
     "Process": "_process.process",
     "ProcessDied": "_process.ready",
@@ -157,7 +158,7 @@ _TYPES = {
     "TLSAuthority": "_peers.tls",
     "TLSHandshakeError": "_peers.tls",
     "UDPProxy": "_peers.udp_proxy",
-    "Verdict": "_faults.model",
+    "Verdict": "_faults.verdict",
 }
 
 

@@ -20,13 +20,17 @@ class ToldInShort:
 
     __slots__ = ()
 
-    def __repr__(self) -> str:
-        shown = [
-            f"{each.name}={value!r}"
-            for each in fields(self)  # type: ignore[arg-type]
+    def differing(self) -> dict[str, Any]:
+        """The fields that differ from their defaults."""
+        return {
+            each.name: value
+            for each in fields(self)  # type: ignore[arg-type]  # who inherits this is a dataclass
             if (value := getattr(self, each.name)) != each.default
-        ]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        }
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.differing().items())
+        return f"{type(self).__name__}({shown})"
 
 
 @dataclass(frozen=True, slots=True)

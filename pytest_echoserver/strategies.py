@@ -9,8 +9,9 @@ from typing import Any
 
 from . import _deadline
 from ._checks import bytes_like, whole_number
-from ._faults.model import ENDINGS, StreamFaults, Verdict
+from ._faults.model import StreamFaults
 from ._faults.schedule import Schedule
+from ._faults.verdict import ENDINGS, Verdict
 
 try:
     from hypothesis import strategies as st

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from .deciding import Decider
-from .model import PASS, Direction, Packet, Verdict
+from .verdict import PASS, Direction, Packet, Verdict, flipped
 
 __tracebackhide__ = True
 
@@ -113,9 +113,10 @@ class DatagramLane:
         self._ordinals.clear()
 
     def _flow(self, addr: Sockaddr) -> Flow:
-        flow = self._flows.get(addr)
+        client = addr[:2]  # over IPv6 one and the same may be a 4-tuple, or a pair that a test gave
+        flow = self._flows.get(client)
         if flow is None:
-            flow = self._flows[addr] = Flow(self._ordinals.setdefault(addr, len(self._ordinals)))
+            flow = self._flows[client] = Flow(self._ordinals.setdefault(client, len(self._ordinals)))
         return flow
 
     def _verdict(self, packet: Packet) -> Verdict:
@@ -181,12 +182,4 @@ def _changed(data: bytes, verdict: Verdict, previous: bytes | None) -> bytes:
         data = previous
     if verdict.data is not None:
         data = verdict.data
-    return data if verdict.flip is None else flipped(data, verdict.flip)
-
-
-def flipped(data: bytes, bit: int) -> bytes:
-    """``data`` with one bit flipped, counted from the first byte's highest; past the end, from the start again."""
-    if not data:
-        return data
-    at, within = divmod(bit % (8 * len(data)), 8)
-    return data[:at] + bytes([data[at] ^ (0x80 >> within)]) + data[at + 1 :]
+    return data if verdict.flip is None or not data else flipped(data, verdict.flip % (8 * len(data)))

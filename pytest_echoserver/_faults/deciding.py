@@ -2,18 +2,19 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from .._checks import not_async
-from .model import PASS, DatagramFaults, Direction, Ending, Judge, Packet, StreamFaults, Trigger, Verdict
+from .model import DatagramFaults, StreamFaults, Trigger
 from .schedule import Chances, Key, Schedule
+from .verdict import BLOCK, PASS, Direction, Ending, Judge, Packet, Verdict
 
 __tracebackhide__ = True
 
 Kind = Literal["datagram", "stream"]
 FIGURES: dict[Kind, type] = {"datagram": DatagramFaults, "stream": StreamFaults}
-BITS_OF_A_BLOCK = 8 * 1024
+BITS_OF_A_BLOCK = 8 * BLOCK
 NO_CHANCE = (1.0,) * 8
 NOT_ON_A_STREAM = ("drop", "copies", "reorder", "late", "stale", "source")
 
@@ -139,12 +140,7 @@ class StreamDecider(Decider):
             verdict = replace(verdict, flip=verdict.flip - BITS_OF_A_BLOCK * block)
         key: Key = (self.direction, flow, block)
         known = self.schedule.get(key, PASS)
-        differing = {
-            each.name: getattr(verdict, each.name)
-            for each in fields(Verdict)
-            if getattr(verdict, each.name) != each.default
-        }
-        self.schedule.add(key, replace(known, **differing))
+        self.schedule.add(key, replace(known, **verdict.differing()))
 
 
 class DatagramFigures:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .deciding import Decider, Kind, StreamDecider, both_ways
-from .model import Direction, Trigger
+from .model import Trigger
 from .schedule import Chances, Schedule
+from .verdict import Direction
 
 __tracebackhide__ = True
 

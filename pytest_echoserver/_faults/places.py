@@ -4,7 +4,8 @@ from typing import Any
 
 from .._patterns import Search, compile_pattern
 from .deciding import StreamDecider
-from .model import PASS, Ending, Trigger, Verdict
+from .model import Trigger
+from .verdict import PASS, Ending, Verdict
 
 __tracebackhide__ = True
 

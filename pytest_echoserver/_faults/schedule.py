@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
 
-from .model import PASS, Direction, Verdict
+from .verdict import PASS, Direction, Verdict
 
 __tracebackhide__ = True
 
@@ -17,7 +17,7 @@ Key = tuple[Direction, int, int]
 HEADER = "pytest-echoserver schedule 1"
 CHANCES = struct.Struct("=8Q")
 MOST_SHOWN = 20
-_DEFAULTS = {each.name: each.default for each in fields(Verdict)}
+_NAMES = {each.name for each in fields(Verdict)}
 
 
 class Chances:
@@ -160,10 +160,7 @@ class Schedule(Mapping[Key, Verdict]):
 def told(verdict: Verdict) -> str:
     """A verdict as words without a space in them: what differs from letting the packet pass."""
     words = []
-    for name, default in _DEFAULTS.items():
-        value = getattr(verdict, name)
-        if value == default:
-            continue
+    for name, value in verdict.differing().items():
         if value is True:
             words.append(name)
         elif name == "data":
@@ -177,7 +174,7 @@ def told(verdict: Verdict) -> str:
 
 def _parsed(word: str) -> tuple[str, Any]:
     name, given, text = word.partition("=")
-    if name not in _DEFAULTS:
+    if name not in _NAMES:
         raise ValueError(f"there is no fault {name!r}")
     if not given:
         return name, True

@@ -6,13 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from .deciding import StreamDecider
-from .model import PASS, Direction, Ending, Packet, Verdict
 from .places import Places
+from .verdict import BLOCK, PASS, Direction, Ending, Packet, Verdict, flipped
 
 __tracebackhide__ = True
 
-BLOCK = 1024
-"""Bytes that are decided on together: how the system cuts a stream isn't repeatable."""
 CONNECTING = 0.05
 """Seconds that a client has to see that it is connected, before a stream ends of which nothing is to pass."""
 HIGH, LOW = 256 * 1024, 64 * 1024
@@ -106,14 +104,14 @@ class StreamLane:
             self._offset += size
             self._end_here()
         if data and self._stalled:
-            self._append(Carried(self._last_due(now), data))
+            self._queue.append(Carried(self._last_due(now), data))
             self.held += len(data)
         self._go_on()
 
     def carry_eof(self) -> None:
         """Take EOF on its way, after all before it."""
         if not self.ended:
-            self._append(Carried(self._last_due(time.monotonic())))
+            self._queue.append(Carried(self._last_due(time.monotonic())))
             self._go_on()
 
     def begin_anew(self) -> None:
@@ -159,10 +157,8 @@ class StreamLane:
             return size, PASS
         new = block != self._block
         if new:
-            self._block, self._verdict = (
-                block,
-                self._decided(Packet(data[:size], self._direction, self._flow, block, now)),
-            )
+            self._block = block
+            self._verdict = self._decided(Packet(data[:size], self._direction, self._flow, block, now))
         verdict = self._verdict
         if new and verdict.end is not None:
             places.add_end(self._offset if verdict.at is None else verdict.at, verdict.end)
@@ -196,7 +192,7 @@ class StreamLane:
         if verdict is None:
             return
         self._keep(verdict)
-        self._append(Carried(self._last_due(time.monotonic()), end=verdict.end))
+        self._queue.append(Carried(self._last_due(time.monotonic()), end=verdict.end))
         if verdict.end == "stall":
             self._stalled = True
         else:
@@ -209,15 +205,12 @@ class StreamLane:
             self._free_at = max(now, self._free_at) + len(data) / rate
             due = self._free_at + delay
         if data:  # a verdict may have put nothing in its place
-            self._append(Carried(max(due, self._last_due(0.0)), data))
+            self._queue.append(Carried(max(due, self._last_due(0.0)), data))
             self.held += len(data)
 
     def _last_due(self, now: float) -> float:
         """When the last that is on its way arrives; nothing overtakes it."""
         return max(now, self._queue[-1].due) if self._queue else now
-
-    def _append(self, carried: Carried) -> None:
-        self._queue.append(carried)
 
     def _go_on(self) -> None:
         """Deliver what is due."""
@@ -272,7 +265,5 @@ def _changed(data: bytes, verdict: Verdict, offset: int) -> bytes:
         return verdict.data
     if verdict.flip is None:
         return data
-    at, within = divmod(verdict.flip - 8 * offset, 8)
-    if not 0 <= at < len(data):
-        return data
-    return data[:at] + bytes([data[at] ^ (0x80 >> within)]) + data[at + 1 :]
+    bit = verdict.flip - 8 * offset
+    return flipped(data, bit) if 0 <= bit < 8 * len(data) else data

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .._faults.datagrams import Carried, DatagramLane, Sockaddr
-from .._faults.model import Direction, Verdict
 from .._faults.peer import PeerFaults
+from .._faults.verdict import Direction, Verdict
 from .._record import Record
 from .._transports.datagram import DrainingDatagramTransport, bound_datagram_socket
 from .datagram_end import DatagramEnd

@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Any, cast
 
 from .._faults.deciding import StreamDecider
-from .._faults.model import Direction, Ending, Verdict
 from .._faults.peer import PeerFaults
 from .._faults.streams import HIGH, LOW, StreamLane
+from .._faults.verdict import Direction, Ending, Verdict
 from .._transports.arrival import until_arrived, until_read
 from .._transports.writing import until_taken
 from .stream_end import LARGEST_READ, StreamEnd

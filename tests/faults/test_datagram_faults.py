@@ -220,3 +220,16 @@ def test_what_is_on_its_way_at_a_close_is_noted(peers: Peers, client: socket.soc
     peer.close()
     assert isinstance(sending.exception(), ConnectionAbortedError)
     assert [event.args[-1] for event in peer.events if event.name == "fault"][-2:] == [Verdict(drop=True)] * 2
+
+
+def test_over_ipv6_a_client_is_one_flow_whoever_sends_to_it(peers: Peers) -> None:
+    seen: list[Packet] = []
+    peer = peers.udp_echo(host="::1", outbound=seen.append)
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.connect(peer.address)
+        client.send(b"echo")
+        assert client.recv(100) == b"echo"
+        peer.send(b"sent", client.getsockname()[:2])
+        assert client.recv(100) == b"sent"
+    assert [(packet.data, packet.flow, packet.index) for packet in seen] == [(b"echo", 0, 0), (b"sent", 0, 1)]

@@ -1,0 +1,105 @@
+"""`Verdict`: what the network does to one `Packet`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .. import _deadline
+from .._checks import bytes_like, choice, whole_number
+from .._record import Address, ToldInShort
+
+__tracebackhide__ = True
+
+Direction = Literal["in", "out"]
+"""Towards the peer, or away from it. Of a proxy: from the client to the target, or back."""
+Ending = Literal["reset", "close", "stall"]
+ENDINGS = ("reset", "close", "stall")
+BLOCK = 1024
+"""Bytes of a stream that are decided on together: how the system cuts it isn't repeatable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """What a verdict is asked for: a datagram, or a piece of a stream.
+
+    Attributes:
+        data: its payload.
+        direction: ``"in"`` towards the peer (of a proxy: from the client), ``"out"`` away from it.
+        flow: the ordinal of the client's address, or of the connection, from 0.
+        index: of a datagram, its place in its flow and direction, from 0; of a piece of a stream, the block of
+            1,024 bytes that it lies in, since how the system cuts a stream isn't repeatable.
+        time: when it came, in monotonic seconds.
+    """
+
+    data: bytes
+    direction: Direction
+    flow: int
+    index: int
+    time: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Verdict(ToldInShort):
+    """What the network does to one packet.
+
+    Args:
+        drop: it never arrives. Not on a stream.
+        delay: seconds by which it arrives later. What comes after it in its flow waits for it.
+        copies: how often it arrives. On a stream, once.
+        data: what arrives in its place.
+        flip: the bit of it that is flipped, from 0; it wraps at the end.
+        reorder: the next of its flow arrives before it, if there is one within 50 ms. Not on a stream.
+        late: the same, however long that takes: an answer that comes after the next one. Not on a stream.
+        stale: what arrives is a copy of the packet before it in its flow: an answer to the query before.
+        source: (host, port) that it comes from, another than the peer's; host "" for its own, port 0 for any
+            other. For what the peer sends, and not on a stream.
+        end: a stream ends here: ``"reset"``, ``"close"``, or ``"stall"``, where nothing passes any more.
+        at: how many bytes of the stream pass before that end.
+    """
+
+    drop: bool = False
+    delay: float = 0.0
+    copies: int = 1
+    data: bytes | None = None
+    flip: int | None = field(default=None, kw_only=True)
+    reorder: bool = field(default=False, kw_only=True)
+    late: bool = field(default=False, kw_only=True)
+    stale: bool = field(default=False, kw_only=True)
+    source: Address | None = field(default=None, kw_only=True)
+    end: Ending | None = field(default=None, kw_only=True)
+    at: int | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("drop", "reorder", "late", "stale"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
+        _deadline.seconds(self.delay, "delay")
+        whole_number(self.copies, "copies", least=1)
+        if self.data is not None:
+            bytes_like(self.data)
+        for name in ("flip", "at"):
+            if getattr(self, name) is not None:
+                whole_number(getattr(self, name), name, least=0)
+        if self.end is not None:
+            choice(self.end, "end", ENDINGS)
+        if self.source is not None:
+            _check_source(self.source)
+
+
+PASS = Verdict()
+Judge = Callable[[Packet], Verdict | None]
+"""A verdict of the user's own, or None where it has none."""
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    """``data`` with one of its bits flipped, counted from the first byte's highest."""
+    at, within = divmod(bit, 8)
+    return data[:at] + bytes([data[at] ^ (0x80 >> within)]) + data[at + 1 :]
+
+
+def _check_source(source: object) -> None:
+    match source:
+        case (str(), int() as port) if not isinstance(port, bool):
+            whole_number(port, "the port of source", least=0, most=65_535)
+        case _:
+            raise TypeError(f"source must be (host, port), not {source!r}")
