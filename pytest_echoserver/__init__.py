@@ -16,7 +16,6 @@ from ._fixtures import (
     _echoserver_engine,
     _echoserver_peer_maker,
     _echoserver_session_scope,
-    _echoserver_test,
     datagram_harness,
     echoserver_listen_host,
     echoserver_ssl_context,

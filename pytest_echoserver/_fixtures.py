@@ -33,67 +33,68 @@ SETTINGS = pytest.StashKey[_settings.Settings]()
 SCOPE = pytest.StashKey["Scope"]()
 SESSION_SCOPE = pytest.StashKey["Scope"]()
 KEPT = pytest.StashKey[dict[str, Any]]()
+OF_TEST = pytest.StashKey["OfTest"]()
 
 
 @pytest.fixture
-def udp_echo_server(_echoserver_test: OfTest) -> DatagramPeer:
+def udp_echo_server(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> DatagramPeer:
     """A UDP server that sends every datagram back, and remembers it; bound before the test starts.
 
     Send to ``udp_echo_server.address``; wait for what came with ``udp_echo_server.next_datagram()``.
     """
-    return _echoserver_test.peers.udp_echo()
+    return _of_test(request, echoserver_listen_host).peers.udp_echo()
 
 
 @pytest.fixture
-def tcp_echo_server(_echoserver_test: OfTest) -> StreamPeer:
+def tcp_echo_server(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
     """A TCP server that sends back what comes, and remembers it; listening before the test starts."""
-    return _echoserver_test.peers.tcp_echo()
+    return _of_test(request, echoserver_listen_host).peers.tcp_echo()
 
 
 @pytest.fixture
-def unix_echo_server(_echoserver_test: OfTest) -> StreamPeer:
+def unix_echo_server(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
     """A server on a Unix socket that sends back what comes, and remembers it; its ``address`` is a path."""
-    return _echoserver_test.peers.unix_echo()
+    return _of_test(request, echoserver_listen_host).peers.unix_echo()
 
 
 @pytest.fixture
-def tls_echo_server(_echoserver_test: OfTest) -> StreamPeer:
+def tls_echo_server(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
     """A TLS server that sends back what comes; clients trust it by ``tls_authority.client_context()``."""
-    return _echoserver_test.peers.tls_echo()
+    return _of_test(request, echoserver_listen_host).peers.tls_echo()
 
 
 @pytest.fixture
-def udp_peer(_echoserver_test: OfTest) -> DatagramPeer:
+def udp_peer(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> DatagramPeer:
     """A UDP peer with no behaviour yet: ``udp_peer.expect(b"ping").reply(b"pong")``, or ``@udp_peer.serve``."""
-    return _echoserver_test.peers.udp()
+    return _of_test(request, echoserver_listen_host).peers.udp()
 
 
 @pytest.fixture
-def tcp_peer(_echoserver_test: OfTest) -> StreamPeer:
+def tcp_peer(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
     """A TCP peer with no behaviour yet: ``tcp_peer.expect(b"hi").reply(b"ho")``, or ``@tcp_peer.serve``."""
-    return _echoserver_test.peers.tcp()
+    return _of_test(request, echoserver_listen_host).peers.tcp()
 
 
 @pytest.fixture
-def unix_peer(_echoserver_test: OfTest) -> StreamPeer:
+def unix_peer(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
     """A peer on a Unix socket with no behaviour yet; its ``address`` is a path."""
-    return _echoserver_test.peers.unix()
+    return _of_test(request, echoserver_listen_host).peers.unix()
 
 
 @pytest.fixture
-def tls_peer(_echoserver_test: OfTest) -> StreamPeer:
+def tls_peer(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
     """A TLS peer with no behaviour yet; clients trust it by ``tls_authority.client_context()``."""
-    return _echoserver_test.peers.tls()
+    return _of_test(request, echoserver_listen_host).peers.tls()
 
 
 @pytest.fixture
-def peers(_echoserver_test: OfTest) -> Peers:
+def peers(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> Peers:
     """Makes any number of network peers, with options: ``peers.tcp_echo(host="::1")``."""
-    return _echoserver_test.peers
+    return _of_test(request, echoserver_listen_host).peers
 
 
 @pytest.fixture
-def reserved_port(_echoserver_test: OfTest) -> int:
+def reserved_port(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> int:
     """A port number for a server that must be told its port, as by its command line: reserved for this test.
 
     Nobody has it bound, so the server can bind it for TCP and UDP, on any address, with whatever options it sets;
@@ -104,7 +105,7 @@ def reserved_port(_echoserver_test: OfTest) -> int:
     containers that share the network but not that directory (``/tmp``). Where the server can bind port 0 and tell
     what it got, that is safer. For more than one: ``peers.reserve_port()``.
     """
-    return _echoserver_test.peers.reserve_port()
+    return _of_test(request, echoserver_listen_host).peers.reserve_port()
 
 
 @pytest.fixture(scope="session")
@@ -124,18 +125,21 @@ def session_peers(
 
 
 @pytest.fixture
-def stream_harness(_echoserver_test: OfTest, _echoserver_authority: TLSAuthority) -> StreamHarness:
+def stream_harness(
+    request: pytest.FixtureRequest, echoserver_listen_host: str | None, _echoserver_authority: TLSAuthority
+) -> StreamHarness:
     """Your asyncio stream protocol on a real connection, with the far end in the test's hands.
 
     ``stream = stream_harness.connect(MyProtocol)``, then ``stream.send(b"...")`` and ``stream.read_until(b"...")``.
     """
     from ._harness.stream import StreamHarness
 
-    return StreamHarness(_echoserver_test.scope, _echoserver_test.settings.host, _echoserver_authority)
+    of_test = _of_test(request, echoserver_listen_host)
+    return StreamHarness(of_test.scope, of_test.settings.host, _echoserver_authority)
 
 
 @pytest.fixture
-def datagram_harness(_echoserver_test: OfTest) -> DatagramHarness:
+def datagram_harness(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> DatagramHarness:
     """Your asyncio datagram protocol on a real UDP socket, with the far end in the test's hands.
 
     ``endpoint = datagram_harness.connect(MyProtocol)``, then ``endpoint.send(b"...")`` and
@@ -143,18 +147,19 @@ def datagram_harness(_echoserver_test: OfTest) -> DatagramHarness:
     """
     from ._harness.datagram import DatagramHarness
 
-    return DatagramHarness(_echoserver_test.scope, _echoserver_test.settings.host)
+    of_test = _of_test(request, echoserver_listen_host)
+    return DatagramHarness(of_test.scope, of_test.settings.host)
 
 
 @pytest.fixture
-def subprocess_runner(_echoserver_test: OfTest) -> SubprocessRunner:
+def subprocess_runner(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> SubprocessRunner:
     """Runs a program with all its output captured, and ends it with the test.
 
     ``process = subprocess_runner("cat", stdin=b"hello")``, then ``process.wait().result().stdout``.
     """
     from ._process.runner import SubprocessRunner
 
-    return SubprocessRunner(_echoserver_test.scope)
+    return SubprocessRunner(_of_test(request, echoserver_listen_host).scope)
 
 
 @pytest.fixture(scope="session")
@@ -201,27 +206,42 @@ class OfTest:
         return make(self._request, self.scope, self.settings)
 
 
-@pytest.fixture
-def _echoserver_test(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> Iterator[OfTest]:
-    # One fixture for all of it: pytest takes longer to set one up than we need for all that is in it.
+def _of_test(request: pytest.FixtureRequest, listen_host: str | None) -> OfTest:
+    """What the test has that asks for one of our fixtures: made for the first of them, closed after the last.
+
+    It is no fixture, for pytest takes longer to set one up than we need for all that is in it. It ends where one
+    would: pytest calls the finalizers of a test and its fixtures in the order opposite to that of their making.
+    """
+    node: pytest.Item = request.node
+    if OF_TEST not in node.stash:
+        node.stash[OF_TEST] = _new_of_test(request, node, listen_host)
+    return node.stash[OF_TEST]
+
+
+def _new_of_test(request: pytest.FixtureRequest, node: pytest.Item, listen_host: str | None) -> OfTest:
     from ._scope import Scope
 
-    settings = _settings.of_test(request.config.stash[SETTINGS], request.node, echoserver_listen_host)
+    settings = _settings.of_test(request.config.stash[SETTINGS], node, listen_host)
     host: EngineHost = _of_session(request, "_echoserver_engine")
-    before, _deadline.default = _deadline.default, settings.timeout
-    node = request.node.nodeid
-    scope = request.node.stash[SCOPE] = Scope(
+    before = _deadline.default
+    scope = Scope(
         host.get(),
         settings.timeout,
         _Hooks(request.config),
-        seed=settings.seed_of(node),
-        repeat=settings.repeat(node),
+        seeding=lambda: (settings.seed_of(node.nodeid), settings.repeat(node.nodeid)),
     )
-    yield OfTest(request, settings, scope)
-    try:
-        _close(scope, request.session)
-    finally:
-        _deadline.default = before
+
+    def end() -> None:
+        del node.stash[OF_TEST]
+        try:
+            _close(scope, node.session)
+        finally:
+            _deadline.default = before
+
+    node.addfinalizer(end)
+    node.stash[SCOPE] = scope
+    _deadline.default = settings.timeout
+    return OfTest(request, settings, scope)
 
 
 def _of_session(request: pytest.FixtureRequest, name: str) -> Any:
@@ -290,8 +310,7 @@ def _echoserver_session_scope(
         settings.timeout,
         _Hooks(pytestconfig),
         wide=True,
-        seed=settings.seed_of(None),
-        repeat=settings.repeat(None),
+        seeding=lambda: (settings.seed_of(None), settings.repeat(None)),
     )
     pytestconfig.stash[SESSION_SCOPE] = scope
     yield scope

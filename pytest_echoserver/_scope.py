@@ -4,14 +4,12 @@ import asyncio
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol, TypeVar
-from weakref import WeakSet
 
 from ._engine import ANSWER, OWNER, Engine
 from ._outcomes import as_exception, raise_together
@@ -105,8 +103,7 @@ class Scope:
     each test, for the errors since the last; what was not met counts only when it is closed.
 
     Args:
-        seed: what is decided by chance in it is decided from that.
-        repeat: tells how to have the same again.
+        seeding: gives what is decided from that is decided by chance in it, and the word how to have it again.
     """
 
     def __init__(
@@ -116,15 +113,13 @@ class Scope:
         hooks: Hooks | None = None,
         *,
         wide: bool = False,
-        seed: bytes = b"",
-        repeat: str = "",
+        seeding: Callable[[], tuple[bytes, str]] = lambda: (b"", ""),
     ) -> None:
         self.engine = engine
         self.timeout = timeout
         self.wide = wide
-        self._seed = seed
+        self._seeding = seeding
         self._seed_taken = False
-        self._repeat = repeat
         self._hooks = hooks
         self._peers: dict[int, Any] = {}
         self._released: list[Record] = []
@@ -135,22 +130,22 @@ class Scope:
         self._lock = threading.Lock()
         self._judged = False
         self._started = self._shown_from = self._last_judged = time.monotonic()
-        self._ordinals: Counter[str] = Counter()
+        self._ordinals: dict[str, int] = {}
         self._members: list[Adopted] = []
         self._posted = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._handlers: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self._handlers: set[asyncio.Task[Any]] = set()
         engine.owners.append(self)
 
     def name_for(self, kind: str) -> str:
         """The default name of the next thing of this kind: the kind and its ordinal in the test."""
-        self._ordinals[kind] += 1
-        return f"{kind}-{self._ordinals[kind]}"
+        ordinal = self._ordinals[kind] = self._ordinals.get(kind, 0) + 1
+        return f"{kind}-{ordinal}"
 
     def take_seed(self) -> bytes:
         """What is decided by chance in it is decided from that; the traffic then tells how to have it again."""
         self._seed_taken = True
-        return self._seed
+        return self._seeding()[0]
 
     def adopt(self, member: Adopted) -> None:
         """Close ``member`` with this scope, newest first, and show what it recorded."""
@@ -222,6 +217,7 @@ class Scope:
     def has_to_rest(self, handler: "asyncio.Task[Any]") -> None:
         """Make it an error if ``handler`` neither ends nor waits for anything when the scope is judged."""
         self._handlers.add(handler)
+        handler.add_done_callback(self._handlers.discard)
 
     def judge(self) -> list[Exception]:
         """Read what has already arrived, then give all errors. A wide scope is judged again and again."""
@@ -262,7 +258,7 @@ class Scope:
         return Traffic(
             self._shown_from if self.wide else self._started,
             tuple(PeerTraffic(member.name, self._shown(member), member.numbered) for member in self._members),
-            self._repeat if self._seed_taken else "",
+            self._seeding()[1] if self._seed_taken else "",
         )
 
     def _shown(self, member: Adopted) -> Sequence[Event]:

@@ -299,10 +299,10 @@ def test_a_child_forked_in_the_midst_of_a_test_can_wind_up(downstream: Downstrea
     result = downstream.run_apart(
         FORKS
         + """
-    def test_it(request, udp_echo_server, _echoserver_test, _echoserver_engine):
+    def test_it(request, udp_echo_server, _echoserver_engine):
         def child():
-            _echoserver_test.scope.judge()
-            _echoserver_test.scope.close()
+            udp_echo_server._scope.judge()
+            udp_echo_server._scope.close()
             _echoserver_engine.stop()
 
         in_a_child(child)

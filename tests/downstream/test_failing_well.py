@@ -253,9 +253,9 @@ def test_nothing_of_a_test_is_kept_after_it(downstream: Downstream) -> None:
 
         scopes = []
 
-        def test_it(_echoserver_test, udp_echo_server, stream_harness):
+        def test_it(udp_echo_server, stream_harness):
             stream_harness.connect(asyncio.Protocol)
-            scopes.append(weakref.ref(_echoserver_test.scope))
+            scopes.append(weakref.ref(udp_echo_server._scope))
 
         def test_the_next():
             gc.collect()
