@@ -109,19 +109,15 @@ def reserved_port(request: pytest.FixtureRequest, echoserver_listen_host: str | 
 
 
 @pytest.fixture(scope="session")
-def session_peers(
-    request: pytest.FixtureRequest,
-    _echoserver_session_scope: Scope,
-    _echoserver_peer_maker: PeerMaker,
-    echoserver_listen_host: str | None,
-) -> Peers:
+def session_peers(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> Peers:
     """Makes peers like ``peers``, which live as long as the session: for wider-scoped fixtures of your own.
 
     Close each with the fixture that made it: ``with session_peers.tcp_echo() as server: yield server``. What goes
     wrong with one fails the test that runs; a script that isn't met fails its closing.
     """
     settings = _settings.of_session(request.config.stash[SETTINGS], echoserver_listen_host)
-    return _echoserver_peer_maker(request, _echoserver_session_scope, settings)
+    make: PeerMaker = _of_session(request, "_echoserver_peer_maker")
+    return make(request, _of_session(request, "_echoserver_session_scope"), settings)
 
 
 @pytest.fixture

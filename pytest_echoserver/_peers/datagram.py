@@ -306,10 +306,13 @@ class DatagramPeer(ServedPeer):
         with self._record.lock:
             self._dropped = dropped_datagrams(self._socket)
             close()
-        closed = RuntimeError(f"{self} was closed while this was awaited")
-        self._end.fail(closed)
+        if self._end.awaited or self._script is not None:
+            self._fail_waits(RuntimeError(f"{self} was closed while this was awaited"))
+
+    def _fail_waits(self, error: Exception) -> None:
+        self._end.fail(error)
         if self._script is not None:
-            self._script.script.fail_waits(closed)
+            self._script.script.fail_waits(error)
 
     async def _shut(self) -> None:
         self._abort()

@@ -131,6 +131,11 @@ class DatagramEnd(asyncio.DatagramProtocol):
             self._record.clear()
             self.cursor.position = 0
 
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody may wait."""
+        return self.cursor.waiting or bool(self._counts)
+
     def fail(self, error: BaseException) -> None:
         """Give ``error`` to all who wait."""
         for cursor in (self.cursor, *self._counts):

@@ -381,14 +381,13 @@ class Peers:
         outbound: Any = None,
         **unknown: Any,
     ) -> StreamPeer:
-        from .matching import check_framing
         from .stream import StreamPeer
 
         if unknown:
             _refuse(unknown, kind, UnixOptions if kind.startswith("unix") else TCPOptions)
         limit, strictness = self._limit(timeout), self._strictness(strict)
         given = self._checked_faults("stream", one_or_both(faults, inbound, outbound))
-        checked_framing = check_framing(framing)
+        checked_framing = None if framing is None else _checked_framing(framing)
         checked_name = self._checked_name(name, kind)
         context = self._server_context(tls)
         sock = _listening(bind, receive_buffer)
@@ -441,6 +440,12 @@ class Peers:
         from .tls import checked_context
 
         return checked_context(tls)
+
+
+def _checked_framing(framing: Any) -> Any:
+    from .matching import check_framing
+
+    return check_framing(framing)
 
 
 def _listening(bind: Callable[[], socket.socket], receive_buffer: int | None) -> socket.socket:

@@ -476,7 +476,8 @@ class StreamPeer(ServedPeer):
         self._end_waits()
 
     def _end_waits(self) -> None:
-        self._fail_waits(RuntimeError(f"{self} was closed while this was awaited"))
+        if self._made.waiting or self._first.waiting or self._scripted:
+            self._fail_waits(RuntimeError(f"{self} was closed while this was awaited"))
 
     def _fail_waits(self, error: Exception) -> None:
         self._made.fail(error)

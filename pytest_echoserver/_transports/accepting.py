@@ -27,6 +27,8 @@ class Acceptor:
         failed: called if no more can be accepted, because too many files are open.
     """
 
+    __slots__ = ("_accepted", "_at_work", "_context", "_failed", "_readers", "_sock", "any_came")
+
     def __init__(
         self,
         sock: socket.socket,
