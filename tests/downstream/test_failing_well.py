@@ -366,3 +366,31 @@ def test_a_long_record_is_cut_in_its_middle(downstream: Downstream) -> None:
     result.stdout.fnmatch_lines(
         ["*datagram_sent*b'0'*", "*datagram_sent*b'29'*", "  ... 40 more ...", "*b'70'*", "*b'99'*"]
     )
+
+
+def test_peers_outlive_the_fixtures_that_use_them_and_no_others(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+        import pytest
+
+        @pytest.fixture(autouse=True)
+        def before_all_peers():
+            made = []
+            yield made
+            assert made[0]._closed
+
+        @pytest.fixture
+        def client(tcp_echo_server):
+            with socket.create_connection(tcp_echo_server.address) as sock:
+                yield sock
+                sock.sendall(b"bye")
+                assert sock.recv(10) == b"bye"
+
+        def test_it(before_all_peers, client, udp_echo_server, tcp_echo_server, request):
+            made = request.getfixturevalue("tcp_peer")
+            request.addfinalizer(lambda: socket.create_connection(made.address).close())
+            before_all_peers.append(tcp_echo_server)
+        """
+    )
+    result.assert_outcomes(passed=1)
