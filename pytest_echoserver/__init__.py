@@ -40,7 +40,9 @@ from ._plugin import (
     pytest_configure,
     pytest_configure_node,
     pytest_runtest_call,
+    pytest_runtest_logreport,
     pytest_runtest_makereport,
+    pytest_terminal_summary,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
     from ._process.process import Process
     from ._process.ready import ProcessDied
     from ._process.runner import SubprocessRunner
-    from ._record import Datagram, Event, SentDatagram
+    from ._record import Datagram, Event, Expected, PeerTraffic, SentDatagram, Traffic
 
 __version__ = "0.1.0"
 
@@ -81,11 +83,13 @@ __all__ = [
     "DeadPeer",
     "Event",
     "Expectation",
+    "Expected",
     "FaultNotMet",
     "HarnessDatagram",
     "HarnessedEndpoint",
     "HarnessedStream",
     "Packet",
+    "PeerTraffic",
     "Peers",
     "Process",
     "ProcessDied",
@@ -102,6 +106,7 @@ __all__ = [
     "TCPProxy",
     "TLSAuthority",
     "TLSHandshakeError",
+    "Traffic",
     "UDPProxy",
     "Verdict",
     "datagram_harness",
@@ -135,11 +140,13 @@ _TYPES = {
     "DeadPeer": "_peers.dead",
     "Event": "_record",
     "Expectation": "_peers.expectations",
+    "Expected": "_record",
     "FaultNotMet": "_faults.peer",
     "HarnessDatagram": "_harness.far_datagrams",
     "HarnessedEndpoint": "_harness.datagram",
     "HarnessedStream": "_harness.stream",
     "Packet": "_faults.verdict",
+    "PeerTraffic": "_record",
     "Peers": "_peers.peers",
     "Process": "_process.process",
     "ProcessDied": "_process.ready",
@@ -156,6 +163,7 @@ _TYPES = {
     "TCPProxy": "_peers.tcp_proxy",
     "TLSAuthority": "_peers.tls",
     "TLSHandshakeError": "_peers.tls",
+    "Traffic": "_record",
     "UDPProxy": "_peers.udp_proxy",
     "Verdict": "_faults.verdict",
 }

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import _deadline, _settings, hookspecs
+from . import _deadline, _reporting, _settings, hookspecs
 from ._fixtures import SCOPE, SESSION_SCOPE, SETTINGS
 from ._tracebacks import behind_our_frames
 
@@ -34,7 +34,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """pytest-xdist is about to start a worker."""
-    _settings.share_seed(node.config.stash[SETTINGS], node.workerinput)
+    _settings.share(node.config.stash[SETTINGS], node.workerinput)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(config: pytest.Config) -> Generator[None, object, object]:
+    with _reporting.shown_on_terminal(config):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -62,18 +68,23 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add to a failed test's report what its peers saw."""
     report = yield
+    scopes = _scopes_of(item)
     if report.failed:
         _leave_out_that_frames_are_hidden(report)
+    if scopes and _reporting.is_wanted(report, item.config.stash[SETTINGS]):
         raised = call.excinfo.value if call.excinfo else None
-        for scope in _scopes_of(item):
-            from ._evidence import text
-
-            report.sections += text.sections(scope.traffic(), _beside(raised, item.stash.get(ERRORS, [])))
+        _reporting.add_evidence(item, report, scopes, _beside(raised, item.stash.get(ERRORS, [])))
     if call.when == "teardown":
-        item.stash[ERRORS] = []
         if SCOPE in item.stash:
+            _reporting.tell_hooks(item, item.stash[SCOPE])
             del item.stash[SCOPE]
+        item.stash[ERRORS] = []
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """In the process that shows the run: keep what the page needs."""
+    _reporting.keep_for_page(report)
 
 
 def _leave_out_that_frames_are_hidden(report: pytest.TestReport) -> None:

@@ -4,17 +4,18 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 from ._engine import ANSWER, OWNER, Engine
 from ._outcomes import as_exception, raise_together
 from ._quiet import until_quiet
-from ._record import Event, PeerTraffic, Record, Traffic
+from ._record import PeerTraffic, Record, Traffic
 from ._tasks import end_tasks, failed_unseen, waits
 from ._tracebacks import is_of_users
 
@@ -27,20 +28,19 @@ SETTLING = 1.0
 
 
 class Adopted(Protocol):
-    """Something open in a scope: its name, what it recorded, and how it is closed.
+    """Something open in a scope: what it recorded, and how it is closed.
 
     ``close`` runs on the engine's loop and may be called again; ``patience`` is how many seconds it may take. There
     is none where another's close covers this one. ``verdict`` gives what it would be blamed for if all ended
     now, beside what it was blamed for when that happened; in a wide scope ``told`` is called once a test has had
-    those. ``numbered``: its events begin with the connection's number.
+    those. ``traffic`` gives what it saw, for who asks what went wrong.
     What lives on another loop than the engine's has two more calls, made where the test ran: ``settle`` lets it
     read what has arrived, and ``leave`` lets it go before ``close``.
     """
 
     @property
-    def name(self) -> str: ...
-    @property
     def record(self) -> Record: ...
+    def traffic(self) -> PeerTraffic: ...
     @property
     def close(self) -> Callable[[], Awaitable[None]] | None: ...
     @property
@@ -49,8 +49,6 @@ class Adopted(Protocol):
     def verdict(self) -> Callable[[], list[Exception]] | None: ...
     @property
     def told(self) -> Callable[[], None] | None: ...
-    @property
-    def numbered(self) -> bool: ...
     @property
     def settle(self) -> Callable[[], None] | None: ...
     @property
@@ -71,13 +69,12 @@ class Adopted(Protocol):
 class Member:
     """What is adopted by its parts, and leaves all to the engine."""
 
-    name: str
+    traffic: Callable[[], PeerTraffic]
     record: Record
     close: Callable[[], Awaitable[None]] | None
     patience: float = 0.0
     verdict: Callable[[], list[Exception]] | None = None
     told: Callable[[], None] | None = None
-    numbered: bool = False
     settle: Callable[[], None] | None = None
     leave: Callable[[], None] | None = None
 
@@ -257,13 +254,18 @@ class Scope:
         """What its peers saw; of a wide scope, since the judgement before the last."""
         return Traffic(
             self._shown_from if self.wide else self._started,
-            tuple(PeerTraffic(member.name, self._shown(member), member.numbered) for member in self._members),
+            tuple(self._since_shown(member.traffic()) for member in self._members),
             self._seeding()[1] if self._seed_taken else "",
         )
 
-    def _shown(self, member: Adopted) -> Sequence[Event]:
-        events = member.record.events
-        return [event for event in events if event.time >= self._shown_from] if self.wide else events
+    def _since_shown(self, traffic: PeerTraffic) -> PeerTraffic:
+        if not self.wide:
+            return traffic
+        since = self._shown_from
+        events = traffic.events
+        expected = [replace(each, met=[met for met in each.met if met[0] >= since]) for each in traffic.expected]
+        first = bisect_left(events, since, key=lambda event: event.time)
+        return replace(traffic, events=events[first:], expected=expected)
 
     def close(self) -> None:
         """Close everything, newest first, even if one close fails.

@@ -3,8 +3,10 @@
 import importlib.util
 import os
 import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from . import _deadline
 MARKER = "echoserver"
 SEED = "echoserver_seed"
 LOOP_NAMES = ("asyncio", "uvloop")
+TRAFFIC = ("failed", "all", "off")
+WIDTH = "echoserver_width"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,12 @@ class Settings:
     own_seed: int | None = None
     """A marker's: taken as it is, where the run's is mixed with the test's node id."""
     faults: Any = None
+    traffic: str = "failed"
+    payload_limit: int = 256
+    pcap: Path | None = None
+    html: Path | None = None
+    width: int = 80
+    """Columns of the terminal that the run is shown on."""
 
     def seed_of(self, node: str | None) -> bytes:
         """What faults are decided from, in a test with this node id, or in what lives longer than one."""
@@ -50,7 +60,13 @@ _HELP = {
     "switch_interval": "Seconds after which a busy thread lets another run, while there are peers, as by "
     "sys.setswitchinterval (default: Python's, 0.005).",
     "seed": "A whole number that faults are decided from (default: another one in each run; a failure tells it).",
+    "traffic": "Of which tests it is shown what their peers saw: failed, all or off; written it is of failed ones, "
+    f"or with all of all (default: {Settings().traffic}).",
+    "payload_limit": f"Bytes of a message that a failure's report shows (default: {Settings().payload_limit}).",
+    "pcap": "Directory in which a pcapng file is written for each failed test, for Wireshark and tshark.",
+    "html": "File that a page is written to with a diagram of the traffic of each failed test.",
 }
+_METAVARS = {"pcap": "DIR", "html": "FILE"}
 MARKER_LINE = (
     f"{MARKER}(*, host=..., timeout=..., strict=..., seed=..., faults=...): settings of pytest-echoserver for this "
     "test; they come before command line and ini."
@@ -61,7 +77,7 @@ _MARKER_KEYWORDS = ("host", "timeout", "strict", "seed", "faults")
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("echoserver", "network peers (pytest-echoserver)")
     for name, text in _HELP.items():
-        group.addoption(_option(name), metavar=name.upper(), help=text)
+        group.addoption(_option(name), metavar=_METAVARS.get(name, name.upper()), help=text)
         parser.addini(f"echoserver_{name}", text)
 
 
@@ -71,17 +87,19 @@ def of_run(config: pytest.Config) -> Settings:
     Raises:
         pytest.UsageError: one of them isn't what is allowed.
     """
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {"width": _width(config)}
     for name in _HELP:
-        value = config.getoption(_option(name))
+        value, base = config.getoption(_option(name)), config.invocation_params.dir
         if value is None:
-            value = config.getini(f"echoserver_{name}")
+            value, base = config.getini(f"echoserver_{name}"), config.rootpath
         if value:
-            given[name] = value
+            given[name] = base / value if name in _METAVARS else value
     try:
         for name in given.keys() & {"timeout", "switch_interval"}:
             given[name] = _number(given[name], f"echoserver_{name}")
         given["seed"] = _whole(given["seed"], "echoserver_seed") if "seed" in given else _drawn_seed(config)
+        if "payload_limit" in given:
+            given["payload_limit"] = _whole(given["payload_limit"], "echoserver_payload_limit")
         return _with(Settings(), given, "echoserver_")
     except (TypeError, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
@@ -120,9 +138,14 @@ def of_test(run: Settings, node: pytest.Item, listen_host: object = None) -> Set
     return _with(run, given, "") if given else run
 
 
-def share_seed(settings: Settings, workerinput: dict[str, Any]) -> None:
-    """Have a worker of pytest-xdist decide faults from the seed of the whole run."""
-    workerinput[SEED] = settings.seed
+def share(settings: Settings, workerinput: dict[str, Any]) -> None:
+    """Have a worker of pytest-xdist decide faults from the seed of the whole run, and write for its terminal."""
+    workerinput[SEED], workerinput[WIDTH] = settings.seed, settings.width
+
+
+def _width(config: pytest.Config) -> int:
+    shared: dict[str, Any] = getattr(config, "workerinput", {})
+    return int(shared.get(WIDTH) or shutil.get_terminal_size().columns)
 
 
 def _drawn_seed(config: pytest.Config) -> int:
@@ -191,6 +214,22 @@ def _loop(value: Any, name: str) -> str:
     return str(value)
 
 
+def _traffic(value: Any, name: str) -> str:
+    if value not in TRAFFIC:
+        raise ValueError(f"{name} must be {', '.join(TRAFFIC[:-1])} or {TRAFFIC[-1]}, not {value!r}")
+    return str(value)
+
+
+def _payload_limit(value: Any, name: str) -> int:
+    if value < 1:
+        raise ValueError(f"{name} must be a number of bytes, at least 1, not {value!r}")
+    return int(value)
+
+
+def _as_it_is(value: Any, _: str) -> Any:
+    return value
+
+
 def _flag(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, not {value!r}")
@@ -206,4 +245,9 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "seed": _seed,
     "own_seed": _seed,
     "faults": _faults,
+    "traffic": _traffic,
+    "payload_limit": _payload_limit,
+    "pcap": _as_it_is,
+    "html": _as_it_is,
+    "width": _as_it_is,
 }

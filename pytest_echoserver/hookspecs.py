@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from ._peers.bound import BoundPeer
+    from ._record import Traffic
 
 
 @pytest.hookspec(firstresult=True)
@@ -34,6 +35,38 @@ def pytest_echoserver_peer_opened(peer: BoundPeer) -> None:
 @pytest.hookspec
 def pytest_echoserver_peer_closed(peer: BoundPeer) -> None:
     """A peer was closed, by the test or at the end of its scope; what it captured is still there."""
+
+
+@pytest.hookspec
+def pytest_echoserver_traffic(item: pytest.Item, traffic: Traffic) -> None:
+    """A test with peers is over: ``traffic`` is all that they saw. Called once a test, whether it passed or not."""
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_echoserver_decode(peer: object, data: bytes) -> str | None:
+    """Tell in a few words what a message says, such as ``"query for example.org, A"``; None: it isn't known.
+
+    The first to tell wins; it is shown beside the message. Called for the evidence of a failed test alone.
+
+    Args:
+        peer: whose message it is: a `DatagramPeer`, a `StreamPeer`, a harness, a process.
+        data: a datagram, or what was received or sent of a stream at once, redacted.
+    """
+
+
+@pytest.hookspec
+def pytest_echoserver_redact(peer: object, data: bytes) -> bytes | None:
+    """Give a message without what must stay out of logs, such as passwords; None: there is nothing such in it.
+
+    Each implementation gets what the one before has left. It goes before all that is shown or written of what
+    passed: the timeline, files, the page, the ``decode`` hook. It does not see your own assertions, nor the errors
+    of scripts, which name what came; of a stream it sees what was received or sent at once, which may end within a
+    secret.
+
+    Args:
+        peer: whose message it is.
+        data: as for ``decode``, before it was redacted.
+    """
 
 
 @pytest.hookspec

@@ -149,7 +149,7 @@ class Downstream:
 @pytest.fixture
 def downstream(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Downstream:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    for name in ("CI", "BUILD_NUMBER"):  # pytest shows more where one is set
+    for name in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS"):  # more is shown where one is set
         monkeypatch.delenv(name, raising=False)
     return Downstream(pytester)
 

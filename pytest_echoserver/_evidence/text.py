@@ -1,33 +1,54 @@
-"""The evidence as text, in the terminal's report of a failed test."""
+"""The evidence as text, in the report of a failed test."""
 
+import re
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from .._record import Event, PeerTraffic, ToldInShort, Traffic
+from .._record import PeerTraffic, Traffic
 from .._tracebacks import behind_our_frames, is_ours
+from .payload import escaped, on_one_line, rows
+from .steps import Step, told_address
+from .timeline import OF_NONE, Reading, timeline
 
-MOST_LINES = 60
-"""Lines for one peer: half from its beginning, half from its end."""
-LONGEST_PAYLOAD = 120
-"""Characters of a payload, as Python writes it: half from its beginning, half from its end."""
+MOST_STEPS = 120
+"""Lines of the timeline, but for what a payload takes more: half from its beginning, half from its end."""
+MOST_PEERS = 20
+PAYLOAD = 256
+"""Bytes of a payload that are shown, if nobody says otherwise."""
+SHORT = 20
+"""Characters of a payload for which no line of its own is begun."""
+NARROWEST = 40
+INDENT = " " * 6
+CONTROL = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
+MARKS = {"plain": "  ", "good": "ok", "bad": "!!", "fault": "~~"}
+LINE = re.compile(r"(  (?:at the end| *[+-][0-9.]+ s))  (!!|ok|~~|->|<-|-x|x-)  (.*)")
+DIM, PLAIN, RED, GREEN, YELLOW, CYAN, BLUE = (f"\x1b[{code}m" for code in (2, 0, 31, 32, 33, 36, 34))
+COLOURS = {"!!": RED, "ok": GREEN, "~~": YELLOW, "->": CYAN, "<-": BLUE, "-x": YELLOW, "x-": YELLOW}
+TITLE = "what this test's peers saw (pytest-echoserver)"
 
-CUT_BY_CHANCE = {"pipe_data_received", "stdin_written"}
-PIPES = {0: "stdin", 1: "stdout", 2: "stderr"}
 
+def sections(
+    traffic: Traffic,
+    errors: Sequence[Exception] = (),
+    *,
+    reading: Reading,
+    width: int = 80,
+    limit: int = PAYLOAD,
+) -> Iterator[tuple[str, str]]:
+    """The sections of a report, as (title, text): the errors that it doesn't show otherwise, and the traffic.
 
-def sections(traffic: Traffic, errors: Sequence[Exception]) -> list[tuple[str, str]]:
-    """The sections of a report, as (title, text): the errors that it doesn't show otherwise, and the traffic."""
-    found = []
+    Args:
+        reading: how payloads are read.
+        width: columns of the terminal.
+        limit: bytes of a payload that are shown, half from its beginning and half from its end.
+    """
     if errors:
         text = "\n".join(map(_with_traceback, errors))
-        found.append(("errors of this test's peers (pytest-echoserver)", text))
+        yield "errors of this test's peers (pytest-echoserver)", CONTROL.sub(lambda found: escaped(found[0]), text)
     if traffic.peers:
-        text = "\n".join(line for peer in traffic.peers for line in _lines(peer, traffic.started))
-        found.append(("what this test's peers saw (pytest-echoserver)", text))
+        yield TITLE, "\n".join(_Section(traffic, reading, max(width, NARROWEST), limit).lines())
     if traffic.repeat:
-        found.append(("how to have the same faults again (pytest-echoserver)", traffic.repeat))
-    return found
+        yield "how to have the same faults again (pytest-echoserver)", traffic.repeat
 
 
 def _with_traceback(error: Exception) -> str:
@@ -37,98 +58,94 @@ def _with_traceback(error: Exception) -> str:
     return "".join(told.format())
 
 
-def _lines(peer: PeerTraffic, started: float) -> list[str]:
-    lines = [
-        f"  {event.time - started:+.4f} s  {event.name:<20} {_told(event, peer.numbered)}".rstrip()
-        for event in _joined(peer.events)
-    ]
-    return [peer.name, *(_without_middle(lines) or ["  nothing"])]
+class _Section:
+    """Writes the timeline of a test's peers."""
+
+    def __init__(self, traffic: Traffic, reading: Reading, width: int, limit: int) -> None:
+        self._peers = traffic.peers
+        self._steps = timeline(traffic, MOST_STEPS, reading)
+        self._width = width
+        self._limit = limit
+        self._labels = max((len(self._label(step)) for step in self._steps), default=0)
+
+    def lines(self) -> Iterator[str]:
+        for peer in self._peers[:MOST_PEERS]:
+            yield (
+                escaped(peer.name) + _where(peer) + ("" if peer.events or peer.kind == "none" else ": nothing came")
+            )
+        if len(self._peers) > MOST_PEERS:
+            yield f"and {len(self._peers) - MOST_PEERS:,} more"
+        for step in self._steps:
+            yield from self._lines_of(step)
+
+    def _lines_of(self, step: Step) -> Iterator[str]:
+        when = "at the end" if step.time is None else f"{step.time:+9.4f} s"
+        if step.stands_for:
+            yield f"{INDENT}... {step.stands_for:,} more {self._label(step)}".rstrip() + " ..."
+            return
+        head = f"  {when}  {_mark(step)}  " + (f"{self._label(step):<{self._labels}}  " if self._labels else "")
+        told = self._told(step)
+        if step.payload is None:
+            yield head + told
+            return
+        payload = step.payload.cut(self._limit)
+        shown = on_one_line(payload)
+        line = head + "  ".join(filter(None, (shown, told)))
+        if shown and (len(line) <= self._width or len(shown) <= SHORT):
+            yield line
+            return
+        yield head + "  ".join(filter(None, (f"{payload.size:,} bytes", told)))
+        yield from (INDENT + row for row in rows(payload, self._width - len(INDENT)))
+
+    def _told(self, step: Step) -> str:
+        """What is said beside the payload."""
+        preposition = "from" if step.way == "in" else "to"
+        parts = [
+            escaped(step.what),
+            f"{preposition} {step.other}" if step.other else "",
+            f"[{', '.join(step.faults)}]" if step.faults else "",
+            f"= {escaped(step.decoded)}" if step.decoded else "",
+        ]
+        return "  ".join(filter(None, parts))
+
+    def _label(self, step: Step) -> str:
+        """At which peer, where there are several, and on which connection."""
+        name = "" if step.peer == OF_NONE or len(self._peers) == 1 else escaped(self._peers[step.peer].name)
+        number = "" if step.connection is None else f"#{step.connection}"
+        return f"{name} {number}".strip()
 
 
-class _Run:
-    """Events in a row in which a pipe was cut by chance: how many bytes, and as many of them as are shown."""
-
-    def __init__(self, first: Event) -> None:
-        self._first = first
-        self._size = 0
-        self._begin = self._end = b""
-        self.add(first)
-
-    def goes_on_with(self, event: Event) -> bool:
-        first = self._first
-        return event.name in CUT_BY_CHANCE and (event.name, event.args[:-1]) == (first.name, first.args[:-1])
-
-    def add(self, event: Event) -> None:
-        if event.name in CUT_BY_CHANCE:
-            data = event.args[-1]
-            self._size += len(data)
-            self._begin += data[: LONGEST_PAYLOAD - len(self._begin)]
-            self._end = (self._end + data[-LONGEST_PAYLOAD:])[-LONGEST_PAYLOAD:]
-
-    def as_one(self) -> Event:
-        first = self._first
-        if first.name not in CUT_BY_CHANCE:
-            return first
-        return Event(first.time, first.name, (*first.args[:-1], _Payload(self._size, self._begin, self._end)))
+def _where(peer: PeerTraffic) -> str:
+    where = f"{peer.kind} {told_address(peer.address)}" if peer.address else ""
+    told = "; ".join(filter(None, (where, escaped(peer.detail))))
+    return f" ({told})" if told else ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Payload:
-    """Of a payload its size, and its first and last bytes: more than is shown; all if there are no more."""
-
-    size: int
-    begin: bytes
-    end: bytes
+def _mark(step: Step) -> str:
+    if step.way is None or (step.tone == "bad" and step.payload is not None):
+        return MARKS[step.tone]
+    arrow = "->" if step.way == "in" else "<-"
+    return arrow.replace(">", "x").replace("<", "x") if step.lost else arrow
 
 
-def _joined(events: Iterable[Event]) -> Iterator[Event]:
-    """The events, each run of those in which a pipe was cut by chance made into one."""
-    run: _Run | None = None
-    for event in events:
-        if run is not None and run.goes_on_with(event):
-            run.add(event)
-            continue
-        if run is not None:
-            yield run.as_one()
-        run = _Run(event)
-    if run is not None:
-        yield run.as_one()
+def for_terminal(title: str, section: str, *, colour: bool, fold: bool) -> str:
+    """A section as it is shown in the end.
+
+    Args:
+        colour: give it the escape sequences that make colours (ECMA-48).
+        fold: fold the traffic, as logs of GitHub Actions do; what would be a command there is none any more.
+    """
+    if colour:
+        section = "\n".join(map(_coloured_line, section.split("\n")))
+    if fold:
+        section = section.replace("##[", "#\u2060#[")
+    return f"::group::{title}\n{section}\n::endgroup::" if fold and title == TITLE else section
 
 
-def _told(event: Event, numbered: bool) -> str:
-    told = [_shown(arg) for arg in event.args]
-    if numbered:
-        told[0] = f"#{told[0]}"
-    if event.name.startswith("pipe_"):
-        told[0] = PIPES[event.args[0]]
-    return "  ".join(told)
-
-
-def _shown(arg: object) -> str:
-    match arg:
-        case bytes():
-            return _shown_payload(_Payload(len(arg), arg[:LONGEST_PAYLOAD], arg[-LONGEST_PAYLOAD:]))
-        case _Payload():
-            return _shown_payload(arg)
-        case (str() as host, int() as port):
-            return f"{host} port {port}"
-        case BaseException():
-            return traceback.format_exception_only(arg)[0].partition("\n")[0]
-        case None | int() | str() | ToldInShort():
-            return repr(arg)
-        case _:
-            return f"<{type(arg).__name__}>"
-
-
-def _shown_payload(payload: _Payload) -> str:
-    half = LONGEST_PAYLOAD // 2
-    if payload.size <= LONGEST_PAYLOAD and len(shown := repr(payload.begin)) <= LONGEST_PAYLOAD:
-        return f"{payload.size} bytes {shown}"
-    # Cut before it is written out: it may be very long.
-    return f"{payload.size} bytes {repr(payload.begin[:half])[:half]} … {repr(payload.end[-half:])[-half:]}"
-
-
-def _without_middle(lines: list[str]) -> list[str]:
-    half = MOST_LINES // 2
-    left_out = len(lines) - 2 * half
-    return lines if left_out <= 0 else [*lines[:half], f"  ... {left_out} more ...", *lines[-half:]]
+def _coloured_line(line: str) -> str:
+    found = LINE.fullmatch(line)
+    if found is None:
+        return line
+    when, mark, rest = found.groups()
+    colour = COLOURS[mark]
+    return f"{DIM}{when}{PLAIN}  {colour}{mark}{PLAIN}  {f'{colour}{rest}{PLAIN}' if mark == '!!' else rest}"

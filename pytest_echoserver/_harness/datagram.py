@@ -12,7 +12,7 @@ from .._checks import factory as checked_factory
 from .._futures import CaptureFuture
 from .._outcomes import end_with, fulfil, raise_together, start
 from .._peers.hosts import check_host, check_port
-from .._record import Address, SentDatagram
+from .._record import Address, PeerTraffic, SentDatagram
 from .._scope import Member, Scope
 from .far_datagrams import FarEnd, HarnessDatagram
 from .harnessed import Harnessed, running_loop
@@ -83,7 +83,7 @@ class HarnessedEndpoint(Harnessed[P]):
         self._near = NearEnd(loop, DATAGRAMS, self._failed, scope.blame, on_engine=on_engine)
         self._far = FarEnd()
         self._adopt_near()
-        scope.adopt(Member(f"{self} (the far end)", self._far.record, self._shut))
+        scope.adopt(Member(self._far_traffic, self._far.record, self._shut))
 
     @property
     def transport(self) -> asyncio.DatagramTransport:
@@ -182,6 +182,9 @@ class HarnessedEndpoint(Harnessed[P]):
     def close(self) -> CaptureFuture[None]:
         """Close both ends: the protocol gets all that was sent, and loses its connection."""
         return self._on_engine(self._call_future("the endpoint to be closed"), self._close)
+
+    def _far_traffic(self) -> PeerTraffic:
+        return PeerTraffic(self._name, "endpoint", self._far.address, self._far.record.events, peer=self)
 
     def __str__(self) -> str:
         return self._name

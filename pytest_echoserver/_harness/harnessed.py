@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from .._futures import CaptureFuture
 from .._outcomes import fail, fulfil, start
-from .._record import Event
+from .._record import Event, PeerTraffic
 from .._scope import Member, Scope
 from .near import NearEnd
 
@@ -94,8 +94,11 @@ class Harnessed(Generic[P]):
         near = self._near
         settle, leave = (None, None) if near.on_engine else (near.turn_its_loop, near.leave)
         self._scope.adopt(
-            Member(f"{self} (its protocol)", near.calls.record, None, verdict=self._see, settle=settle, leave=leave)
+            Member(self._near_traffic, near.calls.record, None, verdict=self._see, settle=settle, leave=leave)
         )
+
+    def _near_traffic(self) -> PeerTraffic:
+        return PeerTraffic(f"{self}'s protocol", "protocol", None, self._near.calls.events, peer=self)
 
     def _see(self) -> list[Exception]:
         self._near.out_of_sight()

@@ -18,7 +18,7 @@ class PairedConnection(Connection):
         record = Record()
         super().__init__(scope, scope.name_for("pair"), scope.timeout, StreamEnd(record))
         self._near_socket = near
-        scope.adopt(Member(self._name, record, self._shut, verdict=self._verdict))
+        scope.adopt(Member(self._traffic, record, self._shut, verdict=self._verdict))
 
     async def _shut(self) -> None:
         if self._near_socket.gettimeout() == 0:

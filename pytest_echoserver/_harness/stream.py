@@ -137,7 +137,7 @@ class HarnessedStream(Connection, Harnessed[P]):
         on_engine = loop is scope.engine.loop
         self._near = NearEnd(loop, STREAMS, self._failed, scope.blame, on_engine=on_engine)
         self._adopt_near()
-        scope.adopt(Member(f"{self} (the far end)", record, self._shut, verdict=self._verdict))
+        scope.adopt(Member(self._traffic, record, self._shut, verdict=self._verdict))
 
     @property
     def transport(self) -> asyncio.Transport:

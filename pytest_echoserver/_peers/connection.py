@@ -13,10 +13,11 @@ from .._checks import bytes_like, whole_number
 from .._futures import CaptureFuture
 from .._outcomes import fulfil
 from .._patterns import compile_pattern
+from .._record import PeerTraffic
 from .._scope import Scope
 from .expectations import PatternLike, StreamExpectation
 from .matching import Framing
-from .script import Act, Moment, Step
+from .script import Act, Moment, Step, expected_of
 from .stream_end import StreamEnd
 from .stream_script import StreamScript
 
@@ -242,6 +243,11 @@ class Connection:
     def _verdict(self) -> list[Exception]:
         """What is wrong with the connection's own script, if it all ended now."""
         return [] if self._own_script is None else self._own_script.verdict()
+
+    def _traffic(self) -> PeerTraffic:
+        """Of one that is no peer's, what it saw."""
+        scripts = [] if self._own_script is None else [self._own_script.script]
+        return PeerTraffic(self._name, "stream", None, self._end.events, expected_of(scripts), peer=self)
 
     def _told(self) -> None:
         """Count what the verdict is now as told."""

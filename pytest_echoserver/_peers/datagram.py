@@ -28,6 +28,7 @@ from .telling import told_bytes
 if TYPE_CHECKING:
     from .datagram_script import DatagramScript
     from .expectations import Expectation, PatternLike, Rule
+    from .script import Script
 
 if TYPE_CHECKING:
     from .faulty_datagrams import FaultyDatagrams
@@ -374,6 +375,9 @@ class DatagramPeer(ServedPeer):
                 fail=self._fail,
             )
         return self._script
+
+    def _scripts(self) -> list[Script]:
+        return [] if self._script is None else [self._script.script]
 
     def _follow_script(self) -> None:
         assert self._script is not None

@@ -139,6 +139,8 @@ class DatagramScript:
 class _Exchange:
     """One datagram, and what goes back to where it came from."""
 
+    number = None
+
     def __init__(self, script: DatagramScript, addr: Sockaddr) -> None:
         self._script = script
         self._addr = addr

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from .._record import Record
+from .._record import PeerTraffic, Record
 from .._scope import Member, Scope
 from .._transports.datagram import bound_datagram_socket
 from .._transports.listening import bound_stream_socket, listen
@@ -37,7 +37,7 @@ class DeadPeer(BoundPeer):
     def __init__(self, scope: Scope, name: str, transport: str, sockets: Sockets) -> None:
         super().__init__(scope, name, transport, sockets[0])
         self._sockets = sockets
-        scope.adopt(Member(str(self), Record(), self._shut))
+        scope.adopt(Member(lambda: PeerTraffic(name, "none", self.address, (), peer=self), Record(), self._shut))
         scope.opened(self)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from .._record import Record
+from .._record import PeerTraffic, Record
 from .._scope import Member, Scope
 
 if sys.platform == "win32":
@@ -51,7 +51,8 @@ def reserve(scope: Scope) -> int:
     folder = machine_folder()
     _sweep_once(folder)
     lock = lock_a_port(ports, folder)
-    scope.adopt(Member(f"{scope.name_for('reserved_port')} (port {lock.port})", Record(), lock.shut))
+    name = f"{scope.name_for('reserved_port')} (port {lock.port})"
+    scope.adopt(Member(lambda: PeerTraffic(name, "none", None, ()), Record(), lock.shut))
     return lock.port
 
 

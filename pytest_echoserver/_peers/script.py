@@ -5,8 +5,9 @@ It knows what came and what is to be done, and nothing of sockets: who reads mes
 """
 
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from .._checks import whole_number
 from .._cursors import Cursor
 from .._futures import CaptureFuture
+from .._record import Expected
 from .._tracebacks import call_site
 from .telling import shown
 
@@ -53,6 +55,10 @@ Action = Reply | Act
 class Target(Protocol):
     """Whom to answer: one connection, or the source of one datagram."""
 
+    @property
+    def number(self) -> int | None:
+        """Of a connection that has one, its number."""
+
     def act(self, subject: Any, action: Action) -> None:
         """Do it; where a callable of the user's raises, fail the test, and raise nothing."""
 
@@ -76,7 +82,8 @@ class Step:
     count: int = 0
     last: Any = None
     actions: list[Action] = field(default_factory=list)
-    served: deque[tuple[Target, Any]] = field(default_factory=lambda: deque(maxlen=LATE_ACTIONS))
+    served: deque[tuple[Target, Any, float]] = field(default_factory=lambda: deque(maxlen=LATE_ACTIONS))
+    """Whom it was met by, with what, and when, in monotonic seconds."""
 
     @property
     def met(self) -> bool:
@@ -85,6 +92,20 @@ class Step:
     def told(self) -> str:
         """As it was written, more or less."""
         return self.call + "".join(action.told() for action in self.actions)
+
+    def expected(self, missing: int | None = None) -> Expected:
+        """How it stands, for the evidence; ``missing`` if not by how often it is wanted."""
+        met = [(time, target.number) for target, _, time in list(self.served)]
+        return Expected(
+            self.told(), self.where, met, max(self.times - self.count, 0) if missing is None else missing
+        )
+
+
+def expected_of(scripts: "Sequence[Script]") -> list[Expected]:
+    """What is expected by the scripts of one peer, which share their rules, and how that stands."""
+    rules = scripts[0].rules if scripts else []
+    steps = [step.expected() for script in scripts for step in script.steps]
+    return steps + [rule.expected(missing=0) for rule in rules]
 
 
 class Script:
@@ -166,7 +187,7 @@ class Script:
         """Have ``action`` done whenever ``step`` is met, and where it was met before this was said."""
         with self._lock:
             step.actions.append(action)
-            self._owed += [(target, subject, action) for target, subject in step.served]
+            self._owed += [(target, subject, action) for target, subject, _ in step.served]
         self._post(self._do_what_is_owed)
 
     def came(self, step: Step, target: Target, subject: Any) -> None:
@@ -177,7 +198,7 @@ class Script:
             step.last = subject
             if step is self.current and step.met:
                 self._position += 1
-            step.served.append((target, subject))
+            step.served.append((target, subject, time.monotonic()))
             actions = list(step.actions)
         for action in actions:
             target.act(subject, action)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._futures import CaptureFuture
 from .._outcomes import raise_together
-from .._record import Record
+from .._record import PeerTraffic, Record
 from .._scope import Scope
 from .behaviours import check_handler
 from .bound import BoundPeer, one_or_both
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .._faults.deciding import Kind
     from .._faults.peer import PeerFaults
     from .._faults.schedule import Schedule
+    from .script import Script
 
 __tracebackhide__ = True
 
@@ -210,6 +211,23 @@ class ServedPeer(BoundPeer):
     def _future(self, what: str) -> CaptureFuture[Any]:
         return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=self._what_came)
 
+    def _traffic(self) -> PeerTraffic:
+        from .script import expected_of  # few peers have any; and this is for who asks what went wrong
+
+        return PeerTraffic(
+            self._name,
+            "unix" if self._is_unix else self._transport,
+            self._address,
+            self._record.events,
+            expected_of(self._scripts()),
+            self._numbered,
+            self,
+        )
+
+    @abstractmethod
+    def _scripts(self) -> "list[Script]":
+        """Its own, and those of its connections."""
+
 
 class PeerMember:
     """A peer as its scope knows it, an `Adopted`: a reference, for there may be thousands of peers."""
@@ -222,20 +240,15 @@ class PeerMember:
         self._peer = peer
 
     @property
-    def name(self) -> str:
-        return str(self._peer)
-
-    @property
     def record(self) -> Record:
         return self._peer._record
+
+    def traffic(self) -> PeerTraffic:
+        return self._peer._traffic()
 
     @property
     def patience(self) -> float:
         return self._peer._patience
-
-    @property
-    def numbered(self) -> bool:
-        return self._peer._numbered
 
     async def close(self) -> None:
         await self._peer._shut()

@@ -22,7 +22,7 @@ from .expectations import PatternLike, StreamExpectation, StreamRule
 from .handlers import start_handler
 from .matching import Framing
 from .mismatch import ScriptMismatch
-from .script import Act, Moment, Step
+from .script import Act, Moment, Script, Step
 from .served import PeerMember, ServedPeer
 from .stream_end import StreamEnd
 from .stream_script import StreamScript
@@ -411,9 +411,8 @@ class StreamPeer(ServedPeer):
 
     def _errors_told(self) -> None:
         self._errors = ()
-        for script in (self._script, *(each._own_script for each in self._with_scripts)):
-            if script is not None:
-                script.script.error = None
+        for script in self._scripts():
+            script.error = None
 
     def _told(self) -> None:
         self._errors_told()
@@ -485,9 +484,12 @@ class StreamPeer(ServedPeer):
         self._fail_scripts(error)
 
     def _fail_scripts(self, error: Exception) -> None:
-        for script in (self._script, *(each._own_script for each in self._with_scripts)):
-            if script is not None:
-                script.script.fail_waits(error)
+        for script in self._scripts():
+            script.fail_waits(error)
+
+    def _scripts(self) -> list[Script]:
+        followed = (self._script, *(each._own_script for each in self._with_scripts))
+        return [each.script for each in followed if each is not None]
 
     def _stop_listening(self) -> None:
         if self._acceptor is None or self._closed:

@@ -13,7 +13,7 @@ from .._cursors import Cursor
 from .._futures import CaptureFuture, CaptureTimeout
 from .._outcomes import fail
 from .._quiet import until_quiet
-from .._record import Record
+from .._record import Event, Record, View
 from .._transports.arrival import acknowledge, await_reader, input_queue, until_arrived, until_read
 from .._transports.writing import WriteQueue, linger_not, until_taken
 from .outbox import Outbox
@@ -89,6 +89,15 @@ class StreamEnd(asyncio.Protocol):
             self._transport.pause_reading()
         if self.made is not None:
             self.made()
+
+    @property
+    def number(self) -> int | None:
+        """Of a peer's connection its number, from 1."""
+        return next(iter(self._prefix), None)
+
+    @property
+    def events(self) -> View[Event]:
+        return self._record.events
 
     def put_behind(self, wrap: Callable[[asyncio.Transport], asyncio.Transport]) -> None:
         """Have its transport be one that ``wrap`` gives for it."""

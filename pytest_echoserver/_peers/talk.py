@@ -36,6 +36,10 @@ class Talk:
         self._looked = start
 
     @property
+    def number(self) -> int | None:
+        return self._end.number
+
+    @property
     def has_unread(self) -> bool:
         """Whether something has come that waits for its turn, be it in the system's buffer."""
         return not self._over and self._end.arrived > self.start

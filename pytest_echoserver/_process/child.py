@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,10 +19,15 @@ __tracebackhide__ = True
 
 
 class Child:
-    """A child process, with what captures it. ``cookie`` is the number of its cookie, see `escaped.Cookies`."""
+    """A child process, with what captures it.
 
-    def __init__(self, told: str, argv: list[str], limit: int | None, cookie: int, kill_expected: bool) -> None:
-        self.told = told
+    Args:
+        name: what it goes by.
+        cookie: the number of its cookie, see `escaped.Cookies`.
+    """
+
+    def __init__(self, name: str, argv: list[str], limit: int | None, cookie: int, kill_expected: bool) -> None:
+        self.name = name
         self.cookie = cookie
         self.kill_expected = kill_expected
         self.record = Record()
@@ -30,6 +36,14 @@ class Child:
         self._argv = argv
         self._capture: CapturingProtocol | None = None
         self._transport: asyncio.SubprocessTransport | None = None
+
+    @property
+    def command(self) -> str:
+        return shlex.join(self._argv)
+
+    @property
+    def told(self) -> str:
+        return f"{self.name} ({self.command})"
 
     @property
     def program(self) -> str:

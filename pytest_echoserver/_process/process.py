@@ -12,7 +12,7 @@ from .._checks import bytes_like
 from .._cursors import Cursor
 from .._futures import CaptureFuture
 from .._patterns import compile_pattern
-from .._record import Event
+from .._record import Event, PeerTraffic
 from .._scope import Scope
 from .arguments import characters
 from .child import Child
@@ -172,6 +172,11 @@ class Process:
 
     def __str__(self) -> str:
         return self._child.told
+
+    def _traffic(self) -> PeerTraffic:
+        child = self._child
+        detail = f"{child.command}; {child.state}"
+        return PeerTraffic(child.name, "process", None, child.record.events, peer=self, detail=detail)
 
     def __repr__(self) -> str:
         state = "running" if self.returncode is None else f"exited with {told_status(self.returncode)}"

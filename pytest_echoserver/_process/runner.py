@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -130,12 +129,11 @@ class SubprocessRunner:
         environment = complete_environment(env, extra_env)
         check_program(arguments[0], environment, cwd)
         environment, cookie = self._ending.cookies.bake(environment)
-        name = self._scope.name_for("process")
-        child = Child(f"{name} ({shlex.join(arguments)})", arguments, capture_limit, cookie, kill_expected)
+        child = Child(self._scope.name_for("process"), arguments, capture_limit, cookie, kill_expected)
         process = Process(self._scope, arguments, child, limit)
         self._scope.run(
             self._start,
-            child,
+            process,
             protocol,
             stderr is not _Default.PIPE,
             size,
@@ -150,19 +148,20 @@ class SubprocessRunner:
 
     async def _start(
         self,
-        child: Child,
+        process: Process,
         factory: Callable[[], asyncio.SubprocessProtocol] | None,
         forward_stderr: bool,
         size: os.terminal_size | None,
         options: dict[str, Any],
     ) -> None:
+        child = process._child
         protocol = None if factory is None else protocol_made_by(factory)
         try:
             await child.start(protocol, self._scope.blame, forward_stderr, size, options)
         except FileNotFoundError as error:
             raise not_started(error, child.program, options["env"], options["cwd"]) from error
         patience = self._ending.add(child)
-        self._scope.adopt(Member(child.told, child.record, self._ending.close, patience=patience))
+        self._scope.adopt(Member(process._traffic, child.record, self._ending.close, patience=patience))
 
     def _wait_until_ready(self, check: Check, child: Child, limit: float, command: str) -> None:
         held = "this call held up the event loop of its thread meanwhile" if asyncio_runs_here() else ""

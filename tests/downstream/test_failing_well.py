@@ -27,10 +27,10 @@ def test_an_error_of_a_peer_fails_the_call(downstream: Downstream) -> None:
             '*raise LookupError("of the peer")',
             "E*LookupError: of the peer",
             "*what this test's peers saw (pytest-echoserver)*",
-            "stream-1 (its protocol)",
-            "*data_received*1 bytes b'x'",
-            "stream-1 (the far end)",
-            "*data_sent*1 bytes b'x'",
+            "stream-1's protocol",
+            "stream-1",
+            "*<-  stream-1             b'x'",
+            "*->  stream-1's protocol  b'x'  data_received",
         ]
     )
     result.stdout.no_fnmatch_line("*_plugin.py*")
@@ -283,10 +283,11 @@ def test_the_traffic_of_a_udp_peer_is_shown(downstream: Downstream) -> None:
     result.stdout.fnmatch_lines(
         [
             "udp_echo-1 (udp 127.0.0.1:*)",
-            r"  +0.* s  datagram_received    5005 bytes b'\x1b[[]31mxxxx*xxxx … *xxxx'  127.0.0.1 port *",
-            "  +0.* s  datagram_sent        5005 bytes*",
-            "unused (udp 127.0.0.1:*)",
-            "  nothing",
+            "unused (udp 127.0.0.1:*): nothing came",
+            "    +0.* s  ->  udp_echo-1  5,005 bytes  from 127.0.0.1:*",
+            r"      b'\x1b[[]31mxxxx*xxxx'",
+            "      ... 4,749 more bytes ...",
+            "    +0.* s  <-  udp_echo-1  5,005 bytes  to 127.0.0.1:*",
         ]
     )
 
@@ -311,14 +312,14 @@ def test_the_conversation_with_a_program_is_shown_whole(downstream: Downstream) 
         [
             '>*program.read_until(b"that").result()',
             "E*EndOfStream: the end came before b'that' on stdout on process-1 (*): what came, *b'got this\\n'",
-            "process-1 (*)",
-            "*stdin_written*5 bytes b'this\\n'",
-            "*stdin_ended",
-            "*pipe_data_received*stdout  9 bytes b'got this\\n'",
-            "*process_exited",
+            "process-1 (*; it exited with 3)",
+            "*->  b'this\\n'  stdin",
+            "*stdin ended",
+            "*<-  b'got this\\n'  stdout",
+            "*process exited",
         ]
     )
-    result.stdout.fnmatch_lines(["*pipe_data_received*stderr  59 bytes b'aaa*the cause'"])
+    result.stdout.fnmatch_lines(["*<-  59 bytes  stderr", "      b'aaa*the cause'"])
 
 
 def test_a_callback_in_another_file_is_shown_without_the_frames_before_it(downstream: Downstream) -> None:
@@ -358,14 +359,12 @@ def test_a_long_record_is_cut_in_its_middle(downstream: Downstream) -> None:
     result = downstream.run(
         """
         def test_it(udp_echo_server):
-            for number in range(100):
+            for number in range(160):
                 udp_echo_server.send(b"%d" % number, ("127.0.0.1", 9)).result()
             assert False
         """
     )
-    result.stdout.fnmatch_lines(
-        ["*datagram_sent*b'0'*", "*datagram_sent*b'29'*", "  ... 40 more ...", "*b'70'*", "*b'99'*"]
-    )
+    result.stdout.fnmatch_lines(["*<-  b'0'*", "*<-  b'59'*", "      ... 40 more ...", "*b'100'*", "*b'159'*"])
 
 
 def test_peers_outlive_the_fixtures_that_use_them_and_no_others(downstream: Downstream) -> None:

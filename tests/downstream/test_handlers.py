@@ -46,7 +46,7 @@ def test_its_exception_is_shown_with_its_own_traceback(downstream: Downstream) -
             "E*LookupError: of the handler",
             "*what this test's peers saw (pytest-echoserver)*",
             "tcp-1 (tcp 127.0.0.1:*)",
-            "*connection_made*#1  127.0.0.1 port *",
+            "*->  #1  connected  from 127.0.0.1:*",
         ]
     )
     result.stdout.no_fnmatch_line("*behaviours.py*")

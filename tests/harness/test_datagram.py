@@ -283,7 +283,9 @@ def test_failures_are_the_tests(downstream: Downstream, loop: str) -> None:
         f"--echoserver-loop={loop}",
     )
     result.assert_outcomes(failed=1, passed=1)
-    result.stdout.fnmatch_lines(["*an odd datagram*", "endpoint-1 (its protocol)", "*datagram_received*b'pong'*"])
+    result.stdout.fnmatch_lines(
+        ["*an odd datagram*", "endpoint-1's protocol", "*->  endpoint-1's protocol  b'pong'  datagram_received*"]
+    )
 
 
 @pytest.mark.parametrize("closed", [True, False])

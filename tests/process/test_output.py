@@ -178,8 +178,8 @@ def test_a_failure_beside_much_output_is_told_in_little_memory(downstream: Downs
         """
     )
     result.assert_outcomes(passed=1, failed=1)
-    # In one line, but for what was read after the program had been seen to exit.
-    result.stdout.re_match_lines([r".*pipe_data_received   stdout  2\d{8} bytes b'0000000.*\\n'$"])
+    # As one message, but for what was read after the program had been seen to exit.
+    result.stdout.re_match_lines([r".*<-  2\d\d,\d{3},\d{3} bytes  stdout", r" *b'0000000\\n'"])
 
 
 @pytest.mark.parametrize("limit", [1, 2, 10, 1000, 100_000])

@@ -1,0 +1,179 @@
+"""`Step`: one thing that happened, in words, as all the evidence shows it."""
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .._record import ToldInShort
+from .payload import Payload, escaped
+
+Way = Literal["in", "out"]
+"""Towards a peer, or away from it."""
+Tone = Literal["plain", "good", "bad", "fault"]
+
+PIPES = {0: "stdin", 1: "stdout", 2: "stderr"}
+
+
+@dataclass(slots=True)
+class Step:
+    """One line of the timeline, one arrow of the diagram.
+
+    Attributes:
+        what: what happened, in words; of a message nothing, for its way and payload tell.
+        way: of what passes between a peer and others, in which direction.
+        payload: what passed, if anything.
+        other: with whom.
+        tone: how it is to be taken.
+        with_target: whether it passed between a proxy and its target.
+        ends: whether that way of the stream ends with it.
+        faults: what the network did to it.
+        lost: whether it never arrived.
+        copies: how many of it arrived.
+        decoded: what the payload says.
+        time: when, in seconds since the test began; None at its end.
+        peer: the place of its peer among the traffic's.
+        connection: on which connection of the peer, from 1, if it has such.
+        stands_for: how many events that are left out, if it is no event itself.
+    """
+
+    what: str
+    way: Way | None = None
+    payload: Payload | None = None
+    other: str = ""
+    tone: Tone = "plain"
+    with_target: bool = False
+    ends: bool = False
+    faults: list[str] = field(default_factory=list)
+    lost: bool = False
+    copies: int = 1
+    decoded: str = ""
+    time: float | None = None
+    peer: int = 0
+    connection: int | None = None
+    stands_for: int = 0
+
+    def suffer(self, verdict: ToldInShort) -> None:
+        """Take note of what the network does to it."""
+        asked = verdict.differing()
+        self.faults += told_verdict(asked)
+        self.lost = asked.get("drop", False)
+        self.copies = asked.get("copies", 1)
+
+
+def message(way: Way, data: bytes, rest: Sequence[Any] = (), what: str = "", **more: Any) -> Step:
+    """A step in which data passed; what its event has beside them begins with the other's address, if it knows."""
+    other = told_address(rest[0]) if rest else ""
+    return Step(what, way, Payload(len(data), bytes(data)), other, **more)
+
+
+def step_of(name: str, args: Sequence[Any]) -> Step:
+    """The step for an event of a peer. When that was, and at which peer, is for the caller to say."""
+    match name, *args:
+        case "datagram_received" | "data_received", data, *rest:
+            return message("in", data, rest)
+        case "datagram_sent" | "data_sent", data, *rest:
+            return message("out", data, rest)
+        case "target_datagram_received" | "target_data_received", data, *rest:
+            return message("in", data, rest, what="from the target", with_target=True)
+        case "target_datagram_sent" | "target_data_sent", data, *rest:
+            return message("out", data, rest, what="to the target", with_target=True)
+        case "stdin_written", data:
+            return message("in", data, what=PIPES[0])
+        case "pipe_data_received", int() as fd, data:
+            return message("out", data, what=PIPES[fd])
+        case "unexpected", data, *rest:
+            return message("in", data, rest, what="unexpected", tone="bad")
+        case "fault", direction, int() as offset, ToldInShort() as verdict:
+            asked = verdict.differing()
+            where = "" if "at" in asked else f" from byte {offset:,} on"
+            return Step(f"the way {direction}{where}: {', '.join(told_verdict(asked))}", tone="fault")
+        case "connection_made", (None | str() | bytes() | tuple()) as peername:
+            return Step("connected", "in", other=told_address(peername))
+        case "connection_made", _:  # a transport: of a process
+            return Step("started")
+        case "target_connected", address:
+            return Step("connected to the target", "out", other=told_address(address), with_target=True)
+        case "eof_received" | "target_eof_received", *_:
+            return Step("end of stream", "in", with_target=name != "eof_received", ends=True)
+        case "eof_sent" | "target_eof_sent":
+            return Step("end of stream", "out", with_target=name != "eof_sent", ends=True)
+        case "reset_sent", *_:
+            return Step("reset", "out", tone="bad", ends=True)
+        case "connection_lost" | "target_lost", ConnectionResetError():
+            return Step("reset", "in", tone="bad", with_target=name == "target_lost", ends=True)
+        case "connection_lost", None:
+            return Step("closed")
+        case "target_lost", None:
+            return Step("closed, to the target", with_target=True)
+        case "handshake_completed", version:
+            return Step(f"TLS handshake done, {told_argument(version)}")
+        case "handshake_failed" | "error_received" | "connection_lost" | "target_lost" | "target_refused", error:
+            return Step(f"{name.replace('_', ' ')}: {told_argument(error)}", tone="bad")
+        case "stdin_ended":
+            return Step("stdin: end of file", "in", ends=True)
+        case "pipe_connection_lost", int() as fd, *error:
+            told = f": {told_argument(error[0])}" if error and error[0] is not None else ""
+            return Step(f"{PIPES[fd]} closed{told}")
+        case _:
+            return Step(" ".join([name.replace("_", " "), *map(told_argument, args)]))
+
+
+def call_of(name: str, args: Sequence[Any]) -> Step:
+    """The step for a call that a transport made to the user's protocol."""
+    if args and isinstance(args[0], bytes):
+        return message("in", args[0], args[1:], what=name)
+    told = ", ".join(told_argument(arg) for arg in args)
+    return Step(f"{name}({told})", tone="bad" if args and isinstance(args[0], BaseException) else "plain")
+
+
+def told_verdict(asked: dict[str, Any]) -> list[str]:
+    """What a network does that differs from letting pass, in words."""
+    return [_told_fault(name, value, asked) for name, value in asked.items() if name != "at"]
+
+
+def told_address(address: object) -> str:
+    match address:
+        case (str() as host, int() as port, *_):
+            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        case str():
+            return escaped(address)
+        case _:
+            return ""
+
+
+def told_argument(value: object) -> str:
+    """An event's argument that is no payload."""
+    match value:
+        case (str(), int()):
+            return told_address(value)
+        case BaseException():
+            return escaped(traceback.format_exception_only(value)[0].partition("\n")[0])
+        case None | int() | float() | str() | ToldInShort():
+            return escaped(str(value))
+        case _:
+            return f"<{type(value).__name__}>"
+
+
+def _told_fault(name: str, value: Any, asked: dict[str, Any]) -> str:
+    match name:
+        case "drop":
+            return "lost"
+        case "delay":
+            return f"delayed {value * 1000:.4g} ms"
+        case "copies":
+            return f"{value} copies"
+        case "data":
+            return f"replaced by {len(value)} bytes"
+        case "flip":
+            return f"bit {value} flipped"
+        case "reorder":
+            return "reordered"
+        case "stale":
+            return "a copy of the one before"
+        case "source":
+            return f"from {told_address(value)}"
+        case "end":
+            return f"{value} after {asked['at']:,} bytes" if "at" in asked else f"{value}"
+        case _:
+            return name

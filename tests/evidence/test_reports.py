@@ -1,0 +1,218 @@
+"""Where the evidence is shown, of which tests, and who has a say in it: as a suite has it."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from ..conftest import Downstream
+
+TITLE = "*what this test's peers saw (pytest-echoserver)*"
+SUITE = """
+    import socket
+    import pytest
+
+    def say(peer, data):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(data, peer.address)
+            peer.next_datagram().result()
+
+    def test_passes(udp_peer):
+        say(udp_peer, b"of the passed")
+
+    def test_fails(udp_peer):
+        say(udp_peer, b"of the failed")
+        assert False
+"""
+
+
+def test_it_is_shown_of_failed_tests_alone(downstream: Downstream) -> None:
+    result = downstream.run(SUITE)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*test_fails*", TITLE, "udp-1 (udp 127.0.0.1:*)", "*b'of the failed'*"])
+    result.stdout.no_fnmatch_line("*b'of the passed'*")
+
+
+@pytest.mark.parametrize("options", [("-n1",), ()])
+def test_it_is_shown_of_all_on_request(downstream: Downstream, options: tuple[str, ...]) -> None:
+    plugins = ("xdist",) if options else ()
+    result = downstream.run_apart(SUITE, "--echoserver-traffic=all", *options, plugins=plugins)
+    result.assert_outcomes(passed=1, failed=1)
+    passed = ["*= TRAFFIC OF PASSED TESTS =*", "*_ test_passes _*", TITLE, "*b'of the passed'*"]
+    result.stdout.fnmatch_lines([*passed, "*= FAILURES =*", "*_ test_fails _*", TITLE, "*b'of the failed'*"])
+
+
+def test_of_passed_tests_it_is_shown_once(downstream: Downstream) -> None:
+    result = downstream.run(SUITE, "--echoserver-traffic=all", "-rP")
+    assert str(result.stdout).count("b'of the passed'") == 1
+    result.stdout.fnmatch_lines(["*= PASSES =*", "*b'of the passed'*"])
+
+
+def test_it_is_not_shown_where_it_is_not_wanted(downstream: Downstream) -> None:
+    downstream.pytester.makeini("[pytest]\nechoserver_traffic = off")
+    result = downstream.run(
+        SUITE + "\n    def test_unmet(udp_peer):\n        udp_peer.expect(b'x')\n        assert False"
+    )
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.no_fnmatch_line(TITLE)
+    result.stdout.fnmatch_lines(["*errors of this test's peers (pytest-echoserver)*", "*expect(b'x')*not met*"])
+
+
+def test_it_is_shown_whatever_is_to_be_shown_of_captured_output(downstream: Downstream) -> None:
+    result = downstream.run(SUITE, "--show-capture=no")
+    result.stdout.fnmatch_lines([TITLE, "*b'of the failed'*"])
+
+
+def test_a_failure_in_set_up_or_tear_down_shows_it_too(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+        import pytest
+
+        def say(peer, data):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(data, peer.address)
+                peer.next_datagram().result()
+
+        @pytest.fixture
+        def fails_before(udp_peer):
+            say(udp_peer, b"in the set-up")
+            raise LookupError("before")
+
+        @pytest.fixture
+        def fails_after(udp_peer):
+            yield
+            say(udp_peer, b"in the tear-down")
+            raise LookupError("after")
+
+        def test_before(fails_before): pass
+        def test_after(fails_after): pass
+        """
+    )
+    result.assert_outcomes(passed=1, errors=2)
+    result.stdout.fnmatch_lines(["*LookupError: before", TITLE, "*b'in the set-up'*"])
+    result.stdout.fnmatch_lines(["*LookupError: after", TITLE, "*b'in the tear-down'*"])
+
+
+@pytest.mark.parametrize("options", [("-n1",), ()])
+def test_the_junit_xml_has_it(downstream: Downstream, options: tuple[str, ...]) -> None:
+    plugins = ("xdist",) if options else ()
+    downstream.run_apart(SUITE, "--junitxml=junit.xml", *options, plugins=plugins)
+    failure = ElementTree.parse(downstream.pytester.path / "junit.xml").find(".//failure")
+    assert failure is not None
+    assert "->  b'of the failed'" in (failure.text or "")
+
+
+def test_the_widths_of_terminals(downstream: Downstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = SUITE.replace('b"of the failed"', "bytes(range(64))")
+    for columns, options, per_row in ((120, (), 16), (60, (), 8), (60, ("-n1",), 8), (120, ("-n1",), 16)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        result = downstream.run_apart(suite, *options, plugins=("xdist",) if options else ())
+        rows = re.findall(r"^      [0-9a-f]{4}  ", str(result.stdout), re.MULTILINE)
+        assert len(rows) == 64 // per_row
+
+
+def test_colours_where_the_terminal_has_them(downstream: Downstream) -> None:
+    result = downstream.run(SUITE, "--color=yes", "--junitxml=junit.xml")
+    assert "\x1b[36m->\x1b[0m" in str(result.stdout)
+    assert "\x1b" not in str(downstream.run(SUITE, "--color=no").stdout)
+    assert "#x1B" not in (downstream.pytester.path / "junit.xml").read_text(encoding="utf-8")
+
+
+def test_a_log_of_github_folds_it(downstream: Downstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    result = downstream.run(SUITE)
+    result.stdout.fnmatch_lines(["::group::what this test's peers saw*", "*b'of the failed'*", "::endgroup::"])
+
+
+def test_how_much_of_a_payload_is_shown(downstream: Downstream) -> None:
+    result = downstream.run(SUITE, "--echoserver-payload-limit=4")
+    result.stdout.fnmatch_lines(["*->  13 bytes*", "      b'of'", "      ... 9 more bytes ...", "      b'ed'"])
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("traffic=some", "echoserver_traffic must be failed, all or off, not 'some'"),
+        ("payload-limit=0", "echoserver_payload_limit must be a number of bytes, at least 1, not 0"),
+        ("payload-limit=few", "echoserver_payload_limit must be a whole number, not 'few'"),
+    ],
+)
+def test_what_is_not_allowed_is_refused(downstream: Downstream, option: str, told: str) -> None:
+    result = downstream.run(SUITE, f"--echoserver-{option}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{told}"])
+
+
+def test_the_hook_gets_the_traffic_of_each_test_once(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+        def pytest_echoserver_traffic(item, traffic):
+            (peer,) = traffic.peers
+            data = [event.args[0] for event in peer.events if event.name == "datagram_received"]
+            print("told:", item.name, peer.name, peer.kind, peer.peer.received[0].data, data)
+        """
+    )
+    result = downstream.run(SUITE + "\n    def test_has_none(): pass", "-s")
+    told = [line[line.index("told:") :] for line in result.outlines if "told:" in line]
+    assert told == [
+        f"told: test_{how} udp-1 udp b'of the {word}' [b'of the {word}']"
+        for how, word in (("passes", "passed"), ("fails", "failed"))
+    ]
+
+
+def test_hooks_decode_and_redact(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+        def pytest_echoserver_decode(peer, data):
+            return f"{type(peer).__name__} says {data.decode()}"
+
+        def pytest_echoserver_redact(data):
+            return data.replace(b"of", b"[word]")
+        """
+    )
+    downstream.pytester.makepyfile(
+        more="def pytest_echoserver_redact(peer, data): return bytearray(data.replace(b'failed', b'[failed]'))"
+    )
+    downstream.pytester.syspathinsert()
+    result = downstream.run(SUITE, plugins=("more",))
+    told = r"\[word\] the \[failed\]"
+    result.stdout.re_match_lines([rf".*->  19 bytes  .*  = DatagramPeer says {told}$", rf"      b'{told}'$"])
+    result.stdout.no_re_match_line(".*->.*of the failed.*")
+
+
+def test_a_hook_that_fails_loses_no_evidence_and_shows_nothing_secret(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+        def pytest_echoserver_redact(data):
+            return {}[data]
+        """
+    )
+    result = downstream.run(SUITE)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*(left out: pytest_echoserver_redact raised KeyError)*"])
+    result.stdout.no_fnmatch_line("*->*of the failed*")
+    downstream.pytester.makeconftest(
+        """
+        def pytest_echoserver_decode(data):
+            raise LookupError("odd")
+        """
+    )
+    result = downstream.run_apart(SUITE)
+    result.stdout.fnmatch_lines(["*b'of the failed'*(pytest_echoserver_decode raised LookupError('odd'))"])
+
+
+def test_a_passing_test_formats_nothing(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import sys
+
+        def test_it(udp_echo_server, tcp_peer):
+            udp_echo_server.send(b"x", udp_echo_server.address).result()
+            tcp_peer.on(b"x").reply(b"y")
+
+        def test_after():
+            assert not [name for name in sys.modules if name.startswith("pytest_echoserver._evidence")]
+        """
+    )
+    result.assert_outcomes(passed=2)
