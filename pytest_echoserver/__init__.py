@@ -40,7 +40,6 @@ from ._plugin import (
     pytest_configure,
     pytest_configure_node,
     pytest_runtest_call,
-    pytest_runtest_logreport,
     pytest_runtest_makereport,
     pytest_terminal_summary,
 )

@@ -26,6 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     settings = config.stash[SETTINGS] = _settings.of_run(config)
     config.addinivalue_line("markers", _settings.MARKER_LINE)
+    if settings.html is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_reporting.Page(settings.html))
     before, _deadline.default = _deadline.default, settings.timeout
     # A run within a run, as pytester makes them, must not change the outer one's.
     config.add_cleanup(lambda: setattr(_deadline, "default", before))
@@ -75,16 +77,12 @@ def pytest_runtest_makereport(
         raised = call.excinfo.value if call.excinfo else None
         _reporting.add_evidence(item, report, scopes, _beside(raised, item.stash.get(ERRORS, [])))
     if call.when == "teardown":
+        if scopes:
+            _reporting.wind_up(item, report, scopes)
         if SCOPE in item.stash:
-            _reporting.tell_hooks(item, item.stash[SCOPE])
             del item.stash[SCOPE]
         item.stash[ERRORS] = []
     return report
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """In the process that shows the run: keep what the page needs."""
-    _reporting.keep_for_page(report)
 
 
 def _leave_out_that_frames_are_hidden(report: pytest.TestReport) -> None:

@@ -191,8 +191,10 @@ class Traffic:
         started: the moment, in monotonic seconds, that times count from.
         peers: that of each.
         repeat: how to have the same faults again, if there were any by chance; else empty.
+        seed: what chance was decided from.
     """
 
     started: float
     peers: tuple[PeerTraffic, ...]
     repeat: str = ""
+    seed: str = ""

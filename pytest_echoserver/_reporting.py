@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,12 +17,18 @@ from ._fixtures import SETTINGS
 
 if TYPE_CHECKING:
     from ._evidence.timeline import Reading
+    from ._record import Traffic
     from ._scope import Scope
     from ._settings import Settings
 
 IN_PAGE = "_echoserver_page"
 """The attribute of a report that has what the page shows of it."""
-KEPT = pytest.StashKey[list[dict[str, Any]]]()
+EXTRAS = "extras"
+"""The attribute of a report that has what pytest-html shows beside it."""
+SHOWN = pytest.StashKey[tuple[str, str]]()
+"""Of a test that there is evidence of: its outcome, and why."""
+LONGEST_NAME = 120
+"""Characters of a test's id that stand in the name of a file."""
 OURS = "(pytest-echoserver)"
 """How the titles of our sections end."""
 
@@ -38,23 +47,69 @@ def add_evidence(
         scopes: those of the test's peers.
         errors: those of its peers that the report doesn't show by itself.
     """
+    settings, reading, traffic = item.config.stash[SETTINGS], _reading(item), _traffic(scopes)
     from ._evidence import text
 
+    shown = text.sections(traffic, errors, reading=reading, width=settings.width, limit=settings.payload_limit)
+    for title, content in shown:
+        if settings.traffic != "off" or title != text.TITLE:
+            _add_section(report, title, content)
+    if settings.pcap is not None:
+        _note_file(item, report, "echoserver_pcap", _write_pcap, settings.pcap, item.nodeid, traffic, reading)
+    outcome = "error" if report.failed and report.when != "call" else report.outcome
+    item.stash.setdefault(SHOWN, (outcome, _message(report)))
+
+
+def wind_up(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope]) -> None:
+    """At the end of a test's tear-down: complete the files, have the page show it, and tell the hooks."""
     settings = item.config.stash[SETTINGS]
-    reading = _reading(item)
-    for scope in scopes:
-        traffic = scope.traffic()
-        shown = text.sections(traffic, errors, reading=reading, width=settings.width, limit=settings.payload_limit)
-        for title, content in shown:
-            if settings.traffic != "off" or title != text.TITLE:
-                _add_section(report, title, content)
-        errors = ()
+    if SHOWN in item.stash:
+        outcome, message = item.stash[SHOWN]
+        del item.stash[SHOWN]
+        reading, traffic = _reading(item), _traffic(scopes)
+        if settings.pcap is not None:
+            _note_file(item, report, "echoserver_pcap", _write_pcap, settings.pcap, item.nodeid, traffic, reading)
+        for_pytest_html = bool(item.config.getoption("htmlpath", None))
+        if settings.html is not None or for_pytest_html:
+            from ._evidence import html
 
+            told = html.told_test(traffic, reading, node=item.nodeid, outcome=outcome, message=message)
+            if settings.html is not None:
+                setattr(report, IN_PAGE, told)
+            if for_pytest_html:
+                from pytest_html import extras
 
-def tell_hooks(item: pytest.Item, scope: Scope) -> None:
-    """Tell those who want to know what a test's peers saw."""
+                setattr(report, EXTRAS, [*getattr(report, EXTRAS, []), extras.html(html.frame(told))])
     if item.ihook.pytest_echoserver_traffic.get_hookimpls():
-        item.ihook.pytest_echoserver_traffic(item=item, traffic=scope.traffic())
+        item.ihook.pytest_echoserver_traffic(item=item, traffic=_traffic(scopes))
+
+
+class Page:
+    """Collects, in the process that shows the run, what each test's report has for the page, and writes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tests: list[dict[str, Any]] = []
+        self._told = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if hasattr(report, IN_PAGE):
+            self._tests.append(getattr(report, IN_PAGE))
+
+    def pytest_sessionfinish(self) -> None:
+        from ._evidence import html
+
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("w", encoding="utf-8") as file:
+                file.writelines(html.page(self._tests))
+        except OSError as error:
+            self._told = f"the page of the tests' traffic could not be written: {error}"
+        else:
+            self._told = f"the page of the tests' traffic: {self._path.as_uri()}"
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.write_sep("-", self._told)
 
 
 @contextmanager
@@ -108,6 +163,11 @@ def _add_section(report: pytest.TestReport, title: str, content: str) -> None:
         report.sections.append((title, content))
 
 
+def _message(report: pytest.TestReport) -> str:
+    crash: Any = getattr(report.longrepr, "reprcrash", None)
+    return str(report.longrepr or "") if crash is None else str(crash.message)
+
+
 def _sections_of(report: pytest.TestReport) -> list[list[Any]]:
     return [report.sections, getattr(report.longrepr, "sections", [])]
 
@@ -138,5 +198,42 @@ def _reading(item: pytest.Item) -> Reading:
     return Reading(redact, decode) if decodes else Reading(redact)
 
 
-def keep_for_page(report: pytest.TestReport) -> None:
-    pass
+def _traffic(scopes: Sequence[Scope]) -> Traffic:
+    """What the peers of all these scopes saw, the test's own first."""
+    first, *others = (scope.traffic() for scope in scopes)
+    peers = first.peers + tuple(peer for other in others for peer in other.peers)
+    return replace(first, peers=peers, repeat=first.repeat or "".join(other.repeat for other in others))
+
+
+def _note_file(
+    item: pytest.Item, report: pytest.TestReport, name: str, write: Callable[..., Path | None], *args: Any
+) -> None:
+    """Write a file for a test, and tell where it is, to the junit XML too; or why there is none."""
+    try:
+        path = write(*args)
+    except OSError as error:
+        _add_section(report, f"no file was written {OURS}", f"{name}: {error}")
+        return
+    for properties in (item.user_properties, report.user_properties):
+        if path is not None and (name, str(path)) not in properties:
+            properties.append((name, str(path)))
+
+
+def _write_pcap(folder: Path, node: str, traffic: Traffic, reading: Reading) -> Path | None:
+    from ._evidence import pcapng
+
+    if not pcapng.has_packets(traffic):
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{_file_name(node)}.pcapng"
+    with path.open("wb") as file:
+        file.writelines(pcapng.file_of(traffic, reading, f"{node}\nseed: {traffic.seed}"))
+    return path
+
+
+def _file_name(node: str) -> str:
+    """A name for a file of a test: it can't lead out of its folder, and no other test has the same."""
+    from hashlib import sha256
+
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "_", node).strip("._-")[-LONGEST_NAME:]
+    return f"{readable}-{sha256(node.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

@@ -252,10 +252,12 @@ class Scope:
 
     def traffic(self) -> Traffic:
         """What its peers saw; of a wide scope, since the judgement before the last."""
+        seed, repeat = self._seeding()
         return Traffic(
             self._shown_from if self.wide else self._started,
             tuple(self._since_shown(member.traffic()) for member in self._members),
-            self._seeding()[1] if self._seed_taken else "",
+            repeat if self._seed_taken else "",
+            seed.decode(),
         )
 
     def _since_shown(self, traffic: PeerTraffic) -> PeerTraffic:

@@ -23,10 +23,11 @@ class Step:
         what: what happened, in words; of a message nothing, for its way and payload tell.
         way: of what passes between a peer and others, in which direction.
         payload: what passed, if anything.
-        other: with whom.
+        other: the address with whom, if it is known.
+        near: the peer's own address, if it isn't the usual one.
         tone: how it is to be taken.
         with_target: whether it passed between a proxy and its target.
-        ends: whether that way of the stream ends with it.
+        is_call: whether a transport has called the user's protocol by it.
         faults: what the network did to it.
         lost: whether it never arrived.
         copies: how many of it arrived.
@@ -34,16 +35,18 @@ class Step:
         time: when, in seconds since the test began; None at its end.
         peer: the place of its peer among the traffic's.
         connection: on which connection of the peer, from 1, if it has such.
+        event: the name of the event.
         stands_for: how many events that are left out, if it is no event itself.
     """
 
     what: str
     way: Way | None = None
     payload: Payload | None = None
-    other: str = ""
+    other: Any = None
+    near: Any = None
     tone: Tone = "plain"
     with_target: bool = False
-    ends: bool = False
+    is_call: bool = False
     faults: list[str] = field(default_factory=list)
     lost: bool = False
     copies: int = 1
@@ -51,6 +54,7 @@ class Step:
     time: float | None = None
     peer: int = 0
     connection: int | None = None
+    event: str = ""
     stands_for: int = 0
 
     def suffer(self, verdict: ToldInShort) -> None:
@@ -62,9 +66,9 @@ class Step:
 
 
 def message(way: Way, data: bytes, rest: Sequence[Any] = (), what: str = "", **more: Any) -> Step:
-    """A step in which data passed; what its event has beside them begins with the other's address, if it knows."""
-    other = told_address(rest[0]) if rest else ""
-    return Step(what, way, Payload(len(data), bytes(data)), other, **more)
+    """A step in which data passed. Of datagrams an event has, beside data, the other's address, and maybe ours."""
+    other, near, *_ = *rest, None, None
+    return Step(what, way, Payload(len(data), bytes(data)), other, near, **more)
 
 
 def step_of(name: str, args: Sequence[Any]) -> Step:
@@ -89,19 +93,19 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
             where = "" if "at" in asked else f" from byte {offset:,} on"
             return Step(f"the way {direction}{where}: {', '.join(told_verdict(asked))}", tone="fault")
         case "connection_made", (None | str() | bytes() | tuple()) as peername:
-            return Step("connected", "in", other=told_address(peername))
+            return Step("connected", "in", other=peername or None)
         case "connection_made", _:  # a transport: of a process
             return Step("started")
         case "target_connected", address:
-            return Step("connected to the target", "out", other=told_address(address), with_target=True)
+            return Step("connected to the target", "out", other=address, with_target=True)
         case "eof_received" | "target_eof_received", *_:
-            return Step("end of stream", "in", with_target=name != "eof_received", ends=True)
+            return Step("end of stream", "in", with_target=name != "eof_received")
         case "eof_sent" | "target_eof_sent":
-            return Step("end of stream", "out", with_target=name != "eof_sent", ends=True)
+            return Step("end of stream", "out", with_target=name != "eof_sent")
         case "reset_sent", *_:
-            return Step("reset", "out", tone="bad", ends=True)
+            return Step("reset", "out", tone="bad")
         case "connection_lost" | "target_lost", ConnectionResetError():
-            return Step("reset", "in", tone="bad", with_target=name == "target_lost", ends=True)
+            return Step("reset", "in", tone="bad", with_target=name == "target_lost")
         case "connection_lost", None:
             return Step("closed")
         case "target_lost", None:
@@ -111,7 +115,7 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
         case "handshake_failed" | "error_received" | "connection_lost" | "target_lost" | "target_refused", error:
             return Step(f"{name.replace('_', ' ')}: {told_argument(error)}", tone="bad")
         case "stdin_ended":
-            return Step("stdin: end of file", "in", ends=True)
+            return Step("stdin: end of file", "in")
         case "pipe_connection_lost", int() as fd, *error:
             told = f": {told_argument(error[0])}" if error and error[0] is not None else ""
             return Step(f"{PIPES[fd]} closed{told}")
@@ -122,9 +126,11 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
 def call_of(name: str, args: Sequence[Any]) -> Step:
     """The step for a call that a transport made to the user's protocol."""
     if args and isinstance(args[0], bytes):
-        return message("in", args[0], args[1:], what=name)
+        return message("in", args[0], args[1:], what=name, is_call=True)
     told = ", ".join(told_argument(arg) for arg in args)
-    return Step(f"{name}({told})", tone="bad" if args and isinstance(args[0], BaseException) else "plain")
+    return Step(
+        f"{name}({told})", is_call=True, tone="bad" if args and isinstance(args[0], BaseException) else "plain"
+    )
 
 
 def told_verdict(asked: dict[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ CONTROL = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
 MARKS = {"plain": "  ", "good": "ok", "bad": "!!", "fault": "~~"}
 LINE = re.compile(r"(  (?:at the end| *[+-][0-9.]+ s))  (!!|ok|~~|->|<-|-x|x-)  (.*)")
 DIM, PLAIN, RED, GREEN, YELLOW, CYAN, BLUE = (f"\x1b[{code}m" for code in (2, 0, 31, 32, 33, 36, 34))
-COLOURS = {"!!": RED, "ok": GREEN, "~~": YELLOW, "->": CYAN, "<-": BLUE, "-x": YELLOW, "x-": YELLOW}
+COLOURS = {"ok": GREEN, "~~": YELLOW, "->": CYAN, "<-": BLUE, "-x": YELLOW, "x-": YELLOW}
 TITLE = "what this test's peers saw (pytest-echoserver)"
 
 
@@ -99,10 +99,10 @@ class _Section:
 
     def _told(self, step: Step) -> str:
         """What is said beside the payload."""
-        preposition = "from" if step.way == "in" else "to"
+        preposition, other = "from" if step.way == "in" else "to", told_address(step.other)
         parts = [
             escaped(step.what),
-            f"{preposition} {step.other}" if step.other else "",
+            f"{preposition} {other}" if other else "",
             f"[{', '.join(step.faults)}]" if step.faults else "",
             f"= {escaped(step.decoded)}" if step.decoded else "",
         ]
@@ -147,5 +147,6 @@ def _coloured_line(line: str) -> str:
     if found is None:
         return line
     when, mark, rest = found.groups()
-    colour = COLOURS[mark]
-    return f"{DIM}{when}{PLAIN}  {colour}{mark}{PLAIN}  {f'{colour}{rest}{PLAIN}' if mark == '!!' else rest}"
+    bad = mark == "!!" or rest.endswith("reset")
+    colour = RED if bad else COLOURS[mark]
+    return f"{DIM}{when}{PLAIN}  {colour}{mark}{PLAIN}  {f'{colour}{rest}{PLAIN}' if bad else rest}"

@@ -31,11 +31,23 @@ def timeline(traffic: Traffic, most: int, reading: Reading) -> list[Step]:
     of_peers = [_steps_of(place, peer, traffic.started, most) for place, peer in enumerate(traffic.peers)]
     steps = _without_middle(list(heapq.merge(*of_peers, key=_when)), most)
     for step in steps:
-        if step.payload is not None:
-            peer = traffic.peers[step.peer].peer
-            step.payload = _redacted(step.payload, peer, reading)
-            step.decoded = reading.decode(peer, step.payload.begin) if step.payload.whole else ""
+        read(step, traffic.peers[step.peer], reading)
     return steps
+
+
+def all_steps(peer: PeerTraffic, started: float) -> list[Step]:
+    """The steps of one peer's events, each as it is, with times since ``started``."""
+    steps = _Events(peer.kind, peer.numbered).steps(peer.events, len(peer.events) + 1)
+    for step in steps:
+        step.time = None if step.time is None else step.time - started
+    return steps
+
+
+def read(step: Step, peer: PeerTraffic, reading: Reading) -> None:
+    """Have what is secret taken out of the step's payload, and have it decoded."""
+    if step.payload is not None:
+        step.payload = _redacted(step.payload, peer.peer, reading)
+        step.decoded = reading.decode(peer.peer, step.payload.begin) if step.payload.whole else ""
 
 
 def _steps_of(place: int, peer: PeerTraffic, started: float, most: int) -> list[Step]:
@@ -95,7 +107,7 @@ class _Events:
             if event.name == "unexpected" and self._is_the_last(step):
                 return
         if step is not None:
-            step.time, step.connection = event.time, connection
+            step.time, step.connection, step.event = event.time, connection, event.name
             self._made.append(step)
 
     def _is_the_last(self, unexpected: Step) -> bool:
