@@ -79,7 +79,7 @@ class _Section:
             yield from self._lines_of(step)
 
     def _lines_of(self, step: Step) -> Iterator[str]:
-        when = "at the end" if step.time is None else f"{step.time:+9.4f} s"
+        when = "at the end" if step.time is None else f"{step.time:+8.4f} s"
         if step.stands_for:
             yield f"{INDENT}... {step.stands_for:,} more {self._label(step)}".rstrip() + " ..."
             return
@@ -116,7 +116,9 @@ class _Section:
 
 
 def _where(peer: PeerTraffic) -> str:
-    where = f"{peer.kind} {told_address(peer.address)}" if peer.address else ""
+    where = (
+        f"{'' if peer.kind == 'none' else peer.kind} {told_address(peer.address)}".strip() if peer.address else ""
+    )
     told = "; ".join(filter(None, (where, escaped(peer.detail))))
     return f" ({told})" if told else ""
 

@@ -284,10 +284,10 @@ def test_the_traffic_of_a_udp_peer_is_shown(downstream: Downstream) -> None:
         [
             "udp_echo-1 (udp 127.0.0.1:*)",
             "unused (udp 127.0.0.1:*): nothing came",
-            "    +0.* s  ->  udp_echo-1  5,005 bytes  from 127.0.0.1:*",
+            "   +0.* s  ->  udp_echo-1  5,005 bytes  from 127.0.0.1:*",
             r"      b'\x1b[[]31mxxxx*xxxx'",
             "      ... 4,749 more bytes ...",
-            "    +0.* s  <-  udp_echo-1  5,005 bytes  to 127.0.0.1:*",
+            "   +0.* s  <-  udp_echo-1  5,005 bytes  to 127.0.0.1:*",
         ]
     )
 

@@ -9,14 +9,13 @@ change of the texts that is meant::
 and look at what git says has changed.
 """
 
-import os
-import re
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from ..conftest import Downstream
+from ..golden import compare
 
 GOLDEN = Path(__file__).parent / "golden"
 HEAD = """
@@ -200,37 +199,11 @@ def test_it_is_told_as_in_its_golden_file(downstream: Downstream, name: str) -> 
     apart = name in ("tls_handshake_failure", "handler_that_never_ends")
     result = (downstream.run_file_apart if apart else downstream.run_file)("test_it.py", "--tb=short")
     result.assert_outcomes(failed=1)
-    told = _normal(result.outlines)
-    file = GOLDEN / f"{name}.txt"
-    if os.environ.get("ECHOSERVER_GOLDEN") == "write":
-        file.write_text(told, encoding="utf-8")
-    assert told == file.read_text(encoding="utf-8")
+    compare(GOLDEN / f"{name}.txt", result.outlines)
 
 
 def test_each_golden_file_has_its_case() -> None:
     assert {file.stem for file in GOLDEN.iterdir()} == set(CASES)
-
-
-def _normal(lines: list[str]) -> str:
-    """The report of the failure, without what differs from run to run."""
-    begin = next(at for at, line in enumerate(lines) if re.match(r"=+ FAILURES =+", line))
-    end = next(at for at, line in enumerate(lines) if re.match(r"=+ short test summary info =+", line))
-    text = "\n".join(line for line in lines[begin:end] if not re.fullmatch(r"[\s~^]*[~^]{3,}[\s~^]*", line)) + "\n"
-    for pattern, to in (
-        (r"(?<=[0-9\]]):\d{4,5}\b", ":PORT"),
-        (r"\bport \d{4,5}\b", "port PORT"),
-        (r"\+\d+\.\d{4} s", "+TIME s"),
-        (r"(?<=after )[\d.e-]+ s|[\d.e-]+ s(?= ago)", "TIME s"),
-        (r"0x[0-9a-f]{6,}", "0xADDRESS"),
-        (r"/\S*/(test_it\.py)", r"\1"),
-        (r"/\S*/(pytest_echoserver/\S+), line \d+", r"\1, line N"),
-        (r"\(_ssl\.c:\d+\)", "(_ssl.c:N)"),
-        (r"(?m)^All traceback entries are hidden.*\n", ""),
-        (r"(?m) +$", ""),
-        (r"(?m)^([-=_]+) (.*) [-=_]+$", lambda found: f"--- {found[2]} ---"),
-    ):
-        text = re.sub(pattern, to, text)
-    return text
 
 
 CLIENT = """

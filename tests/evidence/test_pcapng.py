@@ -374,7 +374,7 @@ def test_what_can_not_be_written_loses_nothing_else(downstream: Downstream) -> N
         "--echoserver-pcap=out",
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*no file was written*", "echoserver_pcap: *File exists*", "*->  b'hello'*"])
+    result.stdout.fnmatch_lines(["*->  b'hello'*", "*no file was written*", "echoserver_pcap: *File exists*"])
 
 
 def blocks_of(content: bytes) -> list[tuple[int, bytes]]:

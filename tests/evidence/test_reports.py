@@ -1,12 +1,15 @@
 """Where the evidence is shown, of which tests, and who has a say in it: as a suite has it."""
 
 import re
+import shutil
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from ..conftest import Downstream
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 TITLE = "*what this test's peers saw (pytest-echoserver)*"
 SUITE = """
     import socket
@@ -216,3 +219,34 @@ def test_a_passing_test_formats_nothing(downstream: Downstream) -> None:
         """
     )
     result.assert_outcomes(passed=2)
+
+
+def test_the_example_tells_dns_in_words(downstream: Downstream) -> None:
+    here = downstream.pytester.path
+    for name in ("conftest.py", "dns_in_words.py"):
+        shutil.copy(EXAMPLES / name, here / name)
+    result = downstream.run_apart(
+        """
+        import dns.message
+        import dns.query
+        import dns.resolver
+
+        def test_it(udp_peer):
+            @udp_peer.serve
+            def nobody_there(datagram):
+                answer = dns.message.make_response(dns.message.from_wire(datagram.data))
+                answer.set_rcode(dns.rcode.NXDOMAIN)
+                return answer.to_wire()
+
+            query = dns.message.make_query("example.org", "A")
+            assert dns.query.udp(query, udp_peer.host, port=udp_peer.port, timeout=5).answer
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*->  29 bytes  from *  = query for example.org. A",
+            "      0000  *.exa",
+            "*<-  29 bytes  to *  = answer to example.org. A: NXDOMAIN",
+        ]
+    )

@@ -143,7 +143,7 @@ def test_what_carries_nothing_and_errors_and_objects() -> None:
 
 def test_calls_of_a_protocol_are_told_as_such() -> None:
     calls = [("connection_made", (object(),)), ("data_received", (b"x",)), ("connection_lost", (None,))]
-    assert [line[15:] for line in told(peer(*calls, kind="protocol")).splitlines()[1:]] == [
+    assert [line[14:] for line in told(peer(*calls, kind="protocol")).splitlines()[1:]] == [
         "    connection_made(<object>)",
         "->  b'x'  data_received",
         "    connection_lost(None)",
@@ -162,9 +162,9 @@ def test_the_peers_stand_in_one_order() -> None:
     assert told(one, other).splitlines() == [
         "one (udp 127.0.0.1:9)",
         "other (tcp [::1]:80)",
-        "    +1.0000 s  <-  one       b'a'  to 127.0.0.1:9",
-        "    +2.0000 s  ->  other #2  b'b'",
-        "    +3.0000 s      one       refusing",
+        "   +1.0000 s  <-  one       b'a'  to 127.0.0.1:9",
+        "   +2.0000 s  ->  other #2  b'b'",
+        "   +3.0000 s      one       refusing",
     ]
 
 
@@ -190,9 +190,9 @@ def test_expectations_stand_where_they_were_met_and_what_is_not_met_at_the_end()
     ]
     shown = told(peer(("data_received", (2, b"a")), ("data_sent", (2, b"b")), expected=expected, numbered=True))
     assert shown.splitlines()[1:] == [
-        "    +0.0000 s  ->  #2  b'a'",
-        "    +0.5000 s  ok  #2  met: expect(b'a')  test_it.py:3",
-        "    +1.0000 s  <-  #2  b'b'",
+        "   +0.0000 s  ->  #2  b'a'",
+        "   +0.5000 s  ok  #2  met: expect(b'a')  test_it.py:3",
+        "   +1.0000 s  <-  #2  b'b'",
         "  at the end  !!      not met: expect(b'b') (2 more times)  test_it.py:4",
     ]
 
