@@ -119,7 +119,8 @@ def shown_on_terminal(config: pytest.Config) -> Iterator[None]:
     Those of tests that passed, where they are wanted, nobody else shows but with ``-rP``.
     """
     terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
-    shown = [] if terminal is None else [terminal.stats.get(kind, ()) for kind in ("failed", "error", "passed")]
+    kinds = ("failed", "error", *(["passed"] if config.stash[SETTINGS].traffic == "all" else []))
+    shown = [] if terminal is None else [terminal.stats.get(kind, ()) for kind in kinds]
     lists = [sections for report in chain(*shown) for sections in _sections_of(report)]
     before = [(sections, list(sections)) for sections in lists if any(map(_is_ours, sections))]
     if terminal is not None and before:
