@@ -15,6 +15,10 @@ T = TypeVar("T")
 AnyReader = TypeVar("AnyReader", bound="Reader")
 
 
+MOST_REDACTED = 4_096
+"""Bytes that are looked through for what is not to be shown; fewer of them are shown."""
+
+
 class EndOfStream(asyncio.IncompleteReadError):
     """An `asyncio.IncompleteReadError` that says what was awaited, and what came instead."""
 
@@ -41,6 +45,8 @@ class ByteStream:
         self.ended = False
         self.error: BaseException | None = None
         self.lock = lock
+        self.redact: Callable[[bytes], bytes] = bytes
+        """Takes out of what came what an error may not show."""
         self.moves = 0
         """How often bytes that were in the buffer have got another place there."""
         self._readers: list[Reader] = []
@@ -138,8 +144,9 @@ class Reader:
         with self._stream.lock:
             start, buffer = self._cursor.position, self._stream.buffer
             unread = len(buffer) - start
-            shown = bytes(buffer[start : start + most])
+            shown = bytes(buffer[start : start + MOST_REDACTED])
         if unread:
+            shown = self._stream.redact(shown)[:most]
             cut = "" if unread <= most else f"… ({unread} bytes)"
             return f"what came, and wasn't read before, was {shown!r}{cut}"
         return f"nothing came after the {start} bytes read before" if start else "nothing came"

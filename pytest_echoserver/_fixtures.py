@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import _deadline, _settings
+from ._redaction import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -356,3 +357,6 @@ class _Hooks:
 
     def closed(self, peer: Any) -> None:
         self._hook.pytest_echoserver_peer_closed(peer=peer)
+
+    def redacted(self, peer: Any, data: bytes) -> bytes:
+        return redacted(reversed(self._hook.pytest_echoserver_redact.get_hookimpls()), peer, data)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ._fixtures import SETTINGS
+from ._redaction import redacted
 
 if TYPE_CHECKING:
     from ._evidence.timeline import Reading
@@ -177,24 +179,15 @@ def _reading(item: pytest.Item) -> Reading:
     """How payloads are read by the hooks of those who have a say in this test."""
     from ._evidence.timeline import Reading
 
-    redactors = item.ihook.pytest_echoserver_redact.get_hookimpls()
-
-    def redact(peer: object, data: bytes) -> bytes:
-        given = {"peer": peer}
-        for each in reversed(redactors):
-            try:
-                found: Any = each.function(*({**given, "data": data}[name] for name in each.argnames))
-                data = data if found is None else bytes(memoryview(found))
-            except Exception as error:  # noqa: BLE001  the report must not be lost by it, nor show what it hides
-                return f"(left out: pytest_echoserver_redact raised {type(error).__name__})".encode()
-        return data
+    redactors = [*reversed(item.ihook.pytest_echoserver_redact.get_hookimpls())]
 
     def decode(peer: object, data: bytes) -> str:
         try:
             return str(item.ihook.pytest_echoserver_decode(peer=peer, data=data) or "")
-        except Exception as error:  # noqa: BLE001  as above
+        except Exception as error:  # noqa: BLE001  the report must not be lost by it
             return f"(pytest_echoserver_decode raised {error!r})"
 
+    redact = partial(redacted, redactors)
     decodes = bool(item.ihook.pytest_echoserver_decode.get_hookimpls())
     return Reading(redact, decode) if decodes else Reading(redact)
 

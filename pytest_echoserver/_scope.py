@@ -86,10 +86,11 @@ class Member:
 
 
 class Hooks(Protocol):
-    """Who wants to know of peers."""
+    """Who wants to know of peers, and has a say in what is shown of them."""
 
     def opened(self, peer: Any) -> None: ...
     def closed(self, peer: Any) -> None: ...
+    def redacted(self, peer: Any, data: bytes) -> bytes: ...
 
 
 class Scope:
@@ -158,6 +159,10 @@ class Scope:
         """Tell who wants to know that ``peer`` was closed, once."""
         if self._peers.pop(id(peer), None) is not None and self._hooks is not None:
             self._hooks.closed(peer)
+
+    def redacted(self, peer: Any, data: bytes) -> bytes:
+        """What ``peer`` got or sent as an error may show it."""
+        return data if self._hooks is None else self._hooks.redacted(peer, data)
 
     def release(self, record: Record) -> None:
         """Forget the member with this record at the next judgement: it is closed, and had a verdict of its own."""

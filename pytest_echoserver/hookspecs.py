@@ -59,9 +59,9 @@ def pytest_echoserver_redact(peer: object, data: bytes) -> bytes | None:
     """Give a message without what must stay out of logs, such as passwords; None: there is nothing such in it.
 
     Each implementation gets what the one before has left. It goes before all that is shown or written of what
-    passed: the timeline, files, the page, the ``decode`` hook. It does not see your own assertions, nor the errors
-    of scripts, which name what came; of a stream it sees what was received or sent at once, which may end within a
-    secret.
+    passed: the timeline, files, the page, the ``decode`` hook, our errors. It does not see what your own assertions
+    and exceptions show; and of a stream it gets what was received or sent at once, which may end within a secret.
+    It may be called on another thread than the test's.
 
     Args:
         peer: whose message it is.

@@ -157,7 +157,7 @@ def downstream(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Do
 def open_and_running() -> set[str]:
     """The descriptors, threads and child processes of this process, each by a name."""
     for thread in threading.enumerate():
-        if thread.name.startswith("waitpid-"):  # Python 3.11's child watcher, about to end
+        if "waitpid-" in thread.name:  # Python 3.11's child watcher, about to end
             thread.join(5)
     threads = {f"thread {thread.name}" for thread in threading.enumerate()}
     return {*_descriptors(), *threads, *_children()}

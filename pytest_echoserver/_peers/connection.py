@@ -40,6 +40,7 @@ class Connection:
         self._name = name
         self._timeout = timeout
         self._end = end
+        end.inbound.redact = self._redacted
         self._for_test = end.inbound.reader()
         self._for_handler = self._for_test
         self._write_ended = False
@@ -219,6 +220,7 @@ class Connection:
             patient=True,
             check_act=self._check_act,
             post=self._post_script,
+            redact=self._redacted,
             fail=lambda _, error: self._fail(error),
         )
 
@@ -248,6 +250,10 @@ class Connection:
         """Of one that is no peer's, what it saw."""
         scripts = [] if self._own_script is None else [self._own_script.script]
         return PeerTraffic(self._name, "stream", None, self._end.events, expected_of(scripts), peer=self)
+
+    def _redacted(self, data: bytes) -> bytes:
+        """What came as an error may show it."""
+        return self._scope.redacted(self, data)
 
     def _told(self) -> None:
         """Count what the verdict is now as told."""

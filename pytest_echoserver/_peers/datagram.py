@@ -372,6 +372,7 @@ class DatagramPeer(ServedPeer):
                 strict=self._strict,
                 check_answer=self._payload,
                 post=self._post_script,
+                redact=self._redacted,
                 fail=self._fail,
             )
         return self._script
@@ -419,7 +420,7 @@ class DatagramPeer(ServedPeer):
             when = f"after {datagram.time - began:.3g} s" if datagram.time > began else "before it began"
             error = ScriptMismatch(
                 f"{self}: {seconds:g} s of silence were expected, but {when} {told_bytes(len(datagram.data))} came "
-                f"from {host} port {port}: {_short(datagram.data)}"
+                f"from {host} port {port}: {_short(self._redacted(datagram.data))}"
             )
             self._fail(error)
             fail(future, error)
@@ -469,7 +470,7 @@ class DatagramPeer(ServedPeer):
         ago = time.monotonic() - last.time
         came = "1 datagram" if len(received) == 1 else f"{len(received)} datagrams"
         return (
-            f"{came} had come by then, the last {told_bytes(len(last.data))} {_short(last.data)} "
+            f"{came} had come by then, the last {told_bytes(len(last.data))} {_short(self._redacted(last.data))} "
             f"from {last.source[0]} port {last.source[1]}, {ago:.3g} s ago"
         )
 

@@ -27,6 +27,7 @@ class DatagramScript:
         strict: whether it is an error if nothing matches.
         check_answer: gives the bytes of an answer, or raises.
         post: has a function called on the engine's loop.
+        redact: takes out of what came what an error may not show.
         fail: called with what went wrong.
     """
 
@@ -40,6 +41,7 @@ class DatagramScript:
         strict: bool,
         check_answer: Callable[[object], bytes],
         post: Callable[..., object],
+        redact: Callable[[bytes], bytes],
         fail: Callable[[Exception], None],
     ) -> None:
         self.end = end
@@ -51,6 +53,7 @@ class DatagramScript:
             check_answer=check_answer,
             check_act=_no_act,
             post=post,
+            redact=redact,
         )
         self._strict = strict
         self.fail = fail

@@ -28,7 +28,7 @@ def unexpected(script: Script, what: str, got: bytes, why: str = "") -> ScriptMi
     """
     lines = [f"{script.peer}: unexpected {what}" + why]
     lines += _told_script(script)
-    lines += _told_difference(script, got)
+    lines += _told_difference(script, script.redact(got))
     later = [n for n, step in enumerate(script.steps, 1) if n > script.position + 1 and _matches(step, got)]
     if later:
         lines.append(f"  it would match step {later[0]}: is it out of order, or is something missing before it?")
@@ -51,7 +51,7 @@ def unmet(script: Script, left: list[tuple[str, bytes]]) -> ScriptMismatch:
     lines = [f"{script.peer}: {head}", *_told_script(script)]
     for where, got in left:
         lines.append(f"  left over {where}:")
-        lines += _told_difference(script, got)
+        lines += _told_difference(script, script.redact(got))
     return ScriptMismatch("\n".join(lines))
 
 

@@ -119,6 +119,7 @@ class Script:
         check_answer: gives the bytes of an answer, or raises.
         check_act: raises if something can't be done there.
         post: has a function called on the engine's loop.
+        redact: takes out of what came what an error may not show.
         rules: those to stand beside it, if not its own.
     """
 
@@ -132,9 +133,11 @@ class Script:
         check_answer: Callable[[object], bytes],
         check_act: Callable[[Act], None],
         post: Callable[..., object],
+        redact: Callable[[bytes], bytes],
         rules: list[Step] | None = None,
     ) -> None:
         self.peer = peer
+        self.redact = redact
         self.steps: list[Step] = []
         self.rules = [] if rules is None else rules
         self.error: Exception | None = None

@@ -211,6 +211,10 @@ class ServedPeer(BoundPeer):
     def _future(self, what: str) -> CaptureFuture[Any]:
         return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=self._what_came)
 
+    def _redacted(self, data: bytes) -> bytes:
+        """What came as an error may show it."""
+        return self._scope.redacted(self, data)
+
     def _traffic(self) -> PeerTraffic:
         from .script import expected_of  # few peers have any; and this is for who asks what went wrong
 

@@ -339,6 +339,7 @@ class StreamPeer(ServedPeer):
                     strict=self._strict,
                     check_act=self._check_act,
                     post=self._post_script,
+                    redact=self._redacted,
                     fail=self._fail,
                     rules=self._rules,
                 )
@@ -528,6 +529,9 @@ class PeerConnection(Connection):
         self._older_than_script = 0
         self._network: FaultyStream | None = None
         self._framing, self._strict, self._rules = peer._framing, peer._strict, peer._rules
+
+    def _redacted(self, data: bytes) -> bytes:
+        return self._peer._redacted(data)
 
     def _forget_script(self) -> None:
         self._own_script = None

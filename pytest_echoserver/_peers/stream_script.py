@@ -32,6 +32,7 @@ class StreamScript:
         strict: whether it is an error if nothing matches.
         check_act: raises if something can't be done there.
         post: has a function called on the engine's loop.
+        redact: takes out of what came what an error may not show.
         fail: called with a connection and what went wrong there.
         rules: those of another script to go by, too.
         patient: whether steps may still be added when there is none left for what has come: it then waits.
@@ -47,6 +48,7 @@ class StreamScript:
         strict: bool,
         check_act: Callable[[Act], None],
         post: Callable[..., object],
+        redact: Callable[[bytes], bytes],
         fail: "Callable[[Connection, Exception], None]",
         rules: list[Step] | None = None,
         patient: bool = False,
@@ -63,6 +65,7 @@ class StreamScript:
             check_answer=any_bytes,
             check_act=check_act,
             post=post,
+            redact=redact,
             rules=rules,
         )
         self._post = post

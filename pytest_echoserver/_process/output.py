@@ -184,6 +184,11 @@ class Outputs:
         """Which of the program's outputs are captured at all."""
         return sorted(self._piped)
 
+    def redact_by(self, redact: Callable[[bytes], bytes]) -> None:
+        """Have what an error shows of them go through ``redact`` before."""
+        for stream in self.streams.values():
+            stream.redact = redact
+
     def has(self, stream: int) -> bool:
         """Whether anything of ``stream`` is captured."""
         return bool(self._piped) if stream == BOTH else stream in self._piped
@@ -224,6 +229,7 @@ class Outputs:
 
     def _merged(self) -> Output:
         merged = self.streams[BOTH] = self._new(self._record, self._limit)
+        merged.redact = self.streams[STDOUT].redact
         for event in self._record.events:
             if event.name == "pipe_data_received":
                 merged.add(event.args[1])

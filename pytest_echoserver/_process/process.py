@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, overload
 
 from .._checks import bytes_like
@@ -33,6 +34,7 @@ class Process:
         self._argv = argv
         self._timeout = timeout
         self._child = child
+        child.outputs.redact_by(partial(scope.redacted, self))
         self._stdin_ended = False
 
     @property

@@ -41,12 +41,13 @@ def told_output(name: str, stream: ByteStream, searched_from: int | None = None)
         last = b"" if few else cut(buffer, size - SHOWN)
     if not size:
         return f"  {name}: nothing"
+    before, after, last = map(stream.redact, (before, after, last))
     searched = "" if searched_from is None else f", searched from byte {searched_from} (>)"
     shown_before, shown_after = _lines("    ", before), _lines("  > ", after) + _lines("  > ", last)
     return "\n".join(
         [
             f"  {name}, {size} bytes{searched}:",
-            *(["    ..."] if place > len(before) or len(shown_before) > MOST_LINES else []),
+            *(["    ..."] if place > SHOWN or len(shown_before) > MOST_LINES else []),
             *shown_before[-MOST_LINES:],
             *(shown_after[:MOST_LINES] or ([] if searched_from is None else ["  > (here it ends)"])),
             *(["    ..."] if last or len(shown_after) > 2 * MOST_LINES else []),

@@ -152,7 +152,16 @@ def test_a_suite_that_does_not_use_it_pays_no_import(
         "pytest_echoserver",
         *(
             f"pytest_echoserver.{name}"
-            for name in ("_deadline", "_fixtures", "_plugin", "_reporting", "_settings", "_tracebacks", "hookspecs")
+            for name in (
+                "_deadline",
+                "_fixtures",
+                "_plugin",
+                "_redaction",
+                "_reporting",
+                "_settings",
+                "_tracebacks",
+                "hookspecs",
+            )
         ),
     }
 

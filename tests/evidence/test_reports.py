@@ -250,3 +250,85 @@ def test_the_example_tells_dns_in_words(downstream: Downstream) -> None:
             "*<-  29 bytes  to *  = answer to example.org. A: NXDOMAIN",
         ]
     )
+
+
+def test_our_errors_show_nothing_secret_either(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+        names = []
+
+        def pytest_echoserver_redact(peer, data):
+            names.append(type(peer).__name__)
+            return data.replace(b"hunter2", b"*******")
+
+        def pytest_unconfigure():
+            print("asked of:", *sorted(set(names)))
+        """
+    )
+    result = downstream.run_apart(
+        """
+        import re
+        import socket
+        import sys
+
+        PROGRAM = "import sys; print('hunt' 'er2', flush=True); print('hunt' 'er2', file=sys.stderr); input()"
+
+        def send_in(peer, data):
+            with socket.create_connection(peer.address, 5) as client:
+                client.sendall(data)
+                client.shutdown(socket.SHUT_WR)
+                client.recv(10)
+
+        def send_to(peer, data):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(data, peer.address)
+
+        def test_unexpected(tcp_peer):
+            tcp_peer.expect(b"PASS secret\\n")
+            with socket.create_connection(tcp_peer.address, 5) as client:
+                client.sendall(b"PASS hunter2\\n")
+                tcp_peer.connection.read_exactly(13).result()
+
+        def test_unexpected_datagram(udp_peer):
+            udp_peer.expect(b"x")
+            send_to(udp_peer, b"my hunter2")
+            udp_peer.next_datagram().result()
+
+        def test_left_over(tcp_peer):
+            tcp_peer.expect(re.compile(b"hunt.*!"))
+            client = socket.create_connection(tcp_peer.address, 5)
+            with client:
+                client.sendall(b"hunter2")
+                tcp_peer.connection.read_exactly(7).result()
+                tcp_peer.verify()
+
+        def test_not_enough(tcp_peer):
+            with socket.create_connection(tcp_peer.address, 5) as client:
+                client.sendall(b"hunter2")
+                tcp_peer.connection.read_exactly(99).result(timeout=0.1)
+
+        def test_too_few(udp_peer):
+            send_to(udp_peer, b"hunter2")
+            udp_peer.wait_for(2).result(timeout=0.1)
+
+        def test_no_silence(udp_peer):
+            send_to(udp_peer, b"hunter2")
+            udp_peer.expect_silence(5).result()
+
+        def test_program(subprocess_runner):
+            program = subprocess_runner(sys.executable, "-c", PROGRAM, stdin=-1)
+            program.read_until(b"other", "both").result(timeout=1)
+
+        def test_pair(stream_harness):
+            sock, connection = stream_harness.pair()
+            sock.sendall(b"hunter2")
+            connection.read_exactly(99).result(timeout=0.1)
+        """,
+        "--tb=line",
+        "-rN",
+    )
+    result.assert_outcomes(failed=8)
+    shown = [line for line in result.outlines if "hunter2" in line]
+    assert shown == []
+    result.stdout.fnmatch_lines(["asked of: DatagramPeer PairedConnection Process StreamPeer"])
+    assert "*******" in str(result.stdout)
