@@ -60,13 +60,14 @@ _HELP = {
     "switch_interval": "Seconds after which a busy thread lets another run, while there are peers, as by "
     "sys.setswitchinterval (default: Python's, 0.005).",
     "seed": "A whole number that faults are decided from (default: another one in each run; a failure tells it).",
-    "traffic": "Of which tests it is shown what their peers saw: failed, all or off; written it is of failed ones, "
-    f"or with all of all (default: {Settings().traffic}).",
+    "traffic": "Whose traffic is shown, and written where that is asked for: failed, all, or off: that shows "
+    f"none and writes that of failed ones (default: {Settings().traffic}).",
     "payload_limit": f"Bytes of a message that a failure's report shows (default: {Settings().payload_limit}).",
     "pcap": "Directory in which a pcapng file is written for each failed test, for Wireshark and tshark.",
     "html": "File that a page is written to with a diagram of the traffic of each failed test.",
 }
-_METAVARS = {"pcap": "DIR", "html": "FILE"}
+_METAVARS = {"pcap": "DIR", "html": "FILE", "traffic": "failed|all|off"}
+PATHS = {"pcap", "html"}
 MARKER_LINE = (
     f"{MARKER}(*, host=..., timeout=..., strict=..., seed=..., faults=...): settings of pytest-echoserver for this "
     "test; they come before command line and ini."
@@ -93,7 +94,7 @@ def of_run(config: pytest.Config) -> Settings:
         if value is None:
             value, base = config.getini(f"echoserver_{name}"), config.rootpath
         if value:
-            given[name] = base / value if name in _METAVARS else value
+            given[name] = base / value if name in PATHS else value
     try:
         for name in given.keys() & {"timeout", "switch_interval"}:
             given[name] = _number(given[name], f"echoserver_{name}")

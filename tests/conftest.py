@@ -14,6 +14,8 @@ import pytest
 
 from pytest_echoserver import Peers, StreamPeer, TLSAuthority
 
+pytest.register_assert_rewrite("tests.golden")
+
 Client = Callable[..., socket.socket]
 Connect = Callable[[StreamPeer], socket.socket]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
