@@ -75,10 +75,12 @@ def pytest_runtest_makereport(
         _leave_out_that_frames_are_hidden(report)
     if scopes and _reporting.is_wanted(report, item.config.stash[SETTINGS]):
         raised = call.excinfo.value if call.excinfo else None
-        _reporting.add_evidence(item, report, scopes, _beside(raised, item.stash.get(ERRORS, [])))
+        with _reporting.losing_no_report(report):
+            _reporting.add_evidence(item, report, scopes, _beside(raised, item.stash.get(ERRORS, [])))
     if call.when == "teardown":
         if scopes:
-            _reporting.wind_up(item, report, scopes)
+            with _reporting.losing_no_report(report):
+                _reporting.wind_up(item, report, scopes)
         if SCOPE in item.stash:
             del item.stash[SCOPE]
         item.stash[ERRORS] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -83,7 +84,14 @@ def wind_up(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope
 
                 setattr(report, EXTRAS, [*getattr(report, EXTRAS, []), extras.html(html.frame(told))])
     if item.ihook.pytest_echoserver_traffic.get_hookimpls():
-        item.ihook.pytest_echoserver_traffic(item=item, traffic=_traffic(scopes))
+        try:
+            item.ihook.pytest_echoserver_traffic(item=item, traffic=_traffic(scopes))
+        except Exception as error:  # noqa: BLE001  of a user's: one test's, and not the end of the run
+            failure = item.repr_failure(pytest.ExceptionInfo.from_exception(error))
+            if report.failed:
+                _add_section(report, f"error of pytest_echoserver_traffic {OURS}", str(failure))
+            else:
+                report.outcome, report.longrepr = "failed", failure
 
 
 class Page:
@@ -112,6 +120,15 @@ class Page:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_sep("-", self._told)
+
+
+@contextmanager
+def losing_no_report(report: pytest.TestReport) -> Iterator[None]:
+    """Have an error of ours stand in the test's report, rather than in place of it."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001
+        _add_section(report, f"no evidence, for an error of its own {OURS}", traceback.format_exc())
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from .._record import Event, Expected, PeerTraffic, ToldInShort, Traffic
@@ -86,7 +87,8 @@ class _Events:
     def steps(self, events: Sequence[Event], most: int) -> list[Step]:
         half = max(most // 2, 1)
         left_out = len(events) - 2 * half
-        for event in events if left_out <= 0 else events[:half]:
+        # No more than were there when it was asked: a peer may still be flooded.
+        for event in islice(events, len(events) if left_out <= 0 else half):
             self._add(event)
         if left_out > 0:
             self._made.append(Step("", time=self._made[-1].time, stands_for=left_out))
@@ -135,8 +137,8 @@ class _Events:
         """A datagram came in: if the network did something to it, that is told with it, not where it was sent."""
         came = step.payload.begin if step.payload else b""
         from_there = [each for each in self._coming if each.step.other == step.other]
-        same = [each for each in from_there if each.data == came]
-        for sent in (same or [each for each in from_there if each.changed])[:1]:
+        same = (each for each in from_there if each.data == came)
+        for sent in islice(chain(same, (each for each in from_there if each.changed)), 1):
             first = sent.left == sent.step.copies
             step.faults, step.copies = (sent.step.faults, sent.left) if first else (["a copy"], 1)
             step.tone = "fault"

@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from pytest_echoserver._evidence import text
+
 from ..conftest import Downstream
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -332,3 +334,27 @@ def test_our_errors_show_nothing_secret_either(downstream: Downstream) -> None:
     assert shown == []
     result.stdout.fnmatch_lines(["asked of: DatagramPeer PairedConnection Process StreamPeer"])
     assert "*******" in str(result.stdout)
+
+
+def test_what_the_traffic_hook_raises_is_an_error_of_its_test(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+        def pytest_echoserver_traffic(item, traffic):
+            assert item.name != "test_passes", "a client that says goodbye"
+        """
+    )
+    result = downstream.run(SUITE)
+    result.assert_outcomes(passed=1, failed=1, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_passes*", "*AssertionError: a client that says*"])
+
+
+def test_an_error_of_the_evidence_itself_loses_no_report(
+    downstream: Downstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise LookupError("a bug of ours")
+
+    monkeypatch.setattr(text, "sections", broken)
+    result = downstream.run(SUITE)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*>*assert False*", "*no evidence, for an error of its own*", "LookupError: a*"])
