@@ -32,7 +32,7 @@ HOSTILE = [
     b"'\"`${window.hacked = 1}",
     bytes(range(256)),
     b"\xff\xfe\x00",
-    b"x" * 1_000_000,
+    b"x" * (10 * 1024 * 1024),
 ]
 
 

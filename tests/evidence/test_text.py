@@ -261,3 +261,10 @@ def test_in_a_log_of_github_nothing_from_the_wire_is_a_command() -> None:
     shown = text.for_terminal(text.TITLE, section, colour=False, fold=True).splitlines()
     assert (shown[0], shown[-1]) == (f"::group::{text.TITLE}", "::endgroup::")
     assert not any(line.lstrip().startswith("::") or "##[" in line for line in shown[1:-1])
+
+
+def test_a_very_long_line_costs_no_more_than_what_is_shown_of_it() -> None:
+    shown = told(peer(("data_received", (b"\x1b[31m" + b"x" * (10 * 1024 * 1024),)), kind="tcp"))
+    assert len(shown) < 1_000
+    assert "... 10,485,509 more bytes ..." in shown
+    assert "\x1b" not in shown
