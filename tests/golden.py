@@ -32,7 +32,7 @@ def _without_chance(lines: list[str]) -> str:
         (r"(?<=after )[\d.e-]+ s|[\d.e-]+ s(?= ago)", "TIME s"),
         (r"0x[0-9a-f]{6,}", "0xADDRESS"),
         (r"[^\s(]*/python[\d.]*(?= -c)", "python"),
-        (r"/\S*/echosrv-\w+/", "/DIRECTORY/"),
+        (r"/\S*/echosrv-\w+/\d+", "/DIRECTORY/1"),
         (r"(?m)^.*s      std(in|out|err) closed\n", ""),  # each when it happens to be
         (r"/\S*/(test_it\.py)", r"\1"),
         (r"/\S*/(pytest_echoserver/\S+), line \d+", r"\1, line N"),
