@@ -74,7 +74,9 @@ def _packets(interface: int, peer: PeerTraffic, started: float, reading: Reading
 
 def _datagrams(interface: int, peer: PeerTraffic, steps: Sequence[Step]) -> Iterator[Made]:
     for step in steps:
-        if step.event not in ("datagram_received", "datagram_sent", "fault") or step.payload is None:
+        # What was only held up comes with its own event, and what was lost on its way out had one.
+        lost = step.event == "fault" and step.way == "in" and step.lost
+        if not (lost or step.event in ("datagram_received", "datagram_sent")) or step.payload is None:
             continue
         near = packed(step.near) or packed(peer.address) or invented(interface)
         other = client_of(near, step.other, interface)

@@ -131,6 +131,12 @@ SUITE = """
             outbound=DatagramFaults(corrupt=0.5, seed=2),
         )
         udp(peer.address, *(b"%d" % number for number in range(20)))
+        held = peers.udp_echo(inbound=lambda packet: Verdict(delay=60), name="held")
+        late = peers.udp_echo(outbound=lambda packet: Verdict(delay=60), name="late")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"dropped at the end", held.address)
+            client.sendto(b"its answer is", late.address)
+            late.wait_for(1).result()
         lossy = peers.udp(inbound=lambda packet: Verdict(drop=packet.data == b"lost"))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.sendto(b"lost", lossy.address)
