@@ -96,39 +96,32 @@ class _Streams:
 
     def packets(self, steps: Sequence[Step]) -> Iterator[Made]:
         for step in steps:
-            packets = self._of(step)
-            first = next(packets, None)
-            if first is None:
+            if step.with_target or not (step.way or step.event in ("connection_lost", "fault", "start_tls")):
                 continue
-            yield step, first, "; ".join(self._notes.pop(step.connection, []))
-            for packet in packets:
-                yield step, packet, ""
+            flow = self._flows.get(step.connection)
+            if flow is None:
+                client = client_of(self._server, step.other, step.connection or 0)
+                flow = self._flows[step.connection] = Flow(client, self._server)
+                # A record that was cleared begins in the middle.
+                if step.event == "connection_made" or not self._peer.numbered:
+                    yield from ((step, packet, "") for packet in flow.handshake())
+            self._notes.setdefault(step.connection, []).extend(filter(None, [_comment(step)]))
+            for packet in _of_stream(step, flow):
+                yield step, packet, "; ".join(self._notes.pop(step.connection, []))
 
-    def _of(self, step: Step) -> Iterator[bytes]:
-        if step.with_target or not (step.way or step.event in ("connection_lost", "fault", "start_tls")):
-            return
-        begins, flow = step.connection not in self._flows, self._flow(step)
-        if begins and (step.event == "connection_made" or not self._peer.numbered):
-            yield from flow.handshake()
-        self._notes.setdefault(step.connection, []).extend(filter(None, [_comment(step)]))
-        match step.event:
-            case "data_received" | "data_sent" if step.payload is not None and step.way is not None:
-                yield from flow.send(step.way, step.payload.begin)
-            case "eof_received" | "eof_sent" if step.way is not None:
-                yield from flow.end(step.way)
-            case "reset_sent":
-                yield from flow.reset("out")
-            case "connection_lost" if step.way == "in":
-                yield from flow.reset("in")
-            case "connection_lost":
-                yield from flow.end("out")
 
-    def _flow(self, step: Step) -> Flow:
-        flow = self._flows.get(step.connection)
-        if flow is None:
-            client = client_of(self._server, step.other, step.connection or 0)
-            flow = self._flows[step.connection] = Flow(client, self._server)
-        return flow
+def _of_stream(step: Step, flow: Flow) -> Iterator[bytes]:
+    match step.event:
+        case "data_received" | "data_sent" if step.payload is not None and step.way is not None:
+            yield from flow.send(step.way, step.payload.begin)
+        case "eof_received" | "eof_sent" if step.way is not None:
+            yield from flow.end(step.way)
+        case "reset_sent":
+            yield from flow.reset("out")
+        case "connection_lost" if step.way == "in":
+            yield from flow.reset("in")
+        case "connection_lost":
+            yield from flow.end("out")
 
 
 def _comment(step: Step) -> str:

@@ -470,3 +470,12 @@ def _sum_of(data: bytes) -> int:
         total += word
         total = (total & 0xFFFF) + (total >> 16)
     return total
+
+
+def test_a_comment_stands_with_the_bytes_that_it_is_of(by_tshark: ReadFile, tmp_path: Path) -> None:
+    events = [Event(1.0, "data_sent", (b"one",)), Event(2.0, "data_received", (b"two",))]
+    traffic = Traffic(1.0, (PeerTraffic("stream-1", "stream", None, events),))
+    file = tmp_path / "one.pcapng"
+    file.write_bytes(b"".join(pcapng.file_of(traffic, Reading(decode=lambda _, data: f"says {data!r}"), "")))
+    told = {bytes.fromhex(packet["tcp.payload"]): packet["frame.comment"] for packet in by_tshark(file)}
+    assert told == {b"": "", b"one": "says b'one'", b"two": "says b'two'"}
