@@ -127,7 +127,7 @@ def losing_no_report(report: pytest.TestReport) -> Iterator[None]:
     """Have an error of ours stand in the test's report, rather than in place of it."""
     try:
         yield
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001  whatever it is, the test has its own outcome to report
         _add_section(report, f"no evidence, for an error of its own {OURS}", traceback.format_exc())
 
 

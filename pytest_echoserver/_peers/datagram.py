@@ -28,10 +28,8 @@ from .telling import told_bytes
 if TYPE_CHECKING:
     from .datagram_script import DatagramScript
     from .expectations import Expectation, PatternLike, Rule
-    from .script import Script
-
-if TYPE_CHECKING:
     from .faulty_datagrams import FaultyDatagrams
+    from .script import Script
 
 __tracebackhide__ = True
 
