@@ -46,10 +46,18 @@ async def until_read(sock: socket.socket, limit: float) -> bool:
 def await_reader(reader: socket.socket) -> None:
     """Wait until nobody is within a system call that reads from ``reader``: it would take what comes now, too.
 
-    What was read is gone from the system's figures before the call that reads it has ended. A peek waits for it.
+    What was read is gone from the system's figures before the call that reads it has ended. A peek waits for it. It
+    goes by another object for the same descriptor: one with a timeout would wait for something to come.
     """
-    with suppress(OSError, ValueError):  # nothing is there, or it is closed
-        reader.recv(1, socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0))
+    dont_wait = getattr(socket, "MSG_DONTWAIT", None)
+    if dont_wait is None or reader.fileno() < 0 or socket.getdefaulttimeout() is not None:  # the object would have that
+        return
+    peek = socket.socket(reader.family, reader.type, reader.proto, reader.fileno())
+    try:
+        with suppress(OSError):  # nothing is there, or it is closed
+            peek.recv(1, socket.MSG_PEEK | dont_wait)
+    finally:
+        peek.detach()
 
 
 def acknowledge(sock: socket.socket) -> None:

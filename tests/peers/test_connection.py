@@ -245,6 +245,16 @@ def test_whatever_is_sent_arrives_whole_and_in_order(stream_harness: StreamHarne
     assert connection.read().result() == got
 
 
+@pytest.mark.parametrize("timeout", [5.0, None])
+def test_segments_for_who_reads_in_the_test(pair: Pair, timeout: float | None) -> None:
+    sock, connection = pair
+    sock.settimeout(timeout)
+    sent = connection.send(b"hello", segments=1)
+    for letter in b"hello":
+        assert sock.recv(10) == bytes([letter])
+    assert sent.result() is None
+
+
 @pytest.mark.parametrize("data", ["text", None, 5])
 def test_sending_what_is_no_bytes_is_refused(pair: Pair, data: Any) -> None:
     with pytest.raises(TypeError, match="data must be bytes, not"):
