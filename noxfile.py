@@ -1,4 +1,4 @@
-"""The sessions that CI and CONTRIBUTING name: `nox -s lint types tests oldest uvloop plain coverage examples`."""
+"""The sessions that CI and CONTRIBUTING name: `nox -s lint types tests …`; `nox --list` has them all."""
 
 import nox
 
@@ -52,6 +52,13 @@ def coverage(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
     session.run("coverage", "run", "-m", "pytest", "-p", "no:randomly", *session.posargs)
     session.run("coverage", "report")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The pages, in docs/_build/html; no network is needed."""
+    session.install("-e", ".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "docs", "docs/_build/html")
 
 
 @nox.session

@@ -50,7 +50,9 @@ def await_reader(reader: socket.socket) -> None:
     goes by another object for the same descriptor: one with a timeout would wait for something to come.
     """
     dont_wait = getattr(socket, "MSG_DONTWAIT", None)
-    if dont_wait is None or reader.fileno() < 0 or socket.getdefaulttimeout() is not None:  # the object would have that
+    if (
+        dont_wait is None or reader.fileno() < 0 or socket.getdefaulttimeout() is not None
+    ):  # the object would have that
         return
     peek = socket.socket(reader.family, reader.type, reader.proto, reader.fileno())
     try:

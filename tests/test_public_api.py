@@ -1,0 +1,104 @@
+"""The public interface, name by name: what users write is noticed before it changes.
+
+`public_api.txt` has all of it. After a change that is meant, write it anew, read the difference, and tell it in
+the changelog::
+
+    ECHOSERVER_GOLDEN=write pytest tests/test_public_api.py
+"""
+
+import ast
+import dataclasses
+import difflib
+import inspect
+import os
+from abc import ABC
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from textwrap import dedent
+from typing import Any, Generic
+
+import pytest_echoserver
+from pytest_echoserver import hookspecs, strategies
+
+SNAPSHOT = Path(__file__).with_name("public_api.txt")
+
+
+def test_nothing_public_has_changed_unnoticed() -> None:
+    told = "\n".join(public_interface()) + "\n"
+    if os.environ.get("ECHOSERVER_GOLDEN") == "write":
+        SNAPSHOT.write_text(told, encoding="utf-8")
+    before = SNAPSHOT.read_text(encoding="utf-8")
+    changed = "\n".join(
+        difflib.unified_diff(before.splitlines(), told.splitlines(), "before", "now", "", "", 0, "")
+    )
+    assert not changed, f"{__doc__}\n{changed}"
+
+
+def public_interface() -> Iterator[str]:
+    """All public names with their signatures as the source has them, those of a module or a class sorted."""
+    assert sorted(pytest_echoserver.__all__) == pytest_echoserver.__all__
+    for name in pytest_echoserver.__all__:
+        value = getattr(pytest_echoserver, name)
+        if isinstance(value, type):
+            yield from ("", *of_class(name, value))
+        else:
+            yield f"fixture {name} -> {_source(inspect.unwrap(value)).returns}"
+    for module in (hookspecs, strategies):
+        yield from ("", f"module {module.__name__}")
+        for name, value in sorted(vars(module).items()):
+            if not name.startswith("_") and inspect.isfunction(value) and value.__module__ == module.__name__:
+                yield f"  {name}{_source(value)}"
+
+
+def of_class(name: str, cls: type) -> Iterator[str]:
+    ours = [base for base in cls.__mro__ if base.__module__.startswith("pytest_echoserver")]
+    yield f"class {name}"
+    foreign = next(base for base in cls.__mro__ if base not in ours)
+    if foreign not in (object, ABC, Generic):
+        yield f"  is a {foreign.__name__}"
+    if dataclasses.is_dataclass(cls):
+        yield from (f"  field {_field(field)}" for field in dataclasses.fields(cls))
+    members = {member: value for base in reversed(ours) for member, value in vars(base).items()}
+    for member, value in sorted(members.items()):
+        if member == "__call__" or not member.startswith("_"):
+            yield from _member(member, value)
+
+
+def _member(name: str, value: Any) -> Iterator[str]:
+    if isinstance(value, (property, cached_property)):
+        getter = value.fget if isinstance(value, property) else value.func
+        assert getter is not None
+        settable = isinstance(value, property) and value.fset is not None
+        yield f"  {name} -> {_source(getter).returns}" + (", can be set" if settable else "")
+    elif inspect.isfunction(value):
+        yield f"  {name}{_source(inspect.unwrap(value))}"
+    elif isinstance(value, (staticmethod, classmethod)):
+        yield f"  {name}{_source(value.__func__)}, a {type(value).__name__}"
+
+
+def _field(field: "dataclasses.Field[Any]") -> str:
+    written = field.type.__name__ if isinstance(field.type, type) else field.type
+    default = "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
+    return f"{field.name}: {written}{default}{', by keyword' if field.kw_only else ''}"
+
+
+@dataclasses.dataclass(frozen=True)
+class _source:  # noqa: N801  # it reads as a function
+    """The arguments of a function, and what it returns, as they are written: alike in all versions of Python."""
+
+    function: Any
+
+    @property
+    def definition(self) -> ast.FunctionDef | ast.AsyncFunctionDef:
+        (definition,) = ast.parse(dedent(inspect.getsource(self.function))).body
+        assert isinstance(definition, (ast.FunctionDef, ast.AsyncFunctionDef))
+        return definition
+
+    @property
+    def returns(self) -> str:
+        returns = self.definition.returns
+        return ast.unparse(returns).strip("'") if returns else "?"
+
+    def __str__(self) -> str:
+        return f"({ast.unparse(self.definition.args)}) -> {self.returns}"
