@@ -1,5 +1,12 @@
 """The sessions that CI and CONTRIBUTING name: `nox -s lint types tests …`; `nox --list` has them all."""
 
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["lint", "types", "tests", "coverage"]
@@ -52,6 +59,45 @@ def coverage(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
     session.run("coverage", "run", "-m", "pytest", "-p", "no:randomly", *session.posargs)
     session.run("coverage", "report")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """What would be uploaded: built, checked, installed where nothing is, and its types; the sdist's own tests.
+
+    Of these it runs those that are named, as in `nox -s release -- tests/peers`, or all.
+    """
+    session.install("build", "twine", "pyright[nodejs]", "hypothesis")
+    made = Path(session.create_tmp())
+    session.run("python", "-m", "build", "--quiet", "--outdir", str(made / "dist"))
+    wheel, sdist = sorted((made / "dist").iterdir(), reverse=True)[:2]
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
+
+    empty = _venv(session, made / "empty")
+    empty("-m", "pip", "install", "-q", str(wheel))
+    first_test = re.findall(r"^```python\n(.*?)^```$", Path("README.md").read_text(), re.MULTILINE | re.DOTALL)[0]
+    (made / "test_first.py").write_text(first_test)
+    empty(
+        "-m", "pytest", "-q", "-W", "error", "-c", "/dev/null", "--rootdir", str(made), str(made / "test_first.py")
+    )
+
+    session.install(str(wheel))
+    session.chdir(made)
+    session.run("pyright", "--verifytypes", "pytest_echoserver", "--ignoreexternal")
+
+    shutil.unpack_archive(sdist, made)
+    source = made / sdist.name.removesuffix(".tar.gz")
+    session.chdir(source)
+    own = _venv(session, made / "own")
+    own("-m", "pip", "install", "-q", "-e", ".[dev]")
+    own("-m", "pytest", "-q", *session.posargs)
+
+
+def _venv(session: nox.Session, place: Path) -> Callable[..., object]:
+    """An environment with nothing in it; gives what runs its Python."""
+    session.run("python", "-m", "venv", "--clear", str(place))
+    python = place / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    return partial(session.run, str(python), external=True)
 
 
 @nox.session

@@ -42,7 +42,7 @@ class ByteStream:
         self._added: list[bytes] = []
         """What was added since somebody looked: mostly nobody does, and the record has the same bytes."""
         self._length = 0
-        self.ended = False
+        self.ended: bool = False
         self.error: BaseException | None = None
         self.lock = lock
         self.redact: Callable[[bytes], bytes] = bytes

@@ -26,7 +26,7 @@ class Cursor:
     __slots__ = ("_line", "_lock", "_serving", "position")
 
     def __init__(self, lock: threading.RLock) -> None:
-        self.position = 0
+        self.position: int = 0
         self._lock = lock
         self._serving = False
         # A list, for it is nearly always empty: an empty deque has room for 64, and every peer has several cursors.

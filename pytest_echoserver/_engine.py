@@ -46,13 +46,13 @@ class Engine:
     """
 
     def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
-        self.loop = new_loop()
+        self.loop: asyncio.AbstractEventLoop = new_loop()
         self.loop.set_exception_handler(self._on_error)
         self.loop.set_task_factory(_watched_task)
-        self.timetable = Timetable(self.loop)
+        self.timetable: Timetable = Timetable(self.loop)
         self.owners: list[Owner] = []
         self._unowned: list[BaseException] = []
-        self.stuck = False
+        self.stuck: bool = False
         self._pid = os.getpid()
         self._stopping = False
         self._readers = best_readers(self.loop)

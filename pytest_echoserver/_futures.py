@@ -55,7 +55,7 @@ class CaptureFuture(Future[T]):
         instead: Callable[[], str] | None = None,
     ) -> None:
         super().__init__()
-        self.awaited = f"{what} on {where}" if where else what
+        self.awaited: str = f"{what} on {where}" if where else what
         self._claimed = False
         self._timeout = None if timeout is None else _deadline.seconds(timeout)
         self._instead = instead

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ class View(Sequence[T], Generic[T]):
             return NotImplemented
         return list(self) == list(other)
 
-    __hash__ = None  # type: ignore[assignment]  # mutable, like a list
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # mutable, like a list
 
     def __repr__(self) -> str:
         return repr(list(self))
@@ -113,7 +113,7 @@ class Record:
     __slots__ = ("_rows", "lock")
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self._rows: list[Row] = []
 
     @property

@@ -121,7 +121,7 @@ class Scope:
         self._hooks = hooks
         self._peers: dict[int, Any] = {}
         self._released: list[Record] = []
-        self.context = Context()
+        self.context: Context = Context()
         self.context.run(OWNER.set, self)
         self.errors: list[Exception] = []
         self._blamed: list[BaseException] = []

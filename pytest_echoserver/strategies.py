@@ -15,10 +15,10 @@ from ._faults.verdict import ENDINGS, Verdict
 
 try:
     from hypothesis import strategies as st
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "pytest_echoserver.strategies needs Hypothesis: pip install 'pytest-echoserver[hypothesis]'"
-    ) from error
+    ) from _error
 
 __all__ = ["chunkings", "datagram_schedules", "stream_faults"]
 

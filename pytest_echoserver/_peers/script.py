@@ -139,7 +139,7 @@ class Script:
         self.peer = peer
         self.redact = redact
         self.steps: list[Step] = []
-        self.rules = [] if rules is None else rules
+        self.rules: list[Step] = [] if rules is None else rules
         self.error: Exception | None = None
         self.check_answer = check_answer
         self.check_act = check_act

@@ -57,12 +57,12 @@ class StreamEnd(asyncio.Protocol):
     """
 
     def __init__(self, record: Record, *prefix: Any) -> None:
-        self.inbound = ByteStream(record.lock)
-        self.outbound = ByteStream(record.lock)
-        self.end_cursor = Cursor(record.lock)
+        self.inbound: ByteStream = ByteStream(record.lock)
+        self.outbound: ByteStream = ByteStream(record.lock)
+        self.end_cursor: Cursor = Cursor(record.lock)
         self.ends: list[str] = []
-        self.lost = asyncio.Event()
-        self.outbox = Outbox()
+        self.lost: asyncio.Event = asyncio.Event()
+        self.outbox: Outbox = Outbox()
         self.listener: StreamListener | None = None
         self.made: Callable[[], None] | None = None
         self.came: Callable[[bytes], object] = self.data_received
@@ -70,11 +70,11 @@ class StreamEnd(asyncio.Protocol):
         self.sock: socket.socket | None = None
         self.reader: socket.socket | None = None
         """The other end's socket, where that is at hand."""
-        self.tls = False
+        self.tls: bool = False
         self._record = record
         self._prefix = prefix
         self._eof_sent = False
-        self.closed_by_us = False
+        self.closed_by_us: bool = False
         self._transport: asyncio.Transport | None = None
         self._queue: WriteQueue | None = None
         self._paused_by: set[str] = set()

@@ -30,8 +30,8 @@ class Child:
         self.name = name
         self.cookie = cookie
         self.kill_expected = kill_expected
-        self.record = Record()
-        self.outputs = Outputs(self.record, limit)
+        self.record: Record = Record()
+        self.outputs: Outputs = Outputs(self.record, limit)
         self.terminal: Terminal | None = None
         self._argv = argv
         self._capture: CapturingProtocol | None = None

@@ -167,7 +167,7 @@ class Outputs:
     """All that a program prints, whatever its pipes."""
 
     def __init__(self, record: Record, limit: int | None) -> None:
-        self.streams = {fd: self._new(record, limit) for fd in (STDOUT, STDERR)}
+        self.streams: dict[int, Output] = {fd: self._new(record, limit) for fd in (STDOUT, STDERR)}
         self._record = record
         self._limit = limit
         self._piped = {STDOUT, STDERR}

@@ -45,12 +45,12 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         on_terminal: bool,
     ) -> None:
         self.stdin: Stdin | None = None
-        self.exit_cursor = Cursor(record.lock)
-        self.end_cursor = Cursor(record.lock)
-        self.exited = asyncio.Event()
-        self.complete = asyncio.Event()
-        self.lost = asyncio.Event()
-        self.leads_group = False
+        self.exit_cursor: Cursor = Cursor(record.lock)
+        self.end_cursor: Cursor = Cursor(record.lock)
+        self.exited: asyncio.Event = asyncio.Event()
+        self.complete: asyncio.Event = asyncio.Event()
+        self.lost: asyncio.Event = asyncio.Event()
+        self.leads_group: bool = False
         """Whether its process group has anybody in it. Once it has not, its id may be another's."""
         self._outputs = outputs
         self._record = record

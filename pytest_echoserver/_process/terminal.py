@@ -20,6 +20,7 @@ class Terminal:
     """
 
     def __init__(self, size: os.terminal_size) -> None:
+        self.far: int
         self._near, self.far = os.openpty()
         os.set_blocking(self._near, False)
         self._closed = False
