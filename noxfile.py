@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -68,9 +69,9 @@ def release(session: nox.Session) -> None:
     Of these it runs those that are named, as in `nox -s release -- tests/peers`, or all.
     """
     session.install("build", "twine", "pyright[nodejs]", "hypothesis")
-    made = Path(session.create_tmp())
+    made = Path(tempfile.mkdtemp(prefix="release-"))  # outside of the tree, whose settings the tests would find
     session.run("python", "-m", "build", "--quiet", "--outdir", str(made / "dist"))
-    wheel, sdist = sorted((made / "dist").iterdir(), reverse=True)[:2]
+    (wheel,), (sdist,) = (made / "dist").glob("*.whl"), (made / "dist").glob("*.tar.gz")
     session.run("twine", "check", "--strict", str(wheel), str(sdist))
 
     empty = _venv(session, made / "empty")
