@@ -63,6 +63,13 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of all that a developer installs; it asks a database on the network."""
+    session.install("-e", ".[dev]", "pip-audit")
+    session.run("pip-audit", "--strict", "--skip-editable")
+
+
+@nox.session
 def release(session: nox.Session) -> None:
     """What would be uploaded: built, checked, installed where nothing is, and its types; the sdist's own tests.
 

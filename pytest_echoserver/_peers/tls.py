@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True
 
+_Wanted = tuple[str, frozenset[str]]
+"""What a certificate is for, and its names."""
 DEFAULT_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -47,7 +49,8 @@ class TLSAuthority:
         self._lock = threading.RLock()
         self._ca: CA | None = None
         self._ca_file: Path | None = None
-        self._issued: dict[tuple[str, frozenset[str]], Certificate] = {}
+        self._issued: dict[_Wanted, LeafCert] = {}
+        self._files: dict[_Wanted, Certificate] = {}
 
     @property
     def ca_pem(self) -> bytes:
@@ -73,7 +76,7 @@ class TLSAuthority:
             ModuleNotFoundError: the extra ``tls`` isn't installed.
             TypeError, ValueError: a name is not a string, or can't stand in a certificate.
         """
-        return self._issue("server", *(names or DEFAULT_NAMES))
+        return self._as_files("server", *(names or DEFAULT_NAMES))
 
     def client_certificate(self, name: str) -> Certificate:
         """Give a client's certificate as files. There is one for each name.
@@ -86,7 +89,7 @@ class TLSAuthority:
             ModuleNotFoundError: the extra ``tls`` isn't installed.
             TypeError, ValueError: the name is not a string, or can't stand in a certificate.
         """
-        return self._issue("client", name)
+        return self._as_files("client", name)
 
     def server_context(self, *names: str) -> ssl.SSLContext:
         """Make a context for a server with a certificate for ``names``.
@@ -102,13 +105,15 @@ class TLSAuthority:
             ModuleNotFoundError: the extra ``tls`` isn't installed.
             TypeError, ValueError: a name is not a string, or can't stand in a certificate.
         """
-        certificate = self.server_certificate(*names)
+        certificate = self._issue("server", *(names or DEFAULT_NAMES))
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.verify_mode = ssl.CERT_OPTIONAL
         # A client that leaves without having read its session tickets would reset the connection.
         context.num_tickets = 0
-        context.load_cert_chain(certificate.cert_file, certificate.key_file)
+        # It reads files alone. This one is gone again, so that no key lies about but for who asks for files.
+        with certificate.private_key_and_cert_chain_pem.tempfile(dir=str(self._directory.path)) as file:
+            context.load_cert_chain(file)
         return context
 
     def client_context(self, certificate: Certificate | None = None) -> ssl.SSLContext:
@@ -132,24 +137,26 @@ class TLSAuthority:
             context.load_cert_chain(certificate.cert_file, certificate.key_file)
         return context
 
-    def _issue(self, kind: str, *names: str) -> Certificate:
+    def _issue(self, kind: str, *names: str) -> "LeafCert":
         for name in names:
             _check_name(name)
         with self._lock:
             wanted = (kind, frozenset(names))
             if wanted not in self._issued:
-                common_name = names[0] if kind == "client" else None
-                leaf = _issued(self._made(), names, common_name)
-                self._issued[wanted] = self._save(f"{kind}-{len(self._issued) + 1}", leaf)
+                self._issued[wanted] = _issued(self._made(), names, names[0] if kind == "client" else None)
             return self._issued[wanted]
 
-    def _save(self, stem: str, leaf: "LeafCert") -> Certificate:
-        folder = self._directory.path
-        chain = b"".join(pem.bytes() for pem in leaf.cert_chain_pems)
-        return Certificate(
-            cert_file=_write(folder / f"{stem}.pem", chain + self.ca_pem),
-            key_file=_write(folder / f"{stem}.key", leaf.private_key_pem.bytes()),
-        )
+    def _as_files(self, kind: str, *names: str) -> Certificate:
+        with self._lock:
+            leaf, wanted = self._issue(kind, *names), (kind, frozenset(names))
+            if wanted not in self._files:
+                stem = self._directory.path / f"{kind}-{len(self._files) + 1}"
+                chain = b"".join(pem.bytes() for pem in leaf.cert_chain_pems)
+                self._files[wanted] = Certificate(
+                    cert_file=_write(stem.with_suffix(".pem"), chain + self.ca_pem),
+                    key_file=_write(stem.with_suffix(".key"), leaf.private_key_pem.bytes()),
+                )
+            return self._files[wanted]
 
     def _made(self) -> "CA":
         with self._lock:

@@ -154,6 +154,14 @@ def test_only_this_user_can_read_a_key(tls_authority: TLSAuthority) -> None:
         assert stat.S_IMODE(certificate.key_file.parent.stat().st_mode) == 0o700
 
 
+def test_a_context_leaves_no_key_in_a_file(fresh: TLSAuthority) -> None:
+    fresh.client_context()
+    fresh.server_context("example.org")
+    assert [path.name for path in fresh.ca_file.parent.iterdir()] == ["ca.pem"]
+    key = fresh.server_certificate("example.org").key_file
+    assert key in fresh.ca_file.parent.iterdir()
+
+
 def test_there_is_one_certificate_for_each_set_of_names(tls_authority: TLSAuthority) -> None:
     default = tls_authority.server_certificate()
     assert default is tls_authority.server_certificate(*reversed(NAMES))
