@@ -48,7 +48,10 @@ def udp_echo_server(request: pytest.FixtureRequest, echoserver_listen_host: str 
 
 @pytest.fixture
 def tcp_echo_server(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
-    """A TCP server that sends back what comes, and remembers it; listening before the test starts."""
+    """A TCP server that sends back what comes, and remembers it; listening before the test starts.
+
+    Connect to ``tcp_echo_server.address``; what came is ``tcp_echo_server.connection.received``.
+    """
     return _of_test(request, echoserver_listen_host).peers.tcp_echo()
 
 
@@ -60,7 +63,10 @@ def unix_echo_server(request: pytest.FixtureRequest, echoserver_listen_host: str
 
 @pytest.fixture
 def tls_echo_server(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
-    """A TLS server that sends back what comes; clients trust it by ``tls_authority.client_context()``."""
+    """A TLS server that sends back what comes, and remembers it; clients trust it by ``tls_authority``.
+
+    A client takes ``tls_authority.client_context()``, or trusts ``tls_authority.ca_file``.
+    """
     return _of_test(request, echoserver_listen_host).peers.tls_echo()
 
 
@@ -78,19 +84,26 @@ def tcp_peer(request: pytest.FixtureRequest, echoserver_listen_host: str | None)
 
 @pytest.fixture
 def unix_peer(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
-    """A peer on a Unix socket with no behaviour yet; its ``address`` is a path."""
+    """A peer on a Unix socket with no behaviour yet, to be given a script or a handler; its ``address`` is a path."""
     return _of_test(request, echoserver_listen_host).peers.unix()
 
 
 @pytest.fixture
 def tls_peer(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
-    """A TLS peer with no behaviour yet; clients trust it by ``tls_authority.client_context()``."""
+    """A TLS peer with no behaviour yet, to be given a script or a handler; clients trust it by ``tls_authority``.
+
+    A client takes ``tls_authority.client_context()``, or trusts ``tls_authority.ca_file``.
+    """
     return _of_test(request, echoserver_listen_host).peers.tls()
 
 
 @pytest.fixture
 def peers(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> Peers:
-    """Makes any number of network peers, with options: ``peers.tcp_echo(host="::1")``."""
+    """Makes any number of network peers, with options, and closes them all: ``peers.tcp_echo(host="::1")``.
+
+    Servers (``udp``, ``tcp``, ``unix``, ``tls``, each with ``_echo`` too), proxies (``udp_proxy``, ``tcp_proxy``),
+    addresses where nobody is (``refusing``, ``blackhole``), port numbers (``reserve_port``).
+    """
     return _of_test(request, echoserver_listen_host).peers
 
 
@@ -299,6 +312,7 @@ def _close(scope: Scope, session: pytest.Session) -> None:
 def _echoserver_session_scope(
     request: pytest.FixtureRequest, pytestconfig: pytest.Config, _echoserver_engine: EngineHost
 ) -> Iterator[Scope]:
+    """What lives as long as the session: its errors, its end."""
     from ._scope import Scope
 
     settings = pytestconfig.stash[SETTINGS]
@@ -317,6 +331,7 @@ def _echoserver_session_scope(
 
 @pytest.fixture(scope="session")
 def _echoserver_engine(pytestconfig: pytest.Config) -> Iterator[EngineHost]:
+    """The thread that peers live on; it is started by whoever asks for it first."""
     from ._engine import LOOPS, EngineHost
 
     settings = pytestconfig.stash[SETTINGS]
@@ -332,6 +347,7 @@ def _echoserver_engine(pytestconfig: pytest.Config) -> Iterator[EngineHost]:
 
 @pytest.fixture(scope="session")
 def _echoserver_directory() -> Iterator[PrivateDirectory]:
+    """A directory that only this user can enter, for Unix sockets and certificates."""
     from ._directory import PrivateDirectory
 
     directory = PrivateDirectory()
@@ -341,6 +357,7 @@ def _echoserver_directory() -> Iterator[PrivateDirectory]:
 
 @pytest.fixture(scope="session")
 def _echoserver_authority(_echoserver_directory: PrivateDirectory) -> TLSAuthority:
+    """What ``tls_authority`` gives, whatever a conftest has overridden."""
     from ._peers.tls import TLSAuthority
 
     return TLSAuthority(_echoserver_directory)

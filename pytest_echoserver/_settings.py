@@ -56,17 +56,27 @@ class Settings:
 _HELP = {
     "timeout": f"Seconds that a wait for captured data may take (default: {Settings().timeout:g}).",
     "host": f"Loopback address to bind peers to (default: {Settings().host}).",
-    "loop": f"Event loop of the engine: {' or '.join(LOOP_NAMES)} (default: {Settings().loop}).",
+    "loop": f"Event loop that peers live on (default: {Settings().loop}; uvloop needs the extra uvloop).",
     "switch_interval": "Seconds after which a busy thread lets another run, while there are peers, as by "
     "sys.setswitchinterval (default: Python's, 0.005).",
     "seed": "A whole number that faults are decided from (default: another one in each run; a failure tells it).",
-    "traffic": "Whose traffic is shown, and written where that is asked for: failed, all, or off: that shows "
-    f"none and writes that of failed ones (default: {Settings().traffic}).",
+    "traffic": "Of which tests the traffic is shown, and written where that is asked for: those that failed, or all; "
+    f"off shows none, and writes that of those that failed (default: {Settings().traffic}).",
     "payload_limit": f"Bytes of a message that a failure's report shows (default: {Settings().payload_limit}).",
-    "pcap": "Directory in which a pcapng file is written for each failed test, for Wireshark and tshark.",
-    "html": "File that a page is written to with a diagram of the traffic of each failed test.",
+    "pcap": "Write a pcapng file of each failed test to this directory, for Wireshark and tshark.",
+    "html": "Write a page to this file, with a diagram of the traffic of each failed test.",
 }
-_METAVARS = {"pcap": "DIR", "html": "FILE", "traffic": "failed|all|off"}
+_METAVARS = {
+    "timeout": "SECONDS",
+    "host": "ADDRESS",
+    "loop": "|".join(LOOP_NAMES),
+    "switch_interval": "SECONDS",
+    "seed": "NUMBER",
+    "traffic": "|".join(TRAFFIC),
+    "payload_limit": "BYTES",
+    "pcap": "DIR",
+    "html": "FILE",
+}
 PATHS = {"pcap", "html"}
 MARKER_LINE = (
     f"{MARKER}(*, host=..., timeout=..., strict=..., seed=..., faults=...): settings of pytest-echoserver for this "
@@ -78,7 +88,7 @@ _MARKER_KEYWORDS = ("host", "timeout", "strict", "seed", "faults")
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("echoserver", "network peers (pytest-echoserver)")
     for name, text in _HELP.items():
-        group.addoption(_option(name), metavar=_METAVARS.get(name, name.upper()), help=text)
+        group.addoption(_option(name), metavar=_METAVARS[name], help=text)
         parser.addini(f"echoserver_{name}", text)
 
 

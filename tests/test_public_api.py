@@ -11,15 +11,19 @@ import dataclasses
 import difflib
 import inspect
 import os
+import re
 from abc import ABC
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, Generic
 
 import pytest_echoserver
 from pytest_echoserver import hookspecs, strategies
+
+from .conftest import Downstream
 
 SNAPSHOT = Path(__file__).with_name("public_api.txt")
 
@@ -102,3 +106,13 @@ class _source:  # noqa: N801  # it reads as a function
 
     def __str__(self) -> str:
         return f"({ast.unparse(self.definition.args)}) -> {self.returns}"
+
+
+def test_each_fixture_is_told_in_a_sentence(downstream: Downstream) -> None:
+    lines = downstream.run("def test_it(): pass", "--fixtures").outlines
+    ours = next(at for at, line in enumerate(lines) if "defined from pytest_echoserver" in line)
+    told = {line.split()[0]: after for line, after in pairwise(lines[ours:]) if " -- " in line}
+    fixtures = {name for name in pytest_echoserver.__all__ if not isinstance(getattr(pytest_echoserver, name), type)}
+    assert told.keys() == fixtures
+    for sentence in told.values():
+        assert re.fullmatch(r"    [A-Z].{30,120}[.`]", sentence), sentence
