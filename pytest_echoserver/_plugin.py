@@ -1,6 +1,7 @@
 """pytest's side: options, the marker, the judgement of a test, the evidence in its report."""
 
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,6 +74,7 @@ def pytest_runtest_makereport(
     scopes = _scopes_of(item)
     if report.failed:
         _leave_out_that_frames_are_hidden(report)
+        _point_at_the_test(item, report)
     if scopes and _reporting.is_wanted(report, item.config.stash[SETTINGS]):
         raised = call.excinfo.value if call.excinfo else None
         with _reporting.losing_no_report(report):
@@ -92,6 +94,16 @@ def _leave_out_that_frames_are_hidden(report: pytest.TestReport) -> None:
     shown = getattr(report.longrepr, "reprtraceback", None)
     if shown is not None and not shown.reprentries[:-1] and "entries are hidden" in (shown.extraline or ""):
         shown.extraline = None
+
+
+def _point_at_the_test(item: pytest.Item, report: pytest.TestReport) -> None:
+    """An error of a peer has crashed within pytest, as far as that can tell; to say so helps nobody either."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is None or not item.stash.get(ERRORS, ()):
+        return
+    if not {"_pytest", "pluggy"}.isdisjoint(Path(crash.path).parts):
+        _, line, _ = item.location
+        crash.path, crash.lineno = str(item.path), (line or 0) + 1
 
 
 def _scopes_of(item: pytest.Item) -> "list[Scope]":

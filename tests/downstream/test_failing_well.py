@@ -37,6 +37,19 @@ def test_an_error_of_a_peer_fails_the_call(downstream: Downstream) -> None:
     result.stdout.no_fnmatch_line("*selector_events.py*")
 
 
+def test_what_no_line_of_the_user_has_raised_is_located_at_the_test(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        def test_first(): pass
+
+        def test_it(udp_peer, udp_echo_server):
+            udp_peer.expect(b"x")
+        """,
+        "--tb=line",
+    )
+    result.stdout.fnmatch_lines(["*test_what_no_line_of_the_user_has_raised_is_located_at_the_test.py:3: *Mismatch*"])
+
+
 def test_errors_of_several_peers_are_one_group(downstream: Downstream) -> None:
     result = downstream.run(
         PROTOCOL
