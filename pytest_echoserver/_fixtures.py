@@ -84,7 +84,10 @@ def tcp_peer(request: pytest.FixtureRequest, echoserver_listen_host: str | None)
 
 @pytest.fixture
 def unix_peer(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
-    """A peer on a Unix socket with no behaviour yet, to be given a script or a handler; its ``address`` is a path."""
+    """A peer on a Unix socket with no behaviour yet, to be given a script or a handler.
+
+    Its ``address`` is a path.
+    """
     return _of_test(request, echoserver_listen_host).peers.unix()
 
 

@@ -60,7 +60,7 @@ _HELP = {
     "switch_interval": "Seconds after which a busy thread lets another run, while there are peers, as by "
     "sys.setswitchinterval (default: Python's, 0.005).",
     "seed": "A whole number that faults are decided from (default: another one in each run; a failure tells it).",
-    "traffic": "Of which tests the traffic is shown, and written where that is asked for: those that failed, or all; "
+    "traffic": "Of which tests the traffic is shown, and written where asked for: those that failed, or all; "
     f"off shows none, and writes that of those that failed (default: {Settings().traffic}).",
     "payload_limit": f"Bytes of a message that a failure's report shows (default: {Settings().payload_limit}).",
     "pcap": "Write a pcapng file of each failed test to this directory, for Wireshark and tshark.",

@@ -112,7 +112,8 @@ def test_each_fixture_is_told_in_a_sentence(downstream: Downstream) -> None:
     lines = downstream.run("def test_it(): pass", "--fixtures").outlines
     ours = next(at for at, line in enumerate(lines) if "defined from pytest_echoserver" in line)
     told = {line.split()[0]: after for line, after in pairwise(lines[ours:]) if " -- " in line}
-    fixtures = {name for name in pytest_echoserver.__all__ if not isinstance(getattr(pytest_echoserver, name), type)}
+    public = {name: getattr(pytest_echoserver, name) for name in pytest_echoserver.__all__}
+    fixtures = {name for name, value in public.items() if not isinstance(value, type)}
     assert told.keys() == fixtures
     for sentence in told.values():
         assert re.fullmatch(r"    [A-Z].{30,120}[.`]", sentence), sentence

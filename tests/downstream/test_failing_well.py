@@ -37,7 +37,7 @@ def test_an_error_of_a_peer_fails_the_call(downstream: Downstream) -> None:
     result.stdout.no_fnmatch_line("*selector_events.py*")
 
 
-def test_what_no_line_of_the_user_has_raised_is_located_at_the_test(downstream: Downstream) -> None:
+def test_what_no_line_of_the_users_has_raised_is_located_at_its_test(downstream: Downstream) -> None:
     result = downstream.run(
         """
         def test_first(): pass
@@ -47,7 +47,7 @@ def test_what_no_line_of_the_user_has_raised_is_located_at_the_test(downstream: 
         """,
         "--tb=line",
     )
-    result.stdout.fnmatch_lines(["*test_what_no_line_of_the_user_has_raised_is_located_at_the_test.py:3: *Mismatch*"])
+    result.stdout.fnmatch_lines(["*at_its_test.py:3: *Mismatch*"])
 
 
 def test_errors_of_several_peers_are_one_group(downstream: Downstream) -> None:
