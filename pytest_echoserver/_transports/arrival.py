@@ -48,8 +48,12 @@ def await_reader(reader: socket.socket) -> None:
 
     What was read is gone from the system's figures before the call that reads it has ended. A peek waits for it.
     """
-    with suppress(OSError, ValueError):  # nothing is there, or it is closed
-        reader.recv(1, socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0))
+    with (
+        suppress(OSError, ValueError),  # nothing is there, or it is closed
+        # By a socket object of our own: where the reader's has a timeout, Python would wait that long for a byte.
+        socket.socket(reader.family, reader.type, reader.proto, fileno=socket.dup(reader.fileno())) as ours,
+    ):
+        ours.recv(1, socket.MSG_PEEK | getattr(socket, "MSG_DONTWAIT", 0))
 
 
 def acknowledge(sock: socket.socket) -> None:
