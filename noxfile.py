@@ -1,4 +1,4 @@
-"""The sessions that CI and CONTRIBUTING name: `nox -s lint types tests oldest uvloop plain coverage examples`."""
+"""What CI and CONTRIBUTING name: `nox -s lint types tests oldest uvloop plain coverage examples fuzz`."""
 
 import nox
 
@@ -52,6 +52,13 @@ def coverage(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
     session.run("coverage", "run", "-m", "pytest", "-p", "no:randomly", *session.posargs)
     session.run("coverage", "report")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """What Hypothesis finds with fifty times the examples that the suite tries, and others each time."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "tests/fuzz", *session.posargs, env={"ECHOSERVER_FUZZ": "long"})
 
 
 @nox.session
