@@ -67,13 +67,13 @@ def send_in(pieces: Sequence[bytes], client: socket.socket, connection: Connecti
 @given(
     script=st.lists(patterns, min_size=1, max_size=4),
     more=texts,
-    like=st.booleans(),
+    short=st.booleans(),
     data=st.data(),
 )
 def test_a_stream_meets_of_a_script_what_all_of_it_at_once_would(
-    peers: Peers, script: list[Any], more: bytes, like: bool, data: st.DataObject
+    peers: Peers, script: list[Any], more: bytes, short: bool, data: st.DataObject
 ) -> None:
-    whole = b"".join(each for each in script if isinstance(each, bytes))[: 9 if like else None] + more
+    whole = b"".join(each for each in script if isinstance(each, bytes))[: 9 if short else None] + more
     pieces = data.draw(cut(whole))
     count, offset = model(script, whole)
     with peers.tcp() as peer:
@@ -142,16 +142,19 @@ MESSAGES = [b"", b"a", b"b", b"ab", b"\0", b"a" * 1500]
 @given(
     script=st.lists(st.tuples(st.sampled_from(MESSAGES), st.integers(1, 2)), max_size=4),
     rules=st.lists(st.sampled_from(MESSAGES), max_size=2, unique=True),
-    sent=st.lists(st.sampled_from(MESSAGES), max_size=8),
+    begin=st.integers(0, 8),
+    more=st.lists(st.sampled_from(MESSAGES), max_size=6),
 )
 def test_datagrams_meet_of_a_script_and_its_rules_what_a_list_would(
     peers: Peers,
     udp_client: Client,
     script: list[tuple[bytes, int]],
     rules: list[bytes],
-    sent: list[bytes],
+    begin: int,
+    more: list[bytes],
 ) -> None:
     wanted = [message for message, times in script for _ in range(times)]
+    sent = wanted[:begin] + more
     steps = [number for number, (_, times) in enumerate(script) for _ in range(times)]
     expected, unexpected = [], 0
     for message in sent:
