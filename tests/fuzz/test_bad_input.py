@@ -139,7 +139,7 @@ WORDS = {
     "pattern": "pattern|predicate|framing",
     "ready": "ready|pattern",
     "protocol": "factory",
-    "pty": "columns",
+    "pty": "columns|lines",
     "source": "host|port",
     "verdicts": "packet",
 }
