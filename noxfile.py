@@ -116,6 +116,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """What Hypothesis finds with fifty times the examples that the suite tries, and others each time."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "tests/fuzz", *session.posargs, env={"ECHOSERVER_FUZZ": "long"})
+
+
+@nox.session
 def examples(session: nox.Session) -> None:
     session.install("-e", ".[examples]")
     session.run("pytest", "examples", *session.posargs)

@@ -6,12 +6,21 @@ from typing import Any
 
 __tracebackhide__ = True
 
+MOST_TOLD = 1000
+"""Characters of a wrong value that an error shows."""
+
+
+def in_short(value: object) -> str:
+    """Tell a value in an error: what was to be sent, and isn't bytes, may be megabytes of text."""
+    text = repr(value)
+    return text if len(text) <= MOST_TOLD else f"{text[:MOST_TOLD]}… ({len(text)} characters)"
+
 
 def bytes_like(value: object, name: str = "data") -> bytes:
     """Give the bytes of ``value``; raise TypeError if it has none."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    raise TypeError(f"{name} must be bytes, not {value!r}")
+    raise TypeError(f"{name} must be bytes, not {in_short(value)}")
 
 
 def whole_number(value: object, name: str, *, least: int, most: int | None = None) -> int:
@@ -23,6 +32,13 @@ def whole_number(value: object, name: str, *, least: int, most: int | None = Non
     if most is not None and value > most:
         raise ValueError(f"{name} must be {most} or less, not {value}")
     return value
+
+
+def flag(value: object, name: str) -> bool:
+    """Give ``value`` back if it is True or False; raise TypeError if not."""
+    if isinstance(value, bool):
+        return value
+    raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
 def choice(value: object, name: str, allowed: Sequence[str]) -> None:
@@ -42,5 +58,5 @@ def not_async(value: Any, what: str) -> Any:
 def factory(value: object, what: str) -> Any:
     """Give ``value`` back if it can be called to make a ``what``; raise TypeError if not."""
     if callable(value):
-        return value
+        return not_async(value, f"a factory of {what}")
     raise TypeError(f"a factory of {what} is called to make one, as in `lambda: MyProtocol()`; got {value!r}")

@@ -15,10 +15,12 @@ def seconds(value: object, name: str = "timeout") -> float:
 
     Raises:
         TypeError: it isn't a number.
-        ValueError: it is negative, infinite or not a number; every wait has a deadline.
+        ValueError: it is negative, not a number, infinite or nearly so; every wait has a deadline.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not (math.isfinite(value) and value >= 0):
+    if not 0 <= value < math.inf:
         raise ValueError(f"{name} must be a finite number of seconds, 0 or more, not {value!r}")
+    if value > UNTIL_THE_TEST_ENDS:  # the system's clocks have an end, and a float has one for an int
+        raise ValueError(f"{name} must be {UNTIL_THE_TEST_ENDS:.0f} seconds or less, not {value!r}")
     return float(value)

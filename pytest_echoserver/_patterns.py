@@ -9,6 +9,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from ._checks import in_short
 from ._regexes import first_bytes, last_bytes, reach_of
 
 __tracebackhide__ = True
@@ -83,7 +84,7 @@ def compile_pattern(value: Any, *, anchored: bool) -> Literal | Regex:
                 "stream was cut: end it in what ends the message, as in rb'(\\d+)\\n'"
             )
         return Regex(value, re.compile(b"[%b]" % re.escape(last)), anchored, first_bytes(value))
-    raise TypeError(f"a pattern must be bytes or a compiled regular expression of bytes, not {value!r}")
+    raise TypeError(f"a pattern must be bytes or a compiled regular expression of bytes, not {in_short(value)}")
 
 
 def cut(buffer: bytearray, start: int, end: int | None = None) -> bytes:

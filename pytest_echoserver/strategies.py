@@ -87,6 +87,8 @@ def stream_faults(
         TypeError, ValueError: an argument isn't what is allowed.
     """
     whole_number(length, "length", least=1)
+    if isinstance(ends, str) or not isinstance(ends, Sequence):
+        raise TypeError(f"ends must be a list of {', '.join(ENDINGS)}, not {ends!r}")
     for end in ends:
         if end not in ENDINGS:
             raise ValueError(f"ends must be of {', '.join(ENDINGS)}, not {end!r}")
@@ -107,6 +109,7 @@ def _seconds(longest: float, name: str) -> st.SearchStrategy[float]:
     return st.floats(0, _deadline.seconds(longest, name), allow_nan=False)
 
 
-def _check_directions(directions: Sequence[str]) -> None:
-    if isinstance(directions, str) or not directions or set(directions) - set(DIRECTIONS):
+def _check_directions(directions: Any) -> None:
+    listed = isinstance(directions, Sequence) and not isinstance(directions, str)
+    if not (listed and directions and all(each in DIRECTIONS for each in directions)):
         raise ValueError(f"directions must be a list of 'in' and 'out', not {directions!r}")

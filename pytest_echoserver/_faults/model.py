@@ -288,13 +288,20 @@ def _check_common(faults: DatagramFaults | StreamFaults) -> None:
     _deadline.seconds(faults.delay, "delay")
     _deadline.seconds(faults.jitter, "jitter")
     if faults.rate is not None:
-        rate = faults.rate
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)):
-            raise TypeError(f"rate must be a number of bytes a second, not {rate!r}")
-        if not 0 < rate < float("inf"):
-            raise ValueError(f"rate must be more than 0 bytes a second, and finite, not {rate!r}")
+        checked_rate(faults.rate, "rate")
     if faults.seed is not None and (isinstance(faults.seed, bool) or not isinstance(faults.seed, int)):
         raise TypeError(f"seed must be an int, not {faults.seed!r}")
+    triggers: object = faults.triggers
+    if not (isinstance(triggers, tuple) and all(isinstance(each, Trigger) for each in triggers)):
+        raise TypeError(f"triggers must be a tuple of what faults.on(...) makes, not {triggers!r}")
+
+
+def checked_rate(rate: object, name: str) -> None:
+    """Raise TypeError or ValueError if it is no number of bytes a second."""
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)):
+        raise TypeError(f"{name} must be a number of bytes a second, not {rate!r}")
+    if not 0 < rate < float("inf"):
+        raise ValueError(f"{name} must be more than 0 bytes a second, and finite, not {rate!r}")
 
 
 def _probability(value: object, name: str) -> None:

@@ -1,12 +1,15 @@
 """What was decided: from a seed, by names and numbers alone, so that it is the same the next time."""
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
 
+from .._checks import choice, whole_number
+from .model import checked_rate
 from .verdict import PASS, Direction, Verdict
 
 __tracebackhide__ = True
@@ -17,6 +20,7 @@ Key = tuple[Direction, int, int]
 HEADER = "pytest-echoserver schedule 1"
 CHANCES = struct.Struct("=8Q")
 MOST_SHOWN = 20
+DIRECTIONS = ("in", "out")
 _NAMES = {each.name for each in fields(Verdict)}
 
 
@@ -51,6 +55,9 @@ class Schedule(Mapping[Key, Verdict]):
         verdicts: those that it begins with.
         rates: bytes a second that the link carried, by direction.
         segments: the largest piece in which a stream's bytes arrived, by direction.
+
+    Raises:
+        TypeError, ValueError: something in them isn't what is allowed.
     """
 
     def __init__(
@@ -60,11 +67,14 @@ class Schedule(Mapping[Key, Verdict]):
         rates: Mapping[Direction, float] | None = None,
         segments: Mapping[Direction, int] | None = None,
     ) -> None:
-        self._verdicts: dict[Key, Verdict] = {
-            key: verdict for key, verdict in dict(verdicts).items() if verdict != PASS
-        }
-        self.rates: dict[Direction, float] = dict(rates or {})
-        self.segments: dict[Direction, int] = dict(segments or {})
+        self._verdicts: dict[Key, Verdict] = {}
+        for key, verdict in _entries(verdicts):
+            _check_key(key)
+            if not isinstance(verdict, Verdict):
+                raise TypeError(f"the verdict on {key!r} must be a Verdict, not {verdict!r}")
+            self.add(key, verdict)
+        self.rates: dict[Direction, float] = _by_direction(rates, "rates", checked_rate)
+        self.segments: dict[Direction, int] = _by_direction(segments, "segments", partial(whole_number, least=1))
 
     def add(self, key: Key, verdict: Verdict) -> None:
         """Keep what was decided."""
@@ -100,6 +110,8 @@ class Schedule(Mapping[Key, Verdict]):
         Raises:
             ValueError: it isn't that; the text says in which line.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"a schedule is read from a str, not from {text!r}")
         lines = text.splitlines()
         if not lines or lines[0] != HEADER:
             raise ValueError(f"its first line must be {HEADER!r}")
@@ -118,12 +130,14 @@ class Schedule(Mapping[Key, Verdict]):
         if direction not in ("in", "out"):
             raise ValueError("it must begin with in or out")
         if words[1] == "rate":
-            self.rates[direction] = float(words[2])
+            checked_rate(rate := float(words[2]), "rate")
+            self.rates[direction] = rate
         elif words[1] == "segment":
-            self.segments[direction] = int(words[2])
+            self.segments[direction] = whole_number(int(words[2]), "segment", least=1)
         else:
             given = dict(_parsed(word) for word in words[3:])
-            self._verdicts[direction, int(words[1]), int(words[2])] = Verdict(**given)
+            _check_key(key := (direction, int(words[1]), int(words[2])))
+            self._verdicts[key] = Verdict(**given)
 
     def __getitem__(self, key: Key) -> Verdict:
         return self._verdicts[key]
@@ -155,6 +169,35 @@ class Schedule(Mapping[Key, Verdict]):
         shapes = {"rates": self.rates, "segments": self.segments}
         more = "".join(f", {name}={shape!r}" for name, shape in shapes.items() if shape)
         return f"{type(self).__name__}({self._verdicts!r}{more})"
+
+
+def _entries(verdicts: Any) -> list[tuple[Any, Any]]:
+    try:
+        return list(dict(verdicts).items())
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"verdicts must be a mapping of (direction, flow, index) to Verdict, not {verdicts!r}"
+        ) from None
+
+
+def _check_key(key: Any) -> None:
+    match key:
+        case ("in" | "out", flow, index):
+            whole_number(flow, "the flow of a packet", least=0)
+            whole_number(index, "the index of a packet", least=0)
+        case _:
+            raise TypeError(f"a packet must be named by ('in' or 'out', flow, index), not {key!r}")
+
+
+def _by_direction(given: Any, name: str, check: Callable[[Any, str], object]) -> dict[Direction, Any]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name} must be a mapping of 'in' and 'out', not {given!r}")
+    for direction, figure in given.items():
+        choice(direction, f"each key of {name}", DIRECTIONS)
+        check(figure, f"each of {name}")
+    return dict(given)
 
 
 def told(verdict: Verdict) -> str:

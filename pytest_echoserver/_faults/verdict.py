@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .. import _deadline
-from .._checks import bytes_like, choice, whole_number
+from .._checks import bytes_like, choice, flag, whole_number
 from .._record import Address, ToldInShort
 
 __tracebackhide__ = True
@@ -71,12 +71,11 @@ class Verdict(ToldInShort):
 
     def __post_init__(self) -> None:
         for name in ("drop", "reorder", "late", "stale"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
+            flag(getattr(self, name), name)
         _deadline.seconds(self.delay, "delay")
         whole_number(self.copies, "copies", least=1)
-        if self.data is not None:
-            bytes_like(self.data)
+        if self.data is not None and type(self.data) is not bytes:
+            object.__setattr__(self, "data", bytes_like(self.data))  # what isn't might still change
         for name in ("flip", "at"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name, least=0)

@@ -158,7 +158,8 @@ class HarnessedStream(Connection, Harnessed[P]):
                 it has got it, so nothing is read in between.
 
         Raises:
-            TypeError: the context is no `ssl.SSLContext`, or ``after`` isn't bytes.
+            TypeError, ValueError: the context is no `ssl.SSLContext`, or one for the other side, or ``after`` isn't
+                bytes.
             RuntimeError: it speaks TLS already.
         """
         if self._end.tls:
@@ -167,6 +168,9 @@ class HarnessedStream(Connection, Harnessed[P]):
             context = self._contexts()[0 if self._far_is_client else 1]
         elif not isinstance(context, ssl.SSLContext):
             raise TypeError(f"context must be an ssl.SSLContext, not {context!r}")
+        elif context.protocol == (ssl.PROTOCOL_TLS_SERVER if self._far_is_client else ssl.PROTOCOL_TLS_CLIENT):
+            side = "client" if self._far_is_client else "server"
+            raise ValueError(f"context must be one for a {side}, which this end is, not {context!r}")
         name = "localhost" if self._far_is_client else None
         future = self._do(
             self._end.start_tls, context, name, bytes_like(after, "after"), self._future("the TLS handshake")

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from .._checks import in_short
 from .._record import Datagram
 from .telling import shown
 
@@ -74,6 +75,6 @@ def payloads_of(value: Any, check: Callable[[object], bytes], giver: Callable[..
         return [check(value)]
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise TypeError(
-            f"an answer must be bytes, several of them, or None, not {value!r}, which {shown(giver)} gave"
+            f"an answer must be bytes, several of them, or None, not {in_short(value)}, which {shown(giver)} gave"
         )
     return [check(each) for each in value]

@@ -207,7 +207,10 @@ class DatagramPeer(ServedPeer):
         self._refuse_if_closed("expect_silence()")
         what = f"{limit:g} s of silence"
         future: CaptureFuture[None] = CaptureFuture(
-            what, where=str(self), timeout=limit + self._timeout, instead=self._what_came
+            what,
+            where=str(self),
+            timeout=min(limit + self._timeout, _deadline.UNTIL_THE_TEST_ENDS),
+            instead=self._what_came,
         )
         dealt_with = 0 if self._script is None else self._script.dealt_with
         start = max(self._end.cursor.position, dealt_with)

@@ -62,7 +62,10 @@ def checked_path(path: object) -> str:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path must be a string or a path, not {path!r}")
     text = os.fsdecode(path)
-    length = len(os.fsencode(text))
+    try:
+        length = len(os.fsencode(text))
+    except UnicodeEncodeError:
+        raise ValueError(f"path must be of characters that the file system can have, not {text!r}") from None
     if not 0 < length <= LONGEST_PATH:
         raise ValueError(
             f"path must have 1 to {LONGEST_PATH} bytes, as Unix sockets have them here, not {length}: {text!r}"

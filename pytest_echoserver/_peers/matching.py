@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from .._checks import bytes_like, not_async
+from .._checks import bytes_like, in_short, not_async
 from .._patterns import Literal, Regex, Search, compile_pattern
 
 __tracebackhide__ = True
@@ -37,7 +37,8 @@ def message_pattern(value: Any) -> MessagePattern:
             raise TypeError(f"a pattern must be of bytes, as in re.compile(rb'...'), not {value!r}")
     elif not (value is ... or callable(value) or isinstance(value, (bytes, bytearray, memoryview))):
         raise TypeError(
-            f"a pattern must be bytes, a compiled regular expression of bytes, a predicate or ..., not {value!r}"
+            "a pattern must be bytes, a compiled regular expression of bytes, a predicate or ..., "
+            f"not {in_short(value)}"
         )
     not_async(value, "a predicate")
     return MessagePattern(bytes(value) if isinstance(value, (bytearray, memoryview)) else value)

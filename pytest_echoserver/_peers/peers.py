@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict, Unpack
 
 from .. import _deadline
-from .._checks import whole_number
+from .._checks import flag, whole_number
 from .._directory import PrivateDirectory
 from .._scope import Scope
 from .._transports.datagram import RECEIVE_BUFFER, bound_datagram_socket
@@ -36,6 +36,8 @@ __tracebackhide__ = True
 
 BACKLOG = 1024
 """Connections that may wait to be accepted; the system may allow fewer."""
+LARGEST_BUFFER = 2**31 - 1
+"""Bytes, as setsockopt(2) takes an int."""
 
 
 class PeerOptions(TypedDict, total=False):
@@ -331,7 +333,7 @@ class Peers:
         address, family = self._checked_host(host, allow_remote)
         limit, strictness = self._limit(timeout), self._strictness(strict)
         given = self._checked_faults("datagram", one_or_both(faults, inbound, outbound))
-        size = RECEIVE_BUFFER if receive_buffer is None else whole_number(receive_buffer, "receive_buffer", least=1)
+        size = RECEIVE_BUFFER if receive_buffer is None else _checked_size(receive_buffer)
         checked_name = self._checked_name(name, kind)
         sock = bound_datagram_socket(family, address, check_port(port), size)
         return DatagramPeer(
@@ -404,6 +406,7 @@ class Peers:
         )
 
     def _checked_host(self, host: str | None, allow_remote: bool) -> tuple[str, socket.AddressFamily]:
+        flag(allow_remote, "allow_remote")
         address, family = check_host(self._host if host is None else host, allow_remote=allow_remote)
         if allow_remote and not ipaddress.ip_address(address).is_loopback:
             warnings.warn(f"a peer listens on {address}, where others can reach it", stacklevel=5)
@@ -428,9 +431,7 @@ class Peers:
         return self._scope.timeout if timeout is None else _deadline.seconds(timeout)
 
     def _strictness(self, strict: bool | None) -> bool:
-        if strict is not None and not isinstance(strict, bool):
-            raise TypeError(f"strict must be True or False, not {strict!r}")
-        return self._strict if strict is None else strict
+        return self._strict if strict is None else flag(strict, "strict")
 
     def _server_context(self, tls: object) -> Any:
         if tls is False:
@@ -442,6 +443,10 @@ class Peers:
         return checked_context(tls)
 
 
+def _checked_size(receive_buffer: object) -> int:
+    return whole_number(receive_buffer, "receive_buffer", least=1, most=LARGEST_BUFFER)
+
+
 def _checked_framing(framing: Any) -> Any:
     from .matching import check_framing
 
@@ -451,7 +456,7 @@ def _checked_framing(framing: Any) -> Any:
 def _listening(bind: Callable[[], socket.socket], receive_buffer: int | None) -> socket.socket:
     """A socket that listens where ``bind`` has bound it."""
     if receive_buffer is not None:
-        whole_number(receive_buffer, "receive_buffer", least=1)
+        _checked_size(receive_buffer)
     sock = bind()
     try:
         if receive_buffer is not None:

@@ -352,6 +352,7 @@ class StreamEnd(asyncio.Protocol):
                 transport, self, context, server_side=server_name is None, server_hostname=server_name
             )
         except BaseException as error:
+            transport.abort()  # a context for the wrong side is refused before asyncio has a hold on it
             # Of a connection that ends in its handshake asyncio doesn't tell.
             self.connection_lost(error if isinstance(error, Exception) else None)
             raise

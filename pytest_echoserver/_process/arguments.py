@@ -34,6 +34,7 @@ def checked_argv(argv: tuple[object, ...]) -> list[str]:
             raise TypeError(f"program and arguments must be str or paths of str, not {argument!r}")
         if "\0" in argument:
             raise ValueError(f"no argument can hold a NUL, as {argument!r} does")
+        check_encodable(argument, "an argument")
     if not arguments[0]:
         raise ValueError("the program's name is empty")
     words = arguments[0].split()
@@ -43,6 +44,39 @@ def checked_argv(argv: tuple[object, ...]) -> list[str]:
             f"apart, as in subprocess_runner({', '.join(map(repr, words))})"
         )
     return arguments
+
+
+def check_encodable(text: str, what: str) -> None:
+    """Raise ValueError if the system can't be given this text."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} must be of characters that the system can have, not {text!r}") from None
+
+
+def check_directory(cwd: object) -> None:
+    """Raise TypeError or ValueError if that can be no directory's path."""
+    if cwd is None:
+        return
+    if not isinstance(cwd, (str, os.PathLike)) or not isinstance(path := os.fspath(cwd), str):
+        raise TypeError(f"cwd must be a str or a path of str, not {cwd!r}")
+    if not path:
+        raise ValueError("cwd must be the path of a directory, not ''")
+
+
+def check_redirect(value: object, name: str) -> None:
+    """Raise TypeError or ValueError if no program's ``stdin``, ``stdout`` or ``stderr`` can be that."""
+    special = (subprocess.PIPE, subprocess.DEVNULL, *((subprocess.STDOUT,) if name == "stderr" else ()))
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if value is None or (is_number and value in special):
+        return
+    fileno = getattr(value, "fileno", None)
+    if not is_number and (isinstance(value, type) or not callable(fileno)):
+        raise TypeError(f"{name} must be subprocess.PIPE, DEVNULL, an open file or its descriptor, not {value!r}")
+    try:
+        os.fstat(value if fileno is None else fileno())  # type: ignore[arg-type]
+    except (OSError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be an open file or its descriptor, not {value!r}: {error}") from None
 
 
 def check_program(program: str, environment: Mapping[str, str], cwd: str | os.PathLike[str] | None) -> None:
@@ -99,8 +133,8 @@ def characters(value: object, name: str) -> int:
 
 def check_redirects_on_terminal(stdout: object, stderr: object) -> None:
     for name, value, allowed in (
-        ("stdout", stdout, {subprocess.PIPE}),
-        ("stderr", stderr, {subprocess.PIPE, subprocess.STDOUT}),
+        ("stdout", stdout, (subprocess.PIPE,)),
+        ("stderr", stderr, (subprocess.PIPE, subprocess.STDOUT)),
     ):
         if value not in allowed:
             raise ValueError(f"with pty= all output goes to the terminal: leave {name}= out, not {value!r}")

@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from .arguments import check_encodable
+
 __tracebackhide__ = True
 
 COVERAGE = (
@@ -25,12 +27,15 @@ def complete_environment(env: Mapping[str, str] | None, extra_env: Mapping[str, 
     """
     inherited = os.environ if env is None else {name: os.environ[name] for name in COVERAGE if name in os.environ}
     environment = {"PYTHONUNBUFFERED": "1", **inherited}
-    for given in (env, extra_env):
-        environment |= _checked(given or {})
+    for name, given in (("env", env), ("extra_env", extra_env)):
+        if given is not None:
+            environment |= _checked(given, name)
     return environment
 
 
-def _checked(given: Mapping[Any, Any]) -> Mapping[str, str]:
+def _checked(given: Any, argument: str) -> Mapping[str, str]:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{argument} must be a mapping of str to str, not {given!r}")
     for name, value in given.items():
         if not (isinstance(name, str) and isinstance(value, str)):
             raise TypeError(f"the environment must be of str, not {name!r}: {value!r}")
@@ -38,4 +43,6 @@ def _checked(given: Mapping[Any, Any]) -> Mapping[str, str]:
             raise ValueError(f"a name in the environment can't be empty, nor hold '=' or NUL: {name!r}")
         if "\0" in value:
             raise ValueError(f"a value in the environment can't hold NUL: {name!r}: {value!r}")
+        check_encodable(name, "a name in the environment")
+        check_encodable(value, "a value in the environment")
     return given

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, overload
 
-from .._checks import bytes_like
+from .._checks import bytes_like, whole_number
 from .._cursors import Cursor
 from .._futures import CaptureFuture
 from .._patterns import compile_pattern
@@ -112,7 +112,7 @@ class Process:
                 cursor of its own.
         """
         wanted = compile_pattern(pattern, anchored=False)
-        if stream not in STREAMS:
+        if stream not in list(STREAMS):  # what can't be hashed isn't either
             raise ValueError(f"stream must be {', '.join(map(repr, STREAMS))}, not {stream!r}")
         number = STREAMS[stream]
         outputs = self._child.outputs
@@ -169,8 +169,13 @@ class Process:
         self.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def send_signal(self, signum: int) -> None:
-        """Send it a signal; if it has exited, nothing happens."""
-        self._scope.call(self._child.send_signal, signum)
+        """Send it a signal; if it has exited, nothing happens.
+
+        Raises:
+            TypeError, ValueError: it is no number of a signal.
+        """
+        number = whole_number(signum, "signum", least=0, most=signal.NSIG - 1)
+        self._scope.call(self._child.send_signal, number)
 
     def __str__(self) -> str:
         return self._child.told

@@ -9,15 +9,17 @@ from enum import Enum
 from typing import Any, Literal
 
 from .. import _deadline
+from .._checks import bytes_like, whole_number
 from .._checks import factory as checked_factory
-from .._checks import whole_number
 from .._engine import ANSWER
 from .._futures import asyncio_runs_here
 from .._scope import Member, Scope
 from .arguments import (
     Redirect,
+    check_directory,
     check_output_is_captured,
     check_program,
+    check_redirect,
     check_redirects_on_terminal,
     checked_argv,
     not_started,
@@ -114,6 +116,7 @@ class SubprocessRunner:
         if sys.platform == "win32":
             raise RuntimeError("subprocess_runner can't run on Windows: the engine's loop starts no programs there")
         arguments = checked_argv(argv)
+        check_directory(cwd)
         if protocol is not None:
             checked_factory(protocol, "subprocess protocols")
         limit = self._scope.timeout if timeout is None else _deadline.seconds(timeout)
@@ -122,6 +125,12 @@ class SubprocessRunner:
         check = None if ready is None else checked_ready(ready, cwd)
         size = terminal_size(pty)
         errors = subprocess.PIPE if stderr is _Default.PIPE else stderr
+        if isinstance(stdin, (bytes, bytearray, memoryview)):
+            stdin = bytes_like(stdin, "stdin")
+        else:
+            check_redirect(stdin, "stdin")
+        check_redirect(stdout, "stdout")
+        check_redirect(errors, "stderr")
         if size is not None:
             check_redirects_on_terminal(stdout, errors)
         elif isinstance(check, Printed):
@@ -139,8 +148,8 @@ class SubprocessRunner:
             size,
             {"stdin": stdin_of(stdin), "stdout": stdout, "stderr": errors, "env": environment, "cwd": cwd},
         )
-        if isinstance(stdin, (bytes, bytearray, memoryview)):
-            process.write(bytes(stdin))
+        if isinstance(stdin, bytes):
+            process.write(stdin)
             process.write_eof()
         if check is not None:
             self._wait_until_ready(check, child, limit, command_line(arguments, cwd))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_echoserver import Schedule, Verdict
+from pytest_echoserver import DatagramFaults, Schedule, Verdict
 
 verdicts = st.builds(
     Verdict,
@@ -70,3 +70,51 @@ def test_its_repr_makes_it_again() -> None:
     assert schedule != Schedule()
     assert schedule != "a string"
     assert repr(Schedule({("in", 0, at): Verdict(drop=True) for at in range(30)})) == "<Schedule of 30 faults>"
+
+
+DROP = Verdict(drop=True)
+Made: Any = Schedule
+Figures: Any = DatagramFaults
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (
+            lambda: Made(1),
+            TypeError,
+            r"verdicts must be a mapping of \(direction, flow, index\) to Verdict, not 1",
+        ),
+        (
+            lambda: Made({1: DROP}),
+            TypeError,
+            r"a packet must be named by \('in' or 'out', flow, index\), not 1",
+        ),
+        (lambda: Made({("up", 0, 0): DROP}), TypeError, r"a packet must be named by .*, not \('up', 0, 0\)"),
+        (lambda: Made({("in", -1, 0): DROP}), ValueError, "the flow of a packet must be 0 or more, not -1"),
+        (lambda: Made({("in", 0, "x"): DROP}), TypeError, "the index of a packet must be an int, not 'x'"),
+        (lambda: Made({("in", 0, 0): "drop"}), TypeError, r"the verdict on \('in', 0, 0\) must be a Verdict"),
+        (lambda: Made(rates=5), TypeError, "rates must be a mapping of 'in' and 'out', not 5"),
+        (lambda: Made(rates={"in": 0}), ValueError, "each of rates must be more than 0 bytes a second"),
+        (lambda: Made(segments={"up": 1}), ValueError, "each key of segments must be 'in' or 'out', not 'up'"),
+        (lambda: Made(segments={"in": 0}), ValueError, "each of segments must be 1 or more, not 0"),
+        (lambda: Made.parse(5), TypeError, "a schedule is read from a str, not from 5"),
+        (lambda: Made.parse(f"{Made()}\nin rate nan"), ValueError, "rate must be more than 0"),
+        (
+            lambda: Made.parse(f"{Made()}\nin -1 0 drop"),
+            ValueError,
+            "the flow of a packet must be 0 or more",
+        ),
+        (lambda: Figures(triggers=1), TypeError, r"triggers must be a tuple of what faults.on\(...\) makes"),
+    ],
+)
+def test_what_is_no_schedule_is_refused_when_it_is_made(make: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        make()
+
+
+def test_a_verdict_keeps_its_data_as_it_was() -> None:
+    data: Any = bytearray(b"abc")
+    verdict = Verdict(data=data)
+    data[0] = 0
+    assert verdict.data == b"abc"

@@ -122,6 +122,8 @@ def test_what_it_needs_is_told() -> None:
         (lambda: chunkings(b"x", most=0), "most must be 1 or more, not 0"),
         (lambda: datagram_schedules(0), "count must be 1 or more, not 0"),
         (lambda: datagram_schedules(1, directions="in"), "directions must be a list of 'in' and 'out', not 'in'"),
+        (lambda: datagram_schedules(1, directions=1), "directions must be a list of 'in' and 'out', not 1"),  # type: ignore[arg-type]
+        (lambda: stream_faults(1, ends=1), "ends must be a list of reset, close, stall, not 1"),  # type: ignore[arg-type]
         (lambda: stream_faults(1, ends=["fire"]), "ends must be of reset, close, stall, not 'fire'"),
     ],
 )

@@ -274,6 +274,10 @@ def test_tls_starts_once(stream_harness: StreamHarness) -> None:
         stream_harness.connect(Counts, kind="tls").start_tls()
     with pytest.raises(TypeError, match="SSLContext"):
         stream_harness.connect(Counts).start_tls("tls")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="context must be one for a server, which this end is, not"):
+        stream_harness.connect(Counts).start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    with pytest.raises(ValueError, match="context must be one for a client, which this end is, not"):
+        stream_harness.connect(Counts, side="server").start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
 
 
 def test_a_tls_transport_that_is_closed_twice_is_followed_to_its_end(stream_harness: StreamHarness) -> None:

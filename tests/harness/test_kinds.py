@@ -186,3 +186,14 @@ def test_small_writes_are_not_held_back(stream_harness: StreamHarness, kind: Kin
     for end in (stream.transport.get_extra_info("socket"), stream._end.sock):
         assert end is not None
         assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def made_later() -> Upper:
+    return Upper()
+
+
+def test_a_factory_that_nothing_would_await_is_refused(stream_harness: StreamHarness) -> None:
+    with pytest.raises(
+        TypeError, match="a factory of stream protocols must be a plain function: made_later is async"
+    ):
+        stream_harness.connect(made_later)

@@ -395,3 +395,14 @@ def test_many_clients_at_once(udp_echo_server: DatagramPeer) -> None:
         return await asyncio.wait_for(asyncio.gather(*map(client, range(200))), 10)
 
     assert asyncio.run(main()) == [b"%d" % number for number in range(200)]
+
+
+def test_an_error_shows_what_was_to_be_sent_in_short(udp_peer: DatagramPeer) -> None:
+    with pytest.raises(TypeError, match=r"data must be bytes, not 'aaaa.*… \(10000002 characters\)") as caught:
+        udp_peer.send("a" * 10_000_000, udp_peer.address)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 2_000
+
+
+def test_whether_others_may_reach_it_is_yes_or_no(peers: Peers) -> None:
+    with pytest.raises(TypeError, match=r"allow_remote must be True or False, not \[\]"):
+        peers.udp(allow_remote=[])  # type: ignore[arg-type]

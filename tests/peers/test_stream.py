@@ -541,6 +541,7 @@ def test_a_unix_path_in_use_is_named(peers: Peers, unix_peer: StreamPeer) -> Non
     ("options", "error", "text"),
     [
         ({"receive_buffer": 0}, ValueError, "receive_buffer must be 1 or more, not 0"),
+        ({"receive_buffer": 2**31}, ValueError, "receive_buffer must be 2147483647 or less, not 2147483648"),
         ({"receive_buffer": "4k"}, TypeError, "receive_buffer must be an int, not '4k'"),
         ({"timeout": -1}, ValueError, "timeout must be a finite number of seconds, 0 or more, not -1"),
         ({"name": b"x"}, TypeError, "name must be a string, not b'x'"),

@@ -1,6 +1,7 @@
 """`subprocess_runner`: real programs, everything captured."""
 
 import asyncio
+import io
 import os
 import re
 import shutil
@@ -476,3 +477,46 @@ LEAVES = """
 def test_nothing_of_a_program_outlives_the_test(downstream: Downstream, script: str) -> None:
     result = downstream.run(LEAVES.format(script=script), "-p", "no:randomly")
     result.assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "text"),
+    [
+        ({"env": ["A=1"]}, TypeError, r"env must be a mapping of str to str, not \['A=1'\]"),
+        ({"extra_env": 0}, TypeError, "extra_env must be a mapping of str to str, not 0"),
+        ({"extra_env": {"A": "\ud800"}}, ValueError, "a value in the environment must be of characters that"),
+        (
+            {"stdin": "text"},
+            TypeError,
+            "stdin must be subprocess.PIPE, DEVNULL, an open file or its descriptor, not",
+        ),
+        ({"stdout": 65_535}, ValueError, "stdout must be an open file or its descriptor, not 65535: .*descriptor"),
+        ({"stdout": 10**30}, ValueError, "stdout must be an open file or its descriptor, not 1000"),
+        ({"stdout": io.BytesIO()}, ValueError, "stdout must be an open file or its descriptor, not <_io.BytesIO"),
+        ({"stderr": True}, TypeError, "stderr must be subprocess.PIPE, DEVNULL, an open file"),
+        ({"cwd": 5}, TypeError, "cwd must be a str or a path of str, not 5"),
+        ({"cwd": ""}, ValueError, "cwd must be the path of a directory, not ''"),
+    ],
+)
+def test_what_a_program_can_not_have_is_refused(
+    subprocess_runner: SubprocessRunner, given: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        subprocess_runner("true", **given)
+
+
+def test_an_argument_that_the_system_can_not_have_is_refused(subprocess_runner: SubprocessRunner) -> None:
+    with pytest.raises(
+        ValueError, match=r"an argument must be of characters that the system can have, not '\\ud800'"
+    ):
+        subprocess_runner("true", "\ud800")
+
+
+@pytest.mark.parametrize(
+    ("signum", "error"), [(-1, ValueError), (10**30, ValueError), (1_000, ValueError), (1.5, TypeError)]
+)
+def test_what_is_no_signal_is_refused(
+    subprocess_runner: SubprocessRunner, signum: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="signum must be"):
+        subprocess_runner("true").send_signal(signum)
