@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import _deadline, _reporting, _settings, hookspecs
-from ._fixtures import SCOPE, SESSION_SCOPE, SETTINGS
+from ._fixtures import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
 from ._tracebacks import behind_our_frames
 
 if TYPE_CHECKING:
@@ -83,8 +83,11 @@ def pytest_runtest_makereport(
         if scopes:
             with _reporting.losing_no_report(report):
                 _reporting.wind_up(item, report, scopes)
-        if SCOPE in item.stash:
-            del item.stash[SCOPE]
+        for scope in scopes:
+            scope.test_is_over()
+        for stash, key in ((item.stash, SCOPE), (item.config.stash, CLOSED_SESSION_SCOPE)):
+            if key in stash:
+                del stash[key]
         item.stash[ERRORS] = []
     return report
 
@@ -107,9 +110,9 @@ def _point_at_the_test(item: pytest.Item, report: pytest.TestReport) -> None:
 
 
 def _scopes_of(item: pytest.Item) -> "list[Scope]":
-    """What a test has peers in: its own scope, and the session's."""
-    found = (item.stash.get(SCOPE, None), item.config.stash.get(SESSION_SCOPE, None))
-    return [scope for scope in found if scope is not None]
+    """What a test has peers in: its own scope, and the session's, though it may have been closed just now."""
+    of_session = item.config.stash.get(SESSION_SCOPE, None) or item.config.stash.get(CLOSED_SESSION_SCOPE, None)
+    return [scope for scope in (item.stash.get(SCOPE, None), of_session) if scope is not None]
 
 
 def _errors_of_peers(item: pytest.Item) -> Sequence[Exception]:
