@@ -128,7 +128,10 @@ def losing_no_report(report: pytest.TestReport) -> Iterator[None]:
     try:
         yield
     except Exception:  # noqa: BLE001  whatever it is, the test has its own outcome to report
-        _add_section(report, f"no evidence, for an error of its own {OURS}", traceback.format_exc())
+        from ._evidence.payload import escaped
+
+        told = escaped(traceback.format_exc(), keeping="\n\t")
+        _add_section(report, f"no evidence, for an error of its own {OURS}", told)
 
 
 @contextmanager

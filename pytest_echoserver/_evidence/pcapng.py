@@ -12,6 +12,7 @@ from itertools import chain
 
 from .._record import PeerTraffic, Traffic
 from .packets import Flow, client_of, invented, packed, udp_packet
+from .payload import escaped
 from .steps import Step, told_address
 from .timeline import Reading, all_steps, read
 
@@ -140,5 +141,9 @@ def _block(kind: int, body: bytes, options: Options) -> bytes:
 
 
 def _option(code: int, value: str | bytes) -> Iterator[bytes]:
-    data = value.encode("utf-8", "replace")[:LONGEST_COMMENT] if isinstance(value, str) else value
+    if isinstance(value, str):  # tshark writes it to a terminal as it is
+        cut = escaped(value, keeping="\n").encode()[:LONGEST_COMMENT]
+        data = cut.decode(errors="ignore").encode()
+    else:
+        data = value
     yield struct.pack("=HH", code, len(data)) + data + bytes(-len(data) % 4)

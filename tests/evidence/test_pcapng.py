@@ -334,6 +334,25 @@ def test_a_file_says_what_it_is_of_and_what_the_network_did(downstream: Downstre
     assert b"secret" not in content
 
 
+def test_no_terminal_obeys_what_tshark_writes_of_it(downstream: Downstream, by_tshark: ReadFile) -> None:
+    downstream.pytester.makeconftest("def pytest_echoserver_decode(): return '\\x1b[31m' + '\\u4e2d' * 2_000")
+    downstream.run_apart(
+        r"""
+        def test_it(peers):
+            peer = peers.udp(name="\x1b[31m\u202e\udc80")
+            peer.send(b"x", peer.address).result()
+            peer.wait_for(1).result()
+            assert False
+        """,
+        "--echoserver-pcap=out",
+    )
+    (file,) = (downstream.pytester.path / "out").iterdir()
+    assert b"\x1b" not in file.read_bytes()
+    sent, _ = by_tshark(file)
+    assert sent["frame.interface_name"] == r"\x1b[31m\u202e\udc80"
+    assert re.fullmatch(r"\\x1b\[31m\u4e2d+", sent["frame.comment"])
+
+
 def test_of_all_tests_on_request(downstream: Downstream) -> None:
     suite = """
         def test_passes(udp_peer): pass
