@@ -86,7 +86,9 @@ def wind_up(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope
     if item.ihook.pytest_echoserver_traffic.get_hookimpls():
         try:
             item.ihook.pytest_echoserver_traffic(item=item, traffic=_traffic(scopes))
-        except Exception as error:  # noqa: BLE001  of a user's: one test's, and not the end of the run
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  of a user's, maybe pytest.fail(): not the end of the run
             failure = item.repr_failure(pytest.ExceptionInfo.from_exception(error))
             if report.failed:
                 _add_section(report, f"error of pytest_echoserver_traffic {OURS}", str(failure))
@@ -204,7 +206,9 @@ def _reading(item: pytest.Item) -> Reading:
     def decode(peer: object, data: bytes) -> str:
         try:
             return str(item.ihook.pytest_echoserver_decode(peer=peer, data=data) or "")
-        except Exception as error:  # noqa: BLE001  the report must not be lost by it
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  the report must not be lost by it: pytest.fail() is no Exception
             return f"(pytest_echoserver_decode raised {error!r})"
 
     redact = partial(redacted, redactors)
