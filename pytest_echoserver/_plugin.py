@@ -27,11 +27,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     settings = config.stash[SETTINGS] = _settings.of_run(config)
     config.addinivalue_line("markers", _settings.MARKER_LINE)
-    if settings.html is not None and not hasattr(config, "workerinput"):
+    if settings.html is not None and not hasattr(config, "workerinput") and not _only_lists(config):
         config.pluginmanager.register(_reporting.Page(settings.html))
     before, _deadline.default = _deadline.default, settings.timeout
     # A run within a run, as pytester makes them, must not change the outer one's.
     config.add_cleanup(lambda: setattr(_deadline, "default", before))
+
+
+def _only_lists(config: pytest.Config) -> bool:
+    """Whether no test is run: then the page of the run before is to stay."""
+    return any(config.getoption(name) for name in ("collectonly", "showfixtures", "show_fixtures_per_test"))
 
 
 @pytest.hookimpl(optionalhook=True)

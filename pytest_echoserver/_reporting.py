@@ -60,7 +60,8 @@ def add_evidence(
     if settings.pcap is not None:
         _note_file(item, report, "echoserver_pcap", _write_pcap, settings.pcap, item.nodeid, traffic, reading)
     outcome = "error" if report.failed and report.when != "call" else report.outcome
-    item.stash.setdefault(SHOWN, (outcome, _message(report)))
+    if item.stash.get(SHOWN, ("passed", ""))[0] == "passed":
+        item.stash[SHOWN] = outcome, _message(report)
 
 
 def wind_up(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope]) -> None:

@@ -359,3 +359,27 @@ def test_pytest_html_has_the_diagram_beside_the_test(show: Any, downstream: Down
     drawn(browser, 0)
     assert "<b>hello</b>" in texts(browser, ".label")
     browser.switch_to.default_content()
+
+
+def test_the_page_has_how_a_test_ended_and_not_how_it_began(downstream: Downstream) -> None:
+    suite = """
+        import pytest
+
+        @pytest.fixture
+        def broken(udp_peer):
+            yield
+            raise LookupError("no tear-down")
+
+        def test_it(broken): pass
+        """
+    downstream.run(suite, "--echoserver-traffic=all", "--echoserver-html=page.html")
+    assert '"outcome":"error"' in (downstream.pytester.path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("option", ["--collect-only", "--fixtures"])
+def test_a_run_without_tests_leaves_the_page_of_the_one_before(downstream: Downstream, option: str) -> None:
+    page = downstream.pytester.path / "page.html"
+    page.write_text("of before", encoding="utf-8")
+    result = downstream.run("def test_it(): pass", "--echoserver-html=page.html", option)
+    assert page.read_text(encoding="utf-8") == "of before"
+    result.stdout.no_fnmatch_line("*the page of*")
