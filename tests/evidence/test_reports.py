@@ -302,6 +302,39 @@ def test_the_example_tells_dns_in_words(downstream: Downstream) -> None:
     )
 
 
+def test_what_a_script_says_is_redacted_as_what_passed(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        "def pytest_echoserver_redact(data): return data.replace(b'hunter2', b'*******')"
+    )
+    result = downstream.run_apart(
+        """
+        import re
+        import socket
+
+        SECRET = b"hunt" b"er2"
+
+        def test_it(udp_peer):
+            udp_peer.expect(SECRET).reply(b"not " + SECRET, SECRET)
+            udp_peer.expect(b"my " + SECRET + b" one").reply(SECRET)
+            udp_peer.on(re.compile(SECRET + b"!"))
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(SECRET, udp_peer.address)
+                client.sendto(b"my " + SECRET + b" two", udp_peer.address)
+                udp_peer.wait_for(2).result()
+        """,
+        "--echoserver-html=page.html",
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*  the first difference is at offset 11 (0xb): 0x6f b'o' expected, 0x74 b't' got",
+            "*met: expect(b'[*][*][*][*][*][*][*]').reply(b'not [*][*][*][*][*][*][*]', b'[*]*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*hunter2*")
+    assert "hunter2" not in (downstream.pytester.path / "page.html").read_text(encoding="utf-8")
+
+
 def test_our_errors_show_nothing_secret_either(downstream: Downstream) -> None:
     downstream.pytester.makeconftest(
         """
