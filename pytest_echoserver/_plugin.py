@@ -80,6 +80,9 @@ def pytest_runtest_makereport(
     if report.failed:
         _leave_out_that_frames_are_hidden(report)
         _point_at_the_test(item, report)
+    if scopes and call.when == "teardown":
+        with _reporting.losing_no_report(report):
+            _reporting.tell_hooks(item, report, scopes)
     if scopes and _reporting.is_wanted(report, item.config.stash[SETTINGS]):
         raised = call.excinfo.value if call.excinfo else None
         with _reporting.losing_no_report(report):

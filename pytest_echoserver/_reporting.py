@@ -41,6 +41,22 @@ def is_wanted(report: pytest.TestReport, settings: Settings) -> bool:
     return report.failed or (settings.traffic == "all" and report.when == "call" and report.passed)
 
 
+def tell_hooks(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope]) -> None:
+    """At the end of a test's tear-down: tell the hooks; an error of one fails the test."""
+    __tracebackhide__ = True
+    if item.ihook.pytest_echoserver_traffic.get_hookimpls():
+        try:
+            item.ihook.pytest_echoserver_traffic(item=item, traffic=_traffic(scopes))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  of a user's, maybe pytest.fail(): not the end of the run
+            failure = item.repr_failure(pytest.ExceptionInfo.from_exception(error))
+            if report.failed:
+                _add_section(report, f"error of pytest_echoserver_traffic {OURS}", str(failure))
+            else:
+                report.outcome, report.longrepr = "failed", failure
+
+
 def add_evidence(
     item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope], errors: Sequence[Exception]
 ) -> None:
@@ -65,7 +81,7 @@ def add_evidence(
 
 
 def wind_up(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope]) -> None:
-    """At the end of a test's tear-down: complete the files, have the page show it, and tell the hooks."""
+    """At the end of a test's tear-down: complete the files, and have the page show it."""
     settings = item.config.stash[SETTINGS]
     if SHOWN in item.stash:
         outcome, message = item.stash[SHOWN]
@@ -84,17 +100,6 @@ def wind_up(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope
                 from pytest_html import extras
 
                 setattr(report, EXTRAS, [*getattr(report, EXTRAS, []), extras.html(html.frame(told))])
-    if item.ihook.pytest_echoserver_traffic.get_hookimpls():
-        try:
-            item.ihook.pytest_echoserver_traffic(item=item, traffic=_traffic(scopes))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  of a user's, maybe pytest.fail(): not the end of the run
-            failure = item.repr_failure(pytest.ExceptionInfo.from_exception(error))
-            if report.failed:
-                _add_section(report, f"error of pytest_echoserver_traffic {OURS}", str(failure))
-            else:
-                report.outcome, report.longrepr = "failed", failure
 
 
 class Page:
