@@ -101,8 +101,9 @@ class _Streams:
                 continue
             flow = self._flows.get(step.connection)
             if flow is None:
-                client = client_of(self._server, step.other, step.connection or 0)
-                flow = self._flows[step.connection] = Flow(client, self._server)
+                number = step.connection or 0
+                client = client_of(self._server, step.other, number)
+                flow = self._flows[step.connection] = Flow(client, self._server, number)
                 # A record that was cleared begins in the middle.
                 if step.event == "connection_made" or not self._peer.numbered:
                     yield from ((step, packet, "") for packet in flow.handshake())

@@ -498,3 +498,21 @@ def test_a_comment_stands_with_the_bytes_that_it_is_of(by_tshark: ReadFile, tmp_
     file.write_bytes(b"".join(pcapng.file_of(traffic, Reading(decode=lambda _, data: f"says {data!r}"), "")))
     told = {bytes.fromhex(packet["tcp.payload"]): packet["frame.comment"] for packet in by_tshark(file)}
     assert told == {b"": "", b"one": "says b'one'", b"two": "says b'two'"}
+
+
+def test_connections_from_one_port_are_told_apart(by_tshark: ReadFile, tmp_path: Path) -> None:
+    events = [
+        Event(float(number), name, (number, *args))
+        for number in (1, 2, 3)
+        for name, *args in [
+            ("connection_made", ("127.0.0.1", 40_000)),
+            ("data_received", b"hello"),
+            ("connection_lost", ConnectionResetError()),
+        ]
+    ]
+    traffic = Traffic(1.0, (PeerTraffic("tcp-1", "tcp", ("127.0.0.1", 25), events, numbered=True),))
+    file = tmp_path / "one.pcapng"
+    file.write_bytes(b"".join(pcapng.file_of(traffic, Reading(), "")))
+    found = by_tshark(file)
+    assert [packet["tcp.payload"] for packet in found if packet["tcp.payload"]] == [b"hello".hex()] * 3
+    assert not any("retransmission" in packet[TOLD] for packet in found)
