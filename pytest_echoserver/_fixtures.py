@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SETTINGS = pytest.StashKey[_settings.Settings]()
 SCOPE = pytest.StashKey["Scope"]()
 SESSION_SCOPE = pytest.StashKey["Scope"]()
+CLOSED_SESSION_SCOPE = pytest.StashKey["Scope"]()
+"""The session's, until the test that it was closed after is reported."""
 KEPT = pytest.StashKey[dict[str, Any]]()
 OF_TEST = pytest.StashKey["OfTest"]()
 
@@ -329,6 +331,7 @@ def _echoserver_session_scope(
     pytestconfig.stash[SESSION_SCOPE] = scope
     yield scope
     del pytestconfig.stash[SESSION_SCOPE]
+    pytestconfig.stash[CLOSED_SESSION_SCOPE] = scope
     _close(scope, request.session)
 
 

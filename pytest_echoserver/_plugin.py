@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import _deadline, _reporting, _settings, hookspecs
-from ._fixtures import SCOPE, SESSION_SCOPE, SETTINGS
+from ._fixtures import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
 from ._tracebacks import behind_our_frames
 
 if TYPE_CHECKING:
@@ -27,11 +27,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     settings = config.stash[SETTINGS] = _settings.of_run(config)
     config.addinivalue_line("markers", _settings.MARKER_LINE)
-    if settings.html is not None and not hasattr(config, "workerinput"):
+    if settings.html is not None and not hasattr(config, "workerinput") and not _only_lists(config):
         config.pluginmanager.register(_reporting.Page(settings.html))
     before, _deadline.default = _deadline.default, settings.timeout
     # A run within a run, as pytester makes them, must not change the outer one's.
     config.add_cleanup(lambda: setattr(_deadline, "default", before))
+
+
+def _only_lists(config: pytest.Config) -> bool:
+    """Whether no test is run: then the page of the run before is to stay."""
+    return any(config.getoption(name) for name in ("collectonly", "showfixtures", "show_fixtures_per_test"))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -75,6 +80,9 @@ def pytest_runtest_makereport(
     if report.failed:
         _leave_out_that_frames_are_hidden(report)
         _point_at_the_test(item, report)
+    if scopes and call.when == "teardown":
+        with _reporting.losing_no_report(report):
+            _reporting.tell_hooks(item, report, scopes)
     if scopes and _reporting.is_wanted(report, item.config.stash[SETTINGS]):
         raised = call.excinfo.value if call.excinfo else None
         with _reporting.losing_no_report(report):
@@ -83,8 +91,11 @@ def pytest_runtest_makereport(
         if scopes:
             with _reporting.losing_no_report(report):
                 _reporting.wind_up(item, report, scopes)
-        if SCOPE in item.stash:
-            del item.stash[SCOPE]
+        for scope in scopes:
+            scope.test_is_over()
+        for stash, key in ((item.stash, SCOPE), (item.config.stash, CLOSED_SESSION_SCOPE)):
+            if key in stash:
+                del stash[key]
         item.stash[ERRORS] = []
     return report
 
@@ -107,9 +118,9 @@ def _point_at_the_test(item: pytest.Item, report: pytest.TestReport) -> None:
 
 
 def _scopes_of(item: pytest.Item) -> "list[Scope]":
-    """What a test has peers in: its own scope, and the session's."""
-    found = (item.stash.get(SCOPE, None), item.config.stash.get(SESSION_SCOPE, None))
-    return [scope for scope in found if scope is not None]
+    """What a test has peers in: its own scope, and the session's, though it may have been closed just now."""
+    of_session = item.config.stash.get(SESSION_SCOPE, None) or item.config.stash.get(CLOSED_SESSION_SCOPE, None)
+    return [scope for scope in (item.stash.get(SCOPE, None), of_session) if scope is not None]
 
 
 def _errors_of_peers(item: pytest.Item) -> Sequence[Exception]:

@@ -41,6 +41,22 @@ def is_wanted(report: pytest.TestReport, settings: Settings) -> bool:
     return report.failed or (settings.traffic == "all" and report.when == "call" and report.passed)
 
 
+def tell_hooks(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope]) -> None:
+    """At the end of a test's tear-down: tell the hooks; an error of one fails the test."""
+    __tracebackhide__ = True
+    if item.ihook.pytest_echoserver_traffic.get_hookimpls():
+        try:
+            item.ihook.pytest_echoserver_traffic(item=item, traffic=_traffic(scopes))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  of a user's, maybe pytest.fail(): not the end of the run
+            failure = item.repr_failure(pytest.ExceptionInfo.from_exception(error))
+            if report.failed:
+                _add_section(report, f"error of pytest_echoserver_traffic {OURS}", str(failure))
+            else:
+                report.outcome, report.longrepr = "failed", failure
+
+
 def add_evidence(
     item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope], errors: Sequence[Exception]
 ) -> None:
@@ -60,11 +76,12 @@ def add_evidence(
     if settings.pcap is not None:
         _note_file(item, report, "echoserver_pcap", _write_pcap, settings.pcap, item.nodeid, traffic, reading)
     outcome = "error" if report.failed and report.when != "call" else report.outcome
-    item.stash.setdefault(SHOWN, (outcome, _message(report)))
+    if item.stash.get(SHOWN, ("passed", ""))[0] == "passed":
+        item.stash[SHOWN] = outcome, _message(report)
 
 
 def wind_up(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope]) -> None:
-    """At the end of a test's tear-down: complete the files, have the page show it, and tell the hooks."""
+    """At the end of a test's tear-down: complete the files, and have the page show it."""
     settings = item.config.stash[SETTINGS]
     if SHOWN in item.stash:
         outcome, message = item.stash[SHOWN]
@@ -83,15 +100,6 @@ def wind_up(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope
                 from pytest_html import extras
 
                 setattr(report, EXTRAS, [*getattr(report, EXTRAS, []), extras.html(html.frame(told))])
-    if item.ihook.pytest_echoserver_traffic.get_hookimpls():
-        try:
-            item.ihook.pytest_echoserver_traffic(item=item, traffic=_traffic(scopes))
-        except Exception as error:  # noqa: BLE001  of a user's: one test's, and not the end of the run
-            failure = item.repr_failure(pytest.ExceptionInfo.from_exception(error))
-            if report.failed:
-                _add_section(report, f"error of pytest_echoserver_traffic {OURS}", str(failure))
-            else:
-                report.outcome, report.longrepr = "failed", failure
 
 
 class Page:
@@ -128,7 +136,10 @@ def losing_no_report(report: pytest.TestReport) -> Iterator[None]:
     try:
         yield
     except Exception:  # noqa: BLE001  whatever it is, the test has its own outcome to report
-        _add_section(report, f"no evidence, for an error of its own {OURS}", traceback.format_exc())
+        from ._evidence.payload import escaped
+
+        told = escaped(traceback.format_exc(), keeping="\n\t")
+        _add_section(report, f"no evidence, for an error of its own {OURS}", told)
 
 
 @contextmanager
@@ -201,7 +212,9 @@ def _reading(item: pytest.Item) -> Reading:
     def decode(peer: object, data: bytes) -> str:
         try:
             return str(item.ihook.pytest_echoserver_decode(peer=peer, data=data) or "")
-        except Exception as error:  # noqa: BLE001  the report must not be lost by it
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  the report must not be lost by it: pytest.fail() is no Exception
             return f"(pytest_echoserver_decode raised {error!r})"
 
     redact = partial(redacted, redactors)

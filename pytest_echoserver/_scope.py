@@ -121,6 +121,7 @@ class Scope:
         self._hooks = hooks
         self._peers: dict[int, Any] = {}
         self._released: list[Record] = []
+        self._parted: list[Adopted] = []
         self.context: Context = Context()
         self.context.run(OWNER.set, self)
         self.errors: list[Exception] = []
@@ -238,12 +239,24 @@ class Scope:
             errors = list(self.errors)
             if self.wide:
                 self.errors.clear()
-                self._members = [member for member in self._members if member.record not in self._released]
-                self._released.clear()
-            self._shown_from, self._last_judged = self._last_judged, time.monotonic()
+                self._part_with_released()
+            self._last_judged = time.monotonic()
         if self.wide and errors and self._can_be_asked:
             self.call(self._tell)
         return errors
+
+    def test_is_over(self) -> None:
+        """A test was reported: what a wide scope shows from now on is the next one's."""
+        with self._lock:
+            self._part_with_released()
+            self._parted.clear()
+            self._shown_from = self._last_judged
+
+    def _part_with_released(self) -> None:
+        """Judge and close no more what was released; until the test is over it is still shown."""
+        self._parted += [member for member in self._members if member.record in self._released]
+        self._members = [member for member in self._members if member.record not in self._released]
+        self._released.clear()
 
     @property
     def _can_be_asked(self) -> bool:
@@ -256,11 +269,11 @@ class Scope:
         return not (self._posted or self._tasks)
 
     def traffic(self) -> Traffic:
-        """What its peers saw; of a wide scope, since the judgement before the last."""
+        """What its peers saw; of a wide scope, since the last judgement of a test that is over."""
         seed, repeat = self._seeding()
         return Traffic(
             self._shown_from if self.wide else self._started,
-            tuple(self._since_shown(member.traffic()) for member in self._members),
+            tuple(self._since_shown(member.traffic()) for member in [*self._parted, *self._members]),
             repeat if self._seed_taken else "",
             seed.decode(),
         )

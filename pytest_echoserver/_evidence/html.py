@@ -41,13 +41,13 @@ def told_test(traffic: Traffic, reading: Reading, *, node: str, outcome: str, me
         "outcome": outcome,
         "message": message[:LONGEST_MESSAGE],
         "seed": traffic.seed,
-        "repeat": traffic.repeat,
+        "repeat": escaped(traffic.repeat),
         "peers": [
             {
                 "name": escaped(peer.name),
                 "kind": peer.kind,
                 "where": told_address(peer.address),
-                "detail": peer.detail,
+                "detail": escaped(peer.detail),
             }
             for peer in traffic.peers
         ],

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from .steps import Way
 
+APART = 1_000_003
+"""How far apart the sequence numbers begin of a connection and of the next, which may have the same ports."""
 LONGEST_SEGMENT = 65_495
 """Bytes of a TCP segment: 65,535 less the headers of IPv4 (RFC 791) and TCP (RFC 9293)."""
 LONGEST_DATAGRAM = {socket.AF_INET: 65_507, socket.AF_INET6: 65_527}
@@ -67,11 +69,12 @@ def udp_packet(source: Endpoint, to: Endpoint, data: bytes) -> bytes:
 
 
 class Flow:
-    """The packets of one TCP connection: each byte acknowledged as soon as it was sent, none sent twice."""
+    """The packets of one TCP connection, the ``number``-th: each byte acknowledged as soon as it was sent, once."""
 
-    def __init__(self, client: Endpoint, server: Endpoint) -> None:
+    def __init__(self, client: Endpoint, server: Endpoint, number: int) -> None:
         self._ends: dict[Way, Endpoint] = {"in": client, "out": server}
-        self._next: dict[Way, int] = {"in": 1, "out": 1}
+        self._first = number * APART
+        self._next: dict[Way, int] = {"in": self._first + 1, "out": self._first + 1}
         self._ended: set[Way] = set()
 
     @property
@@ -79,11 +82,11 @@ class Flow:
         return len(self._ended) == 2
 
     def handshake(self) -> Iterator[bytes]:
-        self._next = {"in": 0, "out": 0}
+        self._next = {"in": self._first, "out": self._first}
         yield self._packet("in", SYN)
-        self._next["in"] = 1
+        self._next["in"] += 1
         yield self._packet("out", SYN | ACK)
-        self._next["out"] = 1
+        self._next["out"] += 1
         yield self._packet("in", ACK)
 
     def send(self, way: Way, data: bytes) -> Iterator[bytes]:

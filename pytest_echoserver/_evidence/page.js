@@ -38,9 +38,12 @@
     });
   }
 
-  function textOf(bytes) {
+  // What was cut may lack some of a character.
+  function textOf(bytes, begins, ends) {
+    const first = begins ? 0 : Math.max(bytes.findIndex((byte) => (byte & 0xc0) !== 0x80), 0);
     try {
-      const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+      const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+      const text = decoder.decode(bytes.subarray(first), { stream: !ends });
       const odd = (text.match(/[^\P{C}\t\r\n]/gu) || []).length;
       return odd * 8 > text.length ? null : shownText(text);
     } catch {
@@ -64,7 +67,7 @@
     const begin = bytesOf(step.begin), end = bytesOf(step.end);
     const leftOut = step.size - begin.length - end.length;
     const gap = leftOut > 0 ? `\n… ${leftOut.toLocaleString("en")} more bytes …\n` : "";
-    const texts = [textOf(begin), textOf(end)];
+    const texts = [textOf(begin, true, begin.length === step.size), textOf(end, false, true)];
     const isText = texts.every((text) => text !== null);
     const hex = hexOf(begin, 0, columns) + gap + hexOf(end, step.size - end.length, columns);
     return { text: isText ? texts.join(gap) : "", isText, hex };

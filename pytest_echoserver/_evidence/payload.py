@@ -18,8 +18,8 @@ class Payload:
 
     Attributes:
         size: how many there are.
-        begin: the first of them; all, if there is no ``end``.
-        end: the last of them.
+        begin: the first of them, or all.
+        end: the last of them, if not all are in ``begin``.
     """
 
     size: int
@@ -28,14 +28,14 @@ class Payload:
 
     @property
     def whole(self) -> bool:
-        return not self.end
+        return self.size == len(self.begin)
 
     def cut(self, most: int) -> "Payload":
         """No more than ``most`` bytes of it, half from its beginning and half from its end."""
         if len(self.begin) + len(self.end) <= most:
             return self
         half = max(most // 2, 1)
-        return Payload(self.size, self.begin[:half], (self.end or self.begin)[-half:])
+        return Payload(self.size, self.begin[:half], (self.begin if self.whole else self.end)[-half:])
 
 
 def is_text(payload: Payload) -> bool:
@@ -47,7 +47,7 @@ def is_text(payload: Payload) -> bool:
 
 def on_one_line(payload: Payload) -> str:
     """It in one line, if it is text; else nothing."""
-    if not payload.begin:
+    if not payload.size:
         return "empty"
     return _literal(payload.begin) if payload.whole and is_text(payload) else ""
 
@@ -59,13 +59,13 @@ def rows(payload: Payload, width: int) -> list[str]:
     if not payload.whole:
         left_out = payload.size - len(payload.begin) - len(payload.end)
         shown += [f"... {left_out:,} more bytes ..."] if left_out else []
-        shown += show(payload.end, width, payload.size - len(payload.end))
+        shown += show(payload.end, width, payload.size - len(payload.end)) if payload.end else []
     return shown
 
 
-def escaped(text: str) -> str:
+def escaped(text: str, *, keeping: str = "") -> str:
     """A text with all that isn't printable as Python would write it, so that no terminal obeys it."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return "".join(char if char.isprintable() or char in keeping else repr(char)[1:-1] for char in text)
 
 
 def _text(data: bytes, *, begins: bool = True, ends: bool = True) -> str | None:

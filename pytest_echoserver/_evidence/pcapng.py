@@ -12,6 +12,7 @@ from itertools import chain
 
 from .._record import PeerTraffic, Traffic
 from .packets import Flow, client_of, invented, packed, udp_packet
+from .payload import escaped
 from .steps import Step, told_address
 from .timeline import Reading, all_steps, read
 
@@ -100,8 +101,9 @@ class _Streams:
                 continue
             flow = self._flows.get(step.connection)
             if flow is None:
-                client = client_of(self._server, step.other, step.connection or 0)
-                flow = self._flows[step.connection] = Flow(client, self._server)
+                number = step.connection or 0
+                client = client_of(self._server, step.other, number)
+                flow = self._flows[step.connection] = Flow(client, self._server, number)
                 # A record that was cleared begins in the middle.
                 if step.event == "connection_made" or not self._peer.numbered:
                     yield from ((step, packet, "") for packet in flow.handshake())
@@ -140,5 +142,9 @@ def _block(kind: int, body: bytes, options: Options) -> bytes:
 
 
 def _option(code: int, value: str | bytes) -> Iterator[bytes]:
-    data = value.encode("utf-8", "replace")[:LONGEST_COMMENT] if isinstance(value, str) else value
+    if isinstance(value, str):  # tshark writes it to a terminal as it is
+        cut = escaped(value, keeping="\n").encode()[:LONGEST_COMMENT]
+        data = cut.decode(errors="ignore").encode()
+    else:
+        data = value
     yield struct.pack("=HH", code, len(data)) + data + bytes(-len(data) % 4)

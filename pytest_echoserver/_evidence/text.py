@@ -19,7 +19,8 @@ SHORT = 20
 """Characters of a payload for which no line of its own is begun."""
 NARROWEST = 40
 INDENT = " " * 6
-CONTROL = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]")
+COMMAND = re.compile(r"##\[|^\s*::", re.MULTILINE)
+"""How a command to GitHub Actions begins."""
 MARKS = {"plain": "  ", "good": "ok", "bad": "!!", "fault": "~~"}
 LINE = re.compile(r"(  (?:at the end| *[+-][0-9.]+ s))  (!!|ok|~~|->|<-|-x|x-)  (.*)")
 DIM, PLAIN, RED, GREEN, YELLOW, CYAN, BLUE = (f"\x1b[{code}m" for code in (2, 0, 31, 32, 33, 36, 34))
@@ -44,11 +45,11 @@ def sections(
     """
     if errors:
         text = "\n".join(map(_with_traceback, errors))
-        yield "errors of this test's peers (pytest-echoserver)", CONTROL.sub(lambda found: escaped(found[0]), text)
+        yield "errors of this test's peers (pytest-echoserver)", escaped(text, keeping="\n\t")
     if traffic.peers:
         yield TITLE, "\n".join(_Section(traffic, reading, max(width, NARROWEST), limit).lines())
     if traffic.repeat:
-        yield "how to have the same faults again (pytest-echoserver)", traffic.repeat
+        yield "how to have the same faults again (pytest-echoserver)", escaped(traffic.repeat)
 
 
 def _with_traceback(error: Exception) -> str:
@@ -140,7 +141,7 @@ def for_terminal(title: str, section: str, *, colour: bool, fold: bool) -> str:
     if colour:
         section = "\n".join(map(_coloured_line, section.split("\n")))
     if fold:
-        section = section.replace("##[", "#\u2060#[")
+        section = COMMAND.sub(lambda found: f"{found[0][:-1]}\u2060{found[0][-1]}", section)
     return f"::group::{title}\n{section}\n::endgroup::" if fold and title == TITLE else section
 
 

@@ -157,7 +157,7 @@ class _Events:
         if kept.whole and size <= 2 * KEPT_OF_A_PIPE:
             last.payload = Payload(size, kept.begin + data)
         else:
-            end = (kept.end or kept.begin[KEPT_OF_A_PIPE:]) + data
+            end = (kept.begin[KEPT_OF_A_PIPE:] if kept.whole else kept.end) + data
             last.payload = Payload(size, kept.begin[:KEPT_OF_A_PIPE], end[-KEPT_OF_A_PIPE:])
         return True
 
@@ -192,4 +192,5 @@ def _redacted(payload: Payload, peer: Any, reading: Reading) -> Payload:
     begin = reading.redact(peer, payload.begin)
     if payload.whole:
         return Payload(len(begin), begin)
-    return Payload(payload.size, begin, reading.redact(peer, payload.end))
+    end, left_out = reading.redact(peer, payload.end), payload.size - len(payload.begin) - len(payload.end)
+    return Payload(len(begin) + left_out + len(end), begin, end)

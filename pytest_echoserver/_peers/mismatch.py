@@ -78,12 +78,13 @@ def _told_difference(script: Script, got: bytes) -> list[str]:
     literals = [
         literal
         for step in wanted
+        # As redacted as what came: else it would differ by that, and tell it.
         if (literal := _literal(step)) is not None and (step is script.current or _common(literal, got))
     ]
     told = [f"  got: {_payload(got)}"]
     if not literals:
         patterns = [step for step in wanted if isinstance(step.wanted, (MessagePattern, StreamPattern))]
-        return told + [f"  it does not match {_pattern(step)}" for step in patterns[:3]]
+        return told + [f"  it does not match {_cut(step.pattern)}" for step in patterns[:3]]
     nearest = max(literals, key=lambda literal: _common(literal, got))
     at = _common(nearest, got)
     if at == len(nearest) == len(got):
@@ -118,12 +119,7 @@ def _hex_line(data: bytes, begin: int) -> str:
 
 def _literal(step: Step) -> bytes | None:
     value = step.wanted.value if isinstance(step.wanted, (MessagePattern, StreamPattern)) else None
-    return value if isinstance(value, bytes) else None
-
-
-def _pattern(step: Step) -> str:
-    call = step.call.removesuffix(")").removesuffix(f", times={step.times}")
-    return _cut(call.partition("(")[2])
+    return step.redact(value) if isinstance(value, bytes) else None
 
 
 def _matches(step: Step, got: bytes) -> bool:

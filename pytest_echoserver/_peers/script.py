@@ -21,6 +21,9 @@ from .telling import shown
 
 __tracebackhide__ = True
 
+Redact = Callable[[bytes], bytes]
+"""Takes out of bytes what an error or the evidence may not show."""
+
 LATE_ACTIONS = 1000
 """For so many of the last messages that it met, an action that is added to a step is made up for."""
 
@@ -33,7 +36,7 @@ class Act(Enum):
     STALL = "stall"
     SEND_EOF = "send_eof"
 
-    def told(self) -> str:
+    def told(self, _: Redact) -> str:
         return f".{self.value}()"
 
 
@@ -44,8 +47,8 @@ class Reply:
     answers: tuple[Any, ...]
     after: float = 0.0
 
-    def told(self) -> str:
-        answers = ", ".join(shown(answer) for answer in self.answers)
+    def told(self, redact: Redact) -> str:
+        answers = ", ".join(shown(answer, redact=redact) for answer in self.answers)
         return f".reply({answers}, after={self.after:g})" if self.after else f".reply({answers})"
 
 
@@ -72,10 +75,16 @@ class Moment(Enum):
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """One expectation or rule: what is wanted (a pattern, or a `Moment`), how often, and what is then done."""
+    """One expectation or rule: what is wanted (a pattern, or a `Moment`), how often, and what is then done.
+
+    Attributes:
+        verb: the method by which the user has asked for it, with ``given``; of a moment, nothing.
+    """
 
     wanted: Any
-    call: str
+    verb: str
+    given: Any
+    redact: Redact
     where: str
     cursor: Cursor
     times: int = 1
@@ -89,9 +98,20 @@ class Step:
     def met(self) -> bool:
         return self.count >= self.times
 
+    @property
+    def pattern(self) -> str:
+        """What is wanted, as it was written."""
+        return shown(self.given, redact=self.redact)
+
+    @property
+    def call(self) -> str:
+        if isinstance(self.wanted, Moment):
+            return self.wanted.value
+        return f"{self.verb}({self.pattern}{'' if self.times == 1 else f', times={self.times}'})"
+
     def told(self) -> str:
         """As it was written, more or less."""
-        return self.call + "".join(action.told() for action in self.actions)
+        return self.call + "".join(action.told(self.redact) for action in self.actions)
 
     def expected(self, missing: int | None = None) -> Expected:
         """How it stands, for the evidence; ``missing`` if not by how often it is wanted."""
@@ -119,7 +139,7 @@ class Script:
         check_answer: gives the bytes of an answer, or raises.
         check_act: raises if something can't be done there.
         post: has a function called on the engine's loop.
-        redact: takes out of what came what an error may not show.
+        redact: takes out of what came, and of what is expected and answered, what may not be shown.
         rules: those to stand beside it, if not its own.
     """
 
@@ -133,7 +153,7 @@ class Script:
         check_answer: Callable[[object], bytes],
         check_act: Callable[[Act], None],
         post: Callable[..., object],
-        redact: Callable[[bytes], bytes],
+        redact: Redact,
         rules: list[Step] | None = None,
     ) -> None:
         self.peer = peer
@@ -171,18 +191,17 @@ class Script:
 
     def expect(self, pattern: Any, times: int = 1) -> Step:
         whole_number(times, "times", least=1)
-        often = "" if times == 1 else f", times={times}"
-        step = Step(self._pattern(pattern), f"expect({shown(pattern)}{often})", call_site(), self._cursor(), times)
+        step = Step(self._pattern(pattern), "expect", pattern, self.redact, call_site(), self._cursor(), times)
         self.steps.append(step)
         return step
 
     def expect_moment(self, moment: Moment) -> Step:
-        step = Step(moment, moment.value, call_site(), self._cursor())
+        step = Step(moment, "", None, self.redact, call_site(), self._cursor())
         self.steps.append(step)
         return step
 
     def on(self, pattern: Any) -> Step:
-        step = Step(self._pattern(pattern), f"on({shown(pattern)})", call_site(), self._cursor())
+        step = Step(self._pattern(pattern), "on", pattern, self.redact, call_site(), self._cursor())
         self.rules.append(step)
         return step
 

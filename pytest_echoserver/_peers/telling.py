@@ -1,5 +1,7 @@
 """How things are written in what is told of them."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 
@@ -7,11 +9,16 @@ def told_bytes(count: int) -> str:
     return "1 byte" if count == 1 else f"{count} bytes"
 
 
-def shown(value: Any, most: int = 60) -> str:
-    """A pattern or an answer as it may be written, cut if it is long."""
+def shown(value: Any, most: int = 60, *, redact: Callable[[bytes], bytes] = bytes) -> str:
+    """A pattern or an answer as it may be written, cut if it is long, and without what ``redact`` takes out."""
     if value is ...:
         return "..."
     if callable(value):
         return str(getattr(value, "__qualname__", None) or repr(value)).replace("<locals>.", "")
+    if isinstance(value, bytes):
+        value = redact(value)
+    elif isinstance(value, re.Pattern) and isinstance(value.pattern, bytes):
+        redacted = redact(value.pattern)
+        value = value if redacted == value.pattern else redacted
     text = repr(value)
     return text if len(text) <= most else f"{text[: most - 20]}…{text[-19:]}"

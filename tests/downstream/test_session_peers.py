@@ -162,3 +162,69 @@ def test_the_report_shows_the_traffic_of_the_test_that_failed(downstream: Downst
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["server (udp *", "*->*b'of the second'*"])
     result.stdout.no_fnmatch_line("*b'of the first'*")
+
+
+NOTING = """
+    def pytest_echoserver_traffic(item, traffic):
+        seen = [event.args[0].decode() for peer in traffic.peers for event in peer.events if event.args[1:]]
+        print("seen in", item.name + ":", *seen)
+"""
+
+
+def test_the_last_test_of_all_has_its_evidence_too(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(NOTING)
+    result = downstream.run(
+        PEER
+        + """
+    def test_it(server, send):
+        send(b"of the last")
+        server.wait_for(1).result()
+        assert False
+    """,
+        "-s",
+        "--echoserver-html=page.html",
+    )
+    result.stdout.fnmatch_lines(["*seen in test_it: of the last*"])
+    assert "::test_it" in (downstream.pytester.path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_test_that_is_not_run_has_no_traffic_of_the_one_before(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(NOTING)
+    result = downstream.run(
+        PEER
+        + """
+    def test_one(server, send):
+        send(b"of the first")
+        server.wait_for(1).result()
+
+    @pytest.mark.skip
+    def test_skipped(): pass
+
+    @pytest.fixture
+    def broken(): raise LookupError("no set-up")
+
+    def test_broken(broken): pass
+    """,
+        "-s",
+    )
+    result.assert_outcomes(passed=1, skipped=1, errors=1)
+    assert str(result.stdout).count("of the first") == 1
+    result.stdout.fnmatch_lines(["*seen in test_one: of the first*", "server (udp *): nothing came"])
+
+
+def test_one_that_the_test_itself_has_closed_is_shown(downstream: Downstream) -> None:
+    result = downstream.run(
+        PEER
+        + """
+    def test_it(session_peers, send):
+        with session_peers.udp_echo(name="brief") as peer:
+            peer.send(b"by it", peer.address).result()
+            peer.wait_for(1).result()
+        assert False
+
+    def test_next(session_peers):
+        assert False
+    """
+    )
+    result.stdout.fnmatch_lines(["*_ test_it _*", "*what this test's peers saw*", "brief (udp *", "*b'by it'*"])
+    assert str(result.stdout).count("brief (udp ") == 1

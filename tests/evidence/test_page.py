@@ -1,5 +1,6 @@
 """The HTML page, as a browser shows it: Debian's Chromium, without a head."""
 
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -162,6 +163,17 @@ def test_a_click_shows_the_bytes(show: Any) -> None:
     text, shown = texts(browser, ".bytes pre")
     assert "… 11,808 more bytes …" in text
     assert shown.splitlines()[-1].startswith("4e10  79 79")
+
+
+@pytest.mark.parametrize("before", [b"", b".", b".."])
+def test_text_is_text_wherever_it_was_cut(show: Any, before: bytes) -> None:
+    browser = show(told(udp(before + "\u4e2d".encode() * 10_000, b"\xef\xbb\xbfmarked as UTF-8")))
+    assert texts(browser, ".label")[0].startswith(before.decode() + "\u4e2d")
+    find(browser, ".step .label")[0].click()
+    (text,) = texts(browser, "pre:not(.hex)")
+    assert re.fullmatch(r"\.*\u4e2d+\n… 21,8\d\d more bytes …\n\u4e2d+", text)
+    find(browser, ".step .label")[1].click()
+    assert texts(browser, "pre:not(.hex)") == ["\\u{feff}marked as UTF-8"]
 
 
 def test_nothing_from_the_wire_is_more_than_text(show: Any) -> None:
@@ -359,3 +371,27 @@ def test_pytest_html_has_the_diagram_beside_the_test(show: Any, downstream: Down
     drawn(browser, 0)
     assert "<b>hello</b>" in texts(browser, ".label")
     browser.switch_to.default_content()
+
+
+def test_the_page_has_how_a_test_ended_and_not_how_it_began(downstream: Downstream) -> None:
+    suite = """
+        import pytest
+
+        @pytest.fixture
+        def broken(udp_peer):
+            yield
+            raise LookupError("no tear-down")
+
+        def test_it(broken): pass
+        """
+    downstream.run(suite, "--echoserver-traffic=all", "--echoserver-html=page.html")
+    assert '"outcome":"error"' in (downstream.pytester.path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("option", ["--collect-only", "--fixtures"])
+def test_a_run_without_tests_leaves_the_page_of_the_one_before(downstream: Downstream, option: str) -> None:
+    page = downstream.pytester.path / "page.html"
+    page.write_text("of before", encoding="utf-8")
+    result = downstream.run("def test_it(): pass", "--echoserver-html=page.html", option)
+    assert page.read_text(encoding="utf-8") == "of before"
+    result.stdout.no_fnmatch_line("*the page of*")

@@ -334,6 +334,25 @@ def test_a_file_says_what_it_is_of_and_what_the_network_did(downstream: Downstre
     assert b"secret" not in content
 
 
+def test_no_terminal_obeys_what_tshark_writes_of_it(downstream: Downstream, by_tshark: ReadFile) -> None:
+    downstream.pytester.makeconftest("def pytest_echoserver_decode(): return '\\x1b[31m' + '\\u4e2d' * 2_000")
+    downstream.run_apart(
+        r"""
+        def test_it(peers):
+            peer = peers.udp(name="\x1b[31m\u202e\udc80")
+            peer.send(b"x", peer.address).result()
+            peer.wait_for(1).result()
+            assert False
+        """,
+        "--echoserver-pcap=out",
+    )
+    (file,) = (downstream.pytester.path / "out").iterdir()
+    assert b"\x1b" not in file.read_bytes()
+    sent, _ = by_tshark(file)
+    assert sent["frame.interface_name"] == r"\x1b[31m\u202e\udc80"
+    assert re.fullmatch(r"\\x1b\[31m\u4e2d+", sent["frame.comment"])
+
+
 def test_of_all_tests_on_request(downstream: Downstream) -> None:
     suite = """
         def test_passes(udp_peer): pass
@@ -479,3 +498,21 @@ def test_a_comment_stands_with_the_bytes_that_it_is_of(by_tshark: ReadFile, tmp_
     file.write_bytes(b"".join(pcapng.file_of(traffic, Reading(decode=lambda _, data: f"says {data!r}"), "")))
     told = {bytes.fromhex(packet["tcp.payload"]): packet["frame.comment"] for packet in by_tshark(file)}
     assert told == {b"": "", b"one": "says b'one'", b"two": "says b'two'"}
+
+
+def test_connections_from_one_port_are_told_apart(by_tshark: ReadFile, tmp_path: Path) -> None:
+    events = [
+        Event(float(number), name, (number, *args))
+        for number in (1, 2, 3)
+        for name, *args in [
+            ("connection_made", ("127.0.0.1", 40_000)),
+            ("data_received", b"hello"),
+            ("connection_lost", ConnectionResetError()),
+        ]
+    ]
+    traffic = Traffic(1.0, (PeerTraffic("tcp-1", "tcp", ("127.0.0.1", 25), events, numbered=True),))
+    file = tmp_path / "one.pcapng"
+    file.write_bytes(b"".join(pcapng.file_of(traffic, Reading(), "")))
+    found = by_tshark(file)
+    assert [packet["tcp.payload"] for packet in found if packet["tcp.payload"]] == [b"hello".hex()] * 3
+    assert not any("retransmission" in packet[TOLD] for packet in found)

@@ -207,6 +207,56 @@ def test_a_hook_that_fails_loses_no_evidence_and_shows_nothing_secret(downstream
     result.stdout.fnmatch_lines(["*b'of the failed'*(pytest_echoserver_decode raised LookupError('odd'))"])
 
 
+@pytest.mark.parametrize("ending", ["pytest.fail('by it')", "pytest.skip('by it')", "raise SystemExit('by it')"])
+@pytest.mark.parametrize(
+    ("hook", "told"),
+    [
+        ("traffic(item, traffic)", "*by it*"),
+        ("decode(peer, data)", "*b'of the failed'*(pytest_echoserver_decode raised *by it*)"),
+        ("redact(peer, data)", "*(left out: pytest_echoserver_redact raised *)*"),
+    ],
+)
+def test_a_hook_that_ends_as_a_test_may_does_not_end_the_run(
+    downstream: Downstream, hook: str, told: str, ending: str
+) -> None:
+    downstream.pytester.makeconftest(f"import pytest\ndef pytest_echoserver_{hook}: {ending}")
+    result = downstream.run(SUITE)
+    result.assert_outcomes(passed=1, failed=1, errors=2 if "traffic" in hook else 0)
+    if "traffic" in hook:
+        result.stdout.fnmatch_lines(["*ERROR at teardown of test_passes*", TITLE, "*b'of the passed'*"])
+    result.stdout.fnmatch_lines([">       assert False"])
+    result.stdout.fnmatch_lines([told])
+
+
+@pytest.mark.parametrize("options", [("-n1",), ()])
+def test_an_error_beside_the_tests_own_hides_nothing_and_moves_nothing(
+    downstream: Downstream, options: tuple[str, ...]
+) -> None:
+    result = downstream.run_apart(
+        """
+        import socket
+        import threading
+
+        def test_it(udp_peer):
+            came = threading.Event()
+
+            @udp_peer.serve
+            def answer(datagram):
+                came.set()
+                raise ValueError("got " + datagram.data.decode(errors="surrogateescape"))
+
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"\\xff" + "\\u202e".encode(), udp_peer.address)
+            assert came.wait(5)
+            assert False, "its own"
+        """,
+        *options,
+        plugins=("xdist",) if options else (),
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*AssertionError: its own", "ValueError: got \\udcff\\u202e"])
+
+
 def test_a_passing_test_formats_nothing(downstream: Downstream) -> None:
     result = downstream.run_apart(
         """
@@ -252,6 +302,39 @@ def test_the_example_tells_dns_in_words(downstream: Downstream) -> None:
             "*<-  29 bytes  to *  = answer to example.org. A: NXDOMAIN",
         ]
     )
+
+
+def test_what_a_script_says_is_redacted_as_what_passed(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        "def pytest_echoserver_redact(data): return data.replace(b'hunter2', b'*******')"
+    )
+    result = downstream.run_apart(
+        """
+        import re
+        import socket
+
+        SECRET = b"hunt" b"er2"
+
+        def test_it(udp_peer):
+            udp_peer.expect(SECRET).reply(b"not " + SECRET, SECRET)
+            udp_peer.expect(b"my " + SECRET + b" one").reply(SECRET)
+            udp_peer.on(re.compile(SECRET + b"!"))
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(SECRET, udp_peer.address)
+                client.sendto(b"my " + SECRET + b" two", udp_peer.address)
+                udp_peer.wait_for(2).result()
+        """,
+        "--echoserver-html=page.html",
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*  the first difference is at offset 11 (0xb): 0x6f b'o' expected, 0x74 b't' got",
+            "*met: expect(b'[*][*][*][*][*][*][*]').reply(b'not [*][*][*][*][*][*][*]', b'[*]*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*hunter2*")
+    assert "hunter2" not in (downstream.pytester.path / "page.html").read_text(encoding="utf-8")
 
 
 def test_our_errors_show_nothing_secret_either(downstream: Downstream) -> None:

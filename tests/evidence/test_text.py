@@ -1,7 +1,7 @@
 """The evidence as text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import given
@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from pytest_echoserver import Event, Verdict
 from pytest_echoserver._evidence import text
-from pytest_echoserver._evidence.timeline import Reading
+from pytest_echoserver._evidence.payload import Payload, rows
+from pytest_echoserver._evidence.steps import Step
+from pytest_echoserver._evidence.timeline import Reading, read
 from pytest_echoserver._record import Expected, PeerTraffic, Traffic
 
 CLIENT = ("127.0.0.1", 9)
@@ -261,6 +263,27 @@ def test_in_a_log_of_github_nothing_from_the_wire_is_a_command() -> None:
     shown = text.for_terminal(text.TITLE, section, colour=False, fold=True).splitlines()
     assert (shown[0], shown[-1]) == (f"::group::{text.TITLE}", "::endgroup::")
     assert not any(line.lstrip().startswith("::") or "##[" in line for line in shown[1:-1])
+
+
+def test_in_a_log_of_github_no_name_and_no_error_is_a_command() -> None:
+    for section in ("::error::x (udp)", "ValueError: a\n  ::error::b"):
+        shown = text.for_terminal("errors", section, colour=False, fold=True).splitlines()
+        assert not any(line.lstrip().startswith("::") for line in shown)
+
+
+def test_what_was_cut_and_is_redacted_is_told_as_it_is() -> None:
+    def redacted(redact: Callable[[bytes], bytes]) -> Payload:
+        step = Step("stdout", "out", Payload(1_000, b"b" * 300, b"e" * 300))
+        read(step, PeerTraffic("p", "process", None, []), Reading(lambda _, data: redact(data)))
+        assert step.payload is not None
+        return step.payload
+
+    longer = redacted(lambda data: data * 3)
+    assert "... 400 more bytes ..." in rows(longer, 80)
+    endless = redacted(lambda data: data.replace(b"e", b""))
+    assert (endless.size, endless.whole) == (700, False)
+    assert rows(endless.cut(20), 80) == [repr(b"b" * 10), "... 690 more bytes ..."]
+    assert rows(redacted(lambda data: b""), 80)[-1] == "... 400 more bytes ..."
 
 
 def test_a_very_long_line_costs_no_more_than_what_is_shown_of_it() -> None:
