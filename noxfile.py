@@ -1,9 +1,13 @@
-"""The sessions that CI and CONTRIBUTING name: `nox -s lint types tests oldest uvloop plain coverage examples`."""
+"""The sessions of CONTRIBUTING: `nox -s lint types tests oldest uvloop plain coverage examples matrix`."""
+
+import sys
+from pathlib import Path
 
 import nox
 
 nox.options.sessions = ["lint", "types", "tests", "coverage"]
 PYTHONS = ["3.11", "3.12", "3.13"]
+matrix_files: list[Path] = []
 
 
 @nox.session
@@ -58,3 +62,25 @@ def coverage(session: nox.Session) -> None:
 def examples(session: nox.Session) -> None:
     session.install("-e", ".[examples]")
     session.run("pytest", "examples", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("pytest", ["8.4", "latest"])
+def matrix(session: nox.Session, pytest: str) -> None:
+    """Suites beside other plugins, on both loops; when all have run, a table of them."""
+    session.notify("matrix_table")
+    session.install("-e", ".[matrix]", "pytest==8.4.*" if pytest == "8.4" else "pytest", "--upgrade")
+    for loop in ("asyncio", "uvloop"):
+        file = Path(session.create_tmp(), f"{loop}.xml")
+        file.unlink(missing_ok=True)
+        matrix_files.append(file)
+        # Failures are told with the table, by the session that prints it: the rest of the matrix runs all the same.
+        options = (f"--echoserver-loop={loop}", f"--junitxml={file}", *session.posargs)
+        session.run("pytest", "tests/matrix", *options, success_codes=[0, 1])
+
+
+@nox.session(python=False, default=False)
+def matrix_table(session: nox.Session) -> None:
+    """Print what the sessions of the matrix in this run have found."""
+    files = [str(file) for file in matrix_files if file.exists()]
+    session.run(sys.executable, "-m", "tests.matrix", *files, external=True)

@@ -12,12 +12,13 @@ def test_ping(udp_echo_server):
     assert seen.result().data == b"ping"
 
 
-class TestGreeting:
-    @pytest.fixture(scope="class")
-    def relay(self, session_peers):
-        with session_peers.tcp_echo() as relay:
-            yield relay
+@pytest.fixture(scope="module")
+def relay(session_peers):
+    with session_peers.tcp_echo() as relay:
+        yield relay
 
+
+class TestGreeting:
     def test_the_greeter(self, tcp_peer):
         tcp_peer.expect(b"hello, I am me\n").reply(b"welcome, me\n")
         assert greet(tcp_peer.address, b"me") == b"welcome, me\n"

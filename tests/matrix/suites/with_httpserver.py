@@ -7,6 +7,11 @@ import pytest
 from app import SHOUT, Shouter, greet, ping
 
 
+@pytest.fixture(scope="session")
+def httpserver_listen_address():
+    return "127.0.0.1", 0
+
+
 @pytest.fixture
 def name(httpserver):
     httpserver.expect_request("/name").respond_with_data("me")
