@@ -2,6 +2,8 @@
 
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -174,17 +176,24 @@ def test_a_timeout_by_signal_ends_all_of_its_test(downstream: Downstream) -> Non
         os.kill(int((downstream.pytester.path / "pid").read_text()), 0)
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory that leaves room for the path of a Unix socket."""
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
+
+
 def test_a_timeout_by_thread_ends_the_run_and_the_next_one_tidies_up(
-    downstream: Downstream, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    downstream: Downstream, monkeypatch: pytest.MonkeyPatch, short_path: Path
 ) -> None:
     pytest.importorskip("pytest_timeout")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(short_path))
     options = ("-p", "pytest_timeout", "--timeout=1", "--timeout-method=thread")
     result = downstream.run_apart(HANGS, *options)
     # pytest-timeout asks nobody: what of the README's section on programs escapes, escapes here.
     os.kill(int((downstream.pytester.path / "pid").read_text()), signal.SIGKILL)
     assert result.ret == 1
     result.stdout.no_fnmatch_line("*in test_after_it*")
-    assert len(list(tmp_path.glob("echosrv-*"))) == 1
+    assert len(list(short_path.glob("echosrv-*"))) == 1
     downstream.run_apart("def test_it(unix_peer): pass", *options).assert_outcomes(passed=1)
-    assert list(tmp_path.glob("echosrv-*")) == []
+    assert list(short_path.glob("echosrv-*")) == []
