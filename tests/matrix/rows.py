@@ -15,7 +15,6 @@ class Row:
         suite: the file in ``suites/``. All its tests pass, but for those named test_meant_to_fail.
         prints: a line that its output has.
         outcomes: how many tests there are of each outcome, as pytest counts them.
-        forks: the neighbour forks the process that the engine's thread is in: Python warns of that from 3.12 on.
     """
 
     name: str
@@ -25,7 +24,6 @@ class Row:
     suite: str
     prints: str = "*"
     outcomes: dict[str, int] = field(default_factory=lambda: {"passed": 5, "failed": 1})
-    forks: bool = False
 
 
 def asyncio_row(name: str, suite: str, scope: str, *options: str) -> Row:
@@ -38,6 +36,12 @@ def asyncio_row(name: str, suite: str, scope: str, *options: str) -> Row:
         suite=suite,
     )
 
+
+FORKS = (
+    # Python warns from 3.12 on of any thread in a process that forks; the second are pytest-forked's own files.
+    *("-W", "ignore:This process (pid=:DeprecationWarning"),
+    *("-W", "ignore:unclosed file <_io.TextIOWrapper name=:ResourceWarning"),
+)
 
 ROWS = (
     Row(name="by itself", suite="plain.py"),
@@ -173,9 +177,8 @@ ROWS = (
         name="pytest-forked",
         packages=("pytest-forked",),
         plugins=("pytest_forked",),
-        options=("--forked",),
+        options=("--forked", *FORKS),
         suite="plain.py",
-        forks=True,
     ),
     Row(
         name="all that is installed",

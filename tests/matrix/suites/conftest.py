@@ -12,6 +12,8 @@ KEPT = ("thread Trio", "thread PoolThread-twisted", "/dev/null")
 def nothing_is_left(request):
     if request.config.pluginmanager.hasplugin("pytest_twisted"):
         start_reactor()
+    if request.config.getoption("--echoserver-loop") == "uvloop":
+        start_uvloop()
     before = open_and_running()
     yield
     assert [one for one in open_and_running() - before if not any(kept in one for kept in KEPT)] == []
@@ -23,3 +25,10 @@ def start_reactor():
     from twisted.internet import reactor, task
 
     pytest_twisted.blockon(task.deferLater(reactor, 0, lambda: None))
+
+
+def start_uvloop():
+    """Have its library open the pipe that it keeps, once in a process."""
+    import uvloop
+
+    uvloop.new_event_loop().close()
