@@ -150,7 +150,7 @@ class CaptureFuture(Future[T]):
     def _expire(self, limit: float) -> bool:
         """End in a timeout; false if the value is just being handed over, which then counts."""
         text = f"waited {limit:g} s for {self.awaited}{self._told_instead()}{_engine.where_engines_are_busy()}"
-        if twisted_here():
+        if _twisteds_code_here():
             text += f"; {IN_A_THREAD}"
         if not self.claim():
             return False
@@ -174,7 +174,7 @@ class CaptureFuture(Future[T]):
             raise
 
     async def _until_done_on_asyncio(self) -> None:
-        if twisted_here() and (_loop_here() is None or asyncio.current_task() is None):
+        if _twisteds_code_here():
             raise RuntimeError(f"a coroutine of Twisted's can't await a CaptureFuture: {IN_A_THREAD}")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
@@ -242,7 +242,7 @@ def refuse_to_block(asked: str) -> None:
         where = "the thread of a running event loop"
     else:
         return
-    way_out = IN_A_THREAD if twisted_here() else "use `await` here"
+    way_out = IN_A_THREAD if _twisteds_code_here() else "use `await` here"
     raise RuntimeError(f"{asked} would block {where}, and with it what it waits for: {way_out}")
 
 
@@ -255,6 +255,11 @@ def _loop_here() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def _twisteds_code_here() -> bool:
+    """Whether this code runs on Twisted's reactor, and not in an asyncio task that somebody runs there."""
+    return twisted_here() and (_loop_here() is None or asyncio.current_task() is None)
 
 
 def _trio_here() -> Any:
