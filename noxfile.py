@@ -73,7 +73,7 @@ def matrix(session: nox.Session, pytest: str) -> None:
     # This pytest only starts others: what is under test there is not to be loaded here.
     options = ["-p", "pytest_echoserver", "-p", "pytest_asyncio.plugin", *session.posargs]
     for loop in ("asyncio", "uvloop"):
-        file = session.cache_dir / f"{session.name}-{loop}.xml"
+        file = session.cache_dir / f"matrix-{session.python}-{pytest}-{loop}.xml"
         file.unlink(missing_ok=True)
         matrix_files.append(file)
         session.run(

@@ -66,7 +66,12 @@ def markdown(runs: list[Run]) -> str:
     versions = sorted({run.versions for run in runs}, key=lambda pair: [_sortable(each) for each in pair])
     notes: list[str] = []
     lines = [
-        ["row", "neighbours", "tests", *(f"Python {python}, pytest {pytest}" for python, pytest in versions)],
+        [
+            "row",
+            "neighbours",
+            "tests (what fails is meant to)",
+            *(f"Python {python}, pytest {pytest}" for python, pytest in versions),
+        ],
         ["---"] * (3 + len(versions)),
     ]
     for row in dict.fromkeys(run.row for run in runs):

@@ -59,9 +59,11 @@ def test_row(
     result = downstream.run_file_apart(str(suite), *arguments(row), f"--echoserver-loop={loop}")
 
     outcomes = result.parseoutcomes()
-    record_property("outcomes", ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
+    told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items(), reverse=True))
+    record_property("outcomes", told)
     if outcomes != row.outcomes and fails_by_itself(downstream.pytester, row):
-        pytest.skip(f"fails `def test_nothing(): pass` with pytest {pytest.__version__}, without us as well")
+        what = "`def test_nothing(): pass` without this plugin as well"
+        pytest.skip(f"{' and '.join(row.packages)} with pytest {pytest.__version__} fails {what}")
     assert outcomes == row.outcomes
     result.stdout.fnmatch_lines(row.prints)
     failed = [line for line in result.outlines if line.startswith("FAILED")]

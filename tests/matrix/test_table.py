@@ -26,7 +26,7 @@ ROWS = """
         pass
 """
 TABLE = """\
-| row | neighbours | tests | Python 3.9.1, pytest 9.2.0 | Python 3.11.1, pytest 9.2.0 |
+| row | neighbours | tests (what fails is meant to) | Python 3.9.1, pytest 9.2.0 | Python 3.11.1, pytest 9.2.0 |
 | --- | --- | --- | --- | --- |
 | a\\|b | n 1.0 | 4 passed, 1 failed | asyncio, uvloop | asyncio |
 | away | n 1.0 | 4 passed, 1 failed | asyncio, uvloop skipped [1] | asyncio |
