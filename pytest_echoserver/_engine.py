@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sys
 import threading
 import traceback
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
+from ._neighbours import refuse_if_blocked
 from ._outcomes import fail, fulfil, start
 from ._readers import Readers, best_readers
 from ._timetable import Timetable
@@ -218,6 +220,7 @@ class EngineHost:
             self._engine.retire()
             self._engine = None
         if self._engine is None:
+            refuse_if_blocked(getattr(socket, "AF_UNIX", socket.AF_INET))
             self._engine = Engine(self._new_loop)
         return self._engine
 

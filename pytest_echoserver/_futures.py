@@ -9,10 +9,13 @@ from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from . import _deadline, _engine
+from ._neighbours import twisted_here
 
 __tracebackhide__ = True
 
 T = TypeVar("T")
+
+IN_A_THREAD = "`await deferToThread(future.result)` leaves Twisted's reactor free meanwhile"
 
 
 class CaptureTimeout(TimeoutError):
@@ -147,6 +150,8 @@ class CaptureFuture(Future[T]):
     def _expire(self, limit: float) -> bool:
         """End in a timeout; false if the value is just being handed over, which then counts."""
         text = f"waited {limit:g} s for {self.awaited}{self._told_instead()}{_engine.where_engines_are_busy()}"
+        if _twisteds_code_here():
+            text += f"; {IN_A_THREAD}"
         if not self.claim():
             return False
         with suppress(InvalidStateError):
@@ -169,6 +174,8 @@ class CaptureFuture(Future[T]):
             raise
 
     async def _until_done_on_asyncio(self) -> None:
+        if _twisteds_code_here():
+            raise RuntimeError(f"a coroutine of Twisted's can't await a CaptureFuture: {IN_A_THREAD}")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
 
@@ -235,7 +242,8 @@ def refuse_to_block(asked: str) -> None:
         where = "the thread of a running event loop"
     else:
         return
-    raise RuntimeError(f"{asked} would block {where}, and with it what it waits for: use `await` here")
+    way_out = IN_A_THREAD if _twisteds_code_here() else "use `await` here"
+    raise RuntimeError(f"{asked} would block {where}, and with it what it waits for: {way_out}")
 
 
 def asyncio_runs_here() -> bool:
@@ -247,6 +255,11 @@ def _loop_here() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def _twisteds_code_here() -> bool:
+    """Whether this code runs on Twisted's reactor, and not in an asyncio task that somebody runs there."""
+    return twisted_here() and (_loop_here() is None or asyncio.current_task() is None)
 
 
 def _trio_here() -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from . import _deadline, _reporting, _settings, hookspecs
 from ._fixtures import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
+from ._neighbours import tell_if_unreachable
 from ._tracebacks import behind_our_frames
 
 if TYPE_CHECKING:
@@ -56,8 +57,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail the test, in its call phase, with the errors of its peers."""
     try:
         result = yield
-    except BaseException:
+    except BaseException as raised:
         _errors_of_peers(item)  # if it failed, they are shown beside its own
+        if _scopes_of(item):
+            tell_if_unreachable(raised)
         raise
     errors = _errors_of_peers(item)
     for error in errors:

@@ -6,6 +6,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,4 +178,5 @@ def _descriptors() -> Iterator[str]:
 def _children() -> Iterator[str]:
     if sys.platform == "linux":
         for children in Path("/proc/self/task").glob("*/children"):
-            yield from (f"child process {pid}" for pid in children.read_text().split())
+            with suppress(FileNotFoundError):  # the thread has ended
+                yield from (f"child process {pid}" for pid in children.read_text().split())

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from .._neighbours import real_programs
 from .._record import Record
 from .output import STDIN, STDOUT, Outputs
 from .protocol import CapturingProtocol
@@ -93,9 +94,10 @@ class Child:
             self._transport = await exec_by_shim(capture, self._argv, options, terminal=False)
             return
         # A session of its own, so that a program that asks the terminal gets none, rather than to be stopped.
-        self._transport, _ = await loop.subprocess_exec(
-            lambda: capture, *self._argv, start_new_session=True, **options
-        )
+        with real_programs():
+            self._transport, _ = await loop.subprocess_exec(
+                lambda: capture, *self._argv, start_new_session=True, **options
+            )
 
     async def _start_on_terminal(self, size: os.terminal_size, options: dict[str, Any]) -> None:
         terminal = self.terminal = Terminal(size)

@@ -8,6 +8,8 @@ import os
 import sys
 from typing import Any
 
+from .._neighbours import real_programs
+
 # Python has ignored SIGPIPE and SIGXFSZ by then, and may have set LC_CTYPE (PEP 538); the program gets neither.
 SHIM = """
 import fcntl, os, signal, sys, termios
@@ -47,9 +49,10 @@ async def exec_by_shim(
     try:
         locale = options["env"].get("LC_CTYPE", "")
         shim = [sys.executable, "-I", "-S", "-c", SHIM, str(far), "1" if terminal else "", locale]
-        transport, _ = await asyncio.get_running_loop().subprocess_exec(
-            lambda: protocol, *shim, *argv, pass_fds=(far,), start_new_session=True, **options
-        )
+        with real_programs():
+            transport, _ = await asyncio.get_running_loop().subprocess_exec(
+                lambda: protocol, *shim, *argv, pass_fds=(far,), start_new_session=True, **options
+            )
         os.close(far)
         far = -1
         try:

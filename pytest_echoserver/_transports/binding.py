@@ -5,6 +5,8 @@ import socket
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from .._neighbours import refuse_if_blocked
+
 __tracebackhide__ = True
 
 
@@ -23,7 +25,9 @@ def bound_socket(
 
     Raises:
         OSError: it can't be bound there; the text names the address.
+        RuntimeError: pytest-socket forbids it.
     """
+    refuse_if_blocked(family)
     over_tcp = kind == socket.SOCK_STREAM and family in (socket.AF_INET, socket.AF_INET6)
     try:
         # asyncio turns off the delay of RFC 896 only where a socket, or the one that accepted it, is named TCP.

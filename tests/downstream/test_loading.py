@@ -155,6 +155,7 @@ def test_a_suite_that_does_not_use_it_pays_no_import(
             for name in (
                 "_deadline",
                 "_fixtures",
+                "_neighbours",
                 "_plugin",
                 "_redaction",
                 "_reporting",

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,29 @@ def test_exited_does_not_wait_for_a_grandchild_that_holds_the_pipe(subprocess_ru
     assert process.exited.result() == 0
     assert process.read_until(b"started\n").result() == b"started\n"
     assert not process.output_complete.done()
+
+
+@pytest.mark.parametrize("pty", [False, True])
+def test_programs_are_real_whatever_has_taken_the_place_of_popen(
+    subprocess_runner: SubprocessRunner, monkeypatch: pytest.MonkeyPatch, pty: bool
+) -> None:
+    fake = object()
+    monkeypatch.setattr(subprocess, "Popen", fake)
+    assert subprocess_runner("echo", "hello", pty=pty).wait().result().stdout.rstrip() == b"hello"
+    with pytest.raises(FileNotFoundError):
+        subprocess_runner("./no-such-program", pty=pty)
+    assert subprocess.Popen is fake
+
+
+def test_two_programs_that_start_at_once_leave_the_fake_in_place(
+    subprocess_runner: SubprocessRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = object()
+    monkeypatch.setattr(subprocess, "Popen", fake)
+    with ThreadPoolExecutor(4) as threads:
+        programs = list(threads.map(lambda _: subprocess_runner("echo", "hello"), range(16)))
+    assert [program.wait().result().stdout for program in programs] == [b"hello\n"] * 16
+    assert subprocess.Popen is fake
 
 
 def test_its_environment_is_ours_and_what_is_added(

@@ -1,0 +1,67 @@
+"""What other plugins do to the whole process: undone for us, or told in a line with the way out."""
+
+import socket
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Not as a name of this module: pytest-subprocess changes those, too.
+_REAL = {"Popen": subprocess.Popen}
+
+
+@contextmanager
+def real_programs() -> Iterator[None]:
+    """Have asyncio start a program, and not what pytest-subprocess or a mock has put in the place of `Popen`.
+
+    The test's thread waits meanwhile; a program that yet another thread starts in this moment is real, too.
+    """
+    there = subprocess.Popen
+    if there is _REAL["Popen"]:
+        yield
+        return
+    setattr(subprocess, "Popen", _REAL["Popen"])  # noqa: B010  a type can't be assigned to
+    try:
+        yield
+    finally:
+        setattr(subprocess, "Popen", there)  # noqa: B010
+
+
+def refuse_if_blocked(family: int) -> None:
+    """Raise if pytest-socket lets nobody make sockets of this family.
+
+    Raises:
+        RuntimeError: it doesn't; the text says what does.
+    """
+    if socket.socket.__module__ != "pytest_socket":
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns as well as raises
+        try:
+            socket.socket(family, socket.SOCK_STREAM).close()
+        except RuntimeError:
+            blocked = True
+        else:
+            blocked = False
+    if blocked:
+        raise RuntimeError(
+            "pytest-socket (--disable-socket) blocks the sockets that peers are made of: mark this test with "
+            "@pytest.mark.enable_socket, or run with --allow-hosts=127.0.0.1,::1, which blocks other hosts alone"
+        )
+
+
+def tell_if_unreachable(error: BaseException) -> None:
+    """Add to an error of pytest-socket, which lets nobody connect to a peer, what does."""
+    if "A test tried to use socket.socket.connect()" in str(error):
+        error.add_note(
+            "pytest-socket blocks this; it lets tests connect to peers with --allow-hosts=127.0.0.1,::1, and with "
+            "--allow-unix-socket to those on a Unix socket, or with @pytest.mark.enable_socket"
+        )
+
+
+def twisted_here() -> bool:
+    """Whether Twisted's reactor runs on this thread."""
+    # Twisted has the reactor itself in the place of the module.
+    reactor, threadable = (sys.modules.get(f"twisted.{name}") for name in ("internet.reactor", "python.threadable"))
+    return reactor is not None and threadable is not None and reactor.running and bool(threadable.isInIOThread())
