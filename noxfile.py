@@ -117,6 +117,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def endurance(session: nox.Session) -> None:
+    """Tests by the ten thousands, a flood, and whatever else goes wrong in a test; prints a table."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "-q", "tests/endurance", *session.posargs, env={"ECHOSERVER_ENDURANCE": "long"})
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """What Hypothesis finds with fifty times the examples that the suite tries, and others each time."""
     session.install("-e", ".[dev]")

@@ -96,11 +96,15 @@ def pytest_runtest_makereport(
                 _reporting.wind_up(item, report, scopes)
         for scope in scopes:
             scope.test_is_over()
-        for stash, key in ((item.stash, SCOPE), (item.config.stash, CLOSED_SESSION_SCOPE)):
-            if key in stash:
-                del stash[key]
-        item.stash[ERRORS] = []
+        _forget(item.stash, SCOPE)  # pytest keeps the item as long as the session
+        _forget(item.stash, ERRORS)
+        _forget(item.config.stash, CLOSED_SESSION_SCOPE)
     return report
+
+
+def _forget(stash: pytest.Stash, key: pytest.StashKey[Any]) -> None:
+    if key in stash:
+        del stash[key]
 
 
 def _leave_out_that_frames_are_hidden(report: pytest.TestReport) -> None:
@@ -128,7 +132,8 @@ def _scopes_of(item: pytest.Item) -> "list[Scope]":
 
 def _errors_of_peers(item: pytest.Item) -> Sequence[Exception]:
     errors = [error for scope in _scopes_of(item) for error in scope.judge()]
-    item.stash[ERRORS] = errors
+    if errors:
+        item.stash[ERRORS] = errors
     return errors
 
 

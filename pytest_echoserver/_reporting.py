@@ -136,9 +136,8 @@ def losing_no_report(report: pytest.TestReport) -> Iterator[None]:
     try:
         yield
     except Exception:  # noqa: BLE001  whatever it is, the test has its own outcome to report
-        from ._evidence.payload import escaped
-
-        told = escaped(traceback.format_exc(), keeping="\n\t")
+        # Nothing is imported here: that may be what has failed, with too many files open.
+        told = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in traceback.format_exc())
         _add_section(report, f"no evidence, for an error of its own {OURS}", told)
 
 

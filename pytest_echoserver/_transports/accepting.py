@@ -1,5 +1,6 @@
 """Accepting connections without asyncio's server, which waits for its clients when it is closed."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable
@@ -15,6 +16,9 @@ ACCEPTS_A_TURN = 64
 ACCEPTS_AT_THE_END = 4096
 """As many as may wait (listen(2), somaxconn), lest clients that come and come keep a peer from closing."""
 
+AGAIN = 0.05
+"""Seconds after which it is tried again, where there were too many open files."""
+
 
 class Acceptor:
     """Accepts on a listening, non-blocking socket, on the loop of ``readers``, in ``context``.
@@ -24,10 +28,19 @@ class Acceptor:
 
     Args:
         accepted: called with each connection and the address it came from.
-        failed: called if no more can be accepted, because too many files are open.
+        failed: called once if none can be accepted, because too many files are open; it is tried again.
     """
 
-    __slots__ = ("_accepted", "_at_work", "_context", "_failed", "_readers", "_sock", "any_came")
+    __slots__ = (
+        "_accepted",
+        "_at_work",
+        "_context",
+        "_failed",
+        "_is_short_of_files",
+        "_readers",
+        "_sock",
+        "any_came",
+    )
 
     def __init__(
         self,
@@ -45,6 +58,7 @@ class Acceptor:
         self._accepted = accepted
         self._failed = failed
         self._at_work = threading.RLock()
+        self._is_short_of_files = False
         readers.add(sock, self._readable)
 
     def accept(self, most: int = ACCEPTS_A_TURN) -> None:
@@ -62,7 +76,7 @@ class Acceptor:
                 except OSError:  # too many open files, mostly: they would be as many at every turn
                     self._readers.remove(self._sock)
                     raise
-                self.any_came = True
+                self.any_came, self._is_short_of_files = True, False
                 connected.setblocking(False)
                 let_port_be_bound_again(connected)
                 self._accepted(connected, address)
@@ -91,7 +105,15 @@ class Acceptor:
         try:
             self._context.run(self.accept)
         except OSError as error:
-            self._failed(error)
+            if not self._is_short_of_files:
+                self._is_short_of_files = True
+                self._failed(error)
+            asyncio.get_running_loop().call_later(AGAIN, self._try_again)
+
+    def _try_again(self) -> None:
+        with self._at_work:
+            if self._sock.fileno() >= 0:
+                self._readers.add(self._sock, self._readable)
 
     def _end(self) -> None:
         self._readers.remove(self._sock)
