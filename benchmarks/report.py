@@ -43,19 +43,23 @@ def as_json(results: Iterable[Result]) -> str:
 
 def chart(results: Iterable[Result]) -> str:
     """An SVG with a bar for each variant of each topic, as long as its median is beside the topic's longest."""
-    rows = list(_rows(results))
-    height = 24 + 18 * len(rows)
-    drawn = [
-        f'<text x="8" y="{y}" font-weight="bold">{escape(name)}</text>'
-        if length is None
-        else f'<text x="8" y="{y}">{escape(name)}</text>'
-        f'<rect x="400" y="{y - 11}" width="{max(1, length * 300):.0f}" height="13" fill="{colour}"/>'
-        f'<text x="{408 + length * 300:.0f}" y="{y}">{escape(figure)}</text>'
-        for y, (name, length, figure, colour) in zip(range(24, height, 18), rows, strict=False)
-    ]
+    drawn, y = [], 4
+    for name, length, figure, colour in _rows(results):
+        if length is None:
+            y += 28
+            drawn.append(f'<text x="8" y="{y}" font-weight="bold">{escape(name)}</text>')
+        else:
+            y += 18
+            drawn.append(
+                f'<text x="8" y="{y}">{escape(name)}</text>'
+                f'<rect x="440" y="{y - 11}" width="{max(1, length * 300):.0f}" height="13" fill="{colour}"/>'
+                f'<text x="{448 + length * 300:.0f}" y="{y}">{escape(figure)}</text>'
+            )
+    height = y + 16
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="840" height="{height}" font-family="sans-serif"'
-        f' font-size="12"><rect width="100%" height="100%" fill="white"/>{"".join(drawn)}</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="840" height="{height}" viewBox="0 0 840 {height}"'
+        ' font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
+        f"{''.join(drawn)}</svg>\n"
     )
 
 
