@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 T = TypeVar("T")
@@ -176,7 +176,7 @@ class PeerTraffic:
     name: str
     kind: str
     address: Address | str | None
-    events: Sequence[Event]
+    events: Sequence[Event] = field(repr=False)  # not redacted, and pytest shows the arguments of a hook that fails
     expected: Sequence[Expected] = ()
     numbered: bool = False
     peer: Any = None

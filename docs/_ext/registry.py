@@ -108,20 +108,19 @@ class MarkerLine(Generated):
         yield from (f".. describe:: {signature}", "", f"   {text[0].upper()}{text[1:]}")
 
 
-def public_name(
-    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element
-) -> nodes.Node | None:
-    """Have a reference to where a public type is made lead to the name that users know it by."""
-    name = node.get("reftarget", "").rpartition(".")[2]
-    if name not in pytest_echoserver.__all__ or node.get("refdomain") != "py":
-        return None
+def documented(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element) -> nodes.Node | None:
+    """Have a reference lead to what is documented by that name, wherever it is made and by whatever module."""
     python = env.domains.python_domain
-    return python.resolve_xref(env, node["refdoc"], app.builder, "class", f"{PACKAGE}.{name}", node, content)
+    name = node.get("reftarget", "").rpartition(".")[2]
+    found = [full for full in python.objects if full.rpartition(".")[2] == name and full.startswith(PACKAGE)]
+    if node.get("refdomain") != "py" or len(found) != 1:
+        return None
+    return python.resolve_xref(env, node["refdoc"], app.builder, "obj", found[0], node, content)
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("echoserver-fixtures", FixtureList)
     app.add_directive("echoserver-options", OptionList)
     app.add_directive("echoserver-marker", MarkerLine)
-    app.connect("missing-reference", public_name)
+    app.connect("missing-reference", documented)
     return {"parallel_read_safe": True}

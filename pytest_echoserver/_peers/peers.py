@@ -98,9 +98,8 @@ class Peers:
 
     Get it from the fixture ``peers``; from ``session_peers`` they live as long as the session.
 
-    All of them raise:
-        OSError: the address can't be bound; the text names it.
-        TypeError, ValueError: an argument isn't what is allowed.
+    Whatever makes a peer raises ``OSError`` if the address can't be bound, which the text names, and ``TypeError``
+    or ``ValueError`` if an argument isn't what is allowed.
     """
 
     def __init__(
