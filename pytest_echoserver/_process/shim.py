@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from .._neighbours import real_programs
+from .protocol import CapturingProtocol
 
 # Python has ignored SIGPIPE and SIGXFSZ by then, and may have set LC_CTYPE (PEP 538); the program gets neither.
 SHIM = """
@@ -38,7 +39,7 @@ def is_needed(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 async def exec_by_shim(
-    protocol: asyncio.SubprocessProtocol, argv: list[str], options: dict[str, Any], *, terminal: bool
+    protocol: CapturingProtocol, argv: list[str], options: dict[str, Any], *, terminal: bool
 ) -> asyncio.SubprocessTransport:
     """What ``subprocess_exec`` does; with ``terminal``, stdin becomes the program's controlling terminal.
 
@@ -65,6 +66,7 @@ async def exec_by_shim(
         if far >= 0:
             os.close(far)
     if failure:
+        await protocol.exited.wait()  # it is about to; uvloop's transport would else outlive its loop
         transport.close()
         code = int(failure)
         raise OSError(code, os.strerror(code), argv[0])

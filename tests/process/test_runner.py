@@ -9,14 +9,20 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_echoserver import CaptureTimeout, Process, SubprocessRunner
+from pytest_echoserver._engine import LOOPS, Engine
 from pytest_echoserver._process import escaped, group
 from pytest_echoserver._process.environment import COVERAGE
+from pytest_echoserver._process.output import Outputs
+from pytest_echoserver._process.protocol import CapturingProtocol
+from pytest_echoserver._process.shim import exec_by_shim
+from pytest_echoserver._record import Record
 
 from ..conftest import Downstream
 
@@ -544,3 +550,20 @@ def test_what_is_no_signal_is_refused(
 ) -> None:
     with pytest.raises(error, match="signum must be"):
         subprocess_runner("true").send_signal(signum)
+
+
+def test_on_uvloop_a_program_that_cannot_be_executed_is_gone_before_that_is_told() -> None:
+    pytest.importorskip("uvloop")
+
+    async def start() -> None:
+        record = Record()
+        capture = CapturingProtocol(
+            record, Outputs(record, None), None, pytest.fail, forward_stderr=False, on_terminal=False
+        )
+        await exec_by_shim(capture, ["/no/such/program"], {"env": dict(os.environ)}, terminal=False)
+
+    for _ in range(10):
+        engine = Engine(LOOPS["uvloop"])
+        with pytest.raises(FileNotFoundError):
+            engine.run(Context(), start)
+        engine.stop()  # it would be told of an exit that comes afterwards
