@@ -1,6 +1,5 @@
 """What other plugins do to the whole process: undone for us, or told in a line with the way out."""
 
-import socket
 import subprocess
 import sys
 import warnings
@@ -34,6 +33,8 @@ def refuse_if_blocked(family: int) -> None:
     Raises:
         RuntimeError: it doesn't; the text says what does.
     """
+    import socket  # not above: this module is loaded with the plugin, so that it knows the real Popen
+
     if socket.socket.__module__ != "pytest_socket":
         return
     with warnings.catch_warnings():

