@@ -9,6 +9,9 @@ from typing import Any
 
 from .measure import Goal, Result
 
+LONGEST_BAR = 20
+"""Times the first of its topic: a longer bar is cut off, with a gap to say so, lest it makes dots of the others."""
+
 
 def table(result: Result) -> str:
     """The medians of a topic, each with its ratio to the first variant, and what of its goals was reached."""
@@ -42,7 +45,7 @@ def as_json(results: Iterable[Result]) -> str:
 
 
 def chart(results: Iterable[Result]) -> str:
-    """An SVG with a bar for each variant of each topic, as long as its median is beside the topic's longest."""
+    """An SVG with a bar for each variant of each topic, as long as its median is beside the topic's others."""
     drawn, y = [], 4
     for name, length, figure, colour in _rows(results):
         if length is None:
@@ -50,11 +53,14 @@ def chart(results: Iterable[Result]) -> str:
             drawn.append(f'<text x="8" y="{y}" font-weight="bold">{escape(name)}</text>')
         else:
             y += 18
+            width = max(1, min(length, 1) * 300)
             drawn.append(
                 f'<text x="8" y="{y}">{escape(name)}</text>'
-                f'<rect x="440" y="{y - 11}" width="{max(1, length * 300):.0f}" height="13" fill="{colour}"/>'
-                f'<text x="{448 + length * 300:.0f}" y="{y}">{escape(figure)}</text>'
+                f'<rect x="440" y="{y - 11}" width="{width:.0f}" height="13" fill="{colour}"/>'
+                f'<text x="{448 + width:.0f}" y="{y}">{escape(figure)}</text>'
             )
+            if length > 1:
+                drawn.append(f'<path d="M700 {y + 3}l8 -15" stroke="white" stroke-width="4"/>')
     height = y + 16
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="840" height="{height}" viewBox="0 0 840 {height}"'
@@ -68,7 +74,8 @@ def _rows(results: Iterable[Result]) -> Iterator[tuple[str, float | None, str, s
         unit, per = result.topic.unit
         better = "more is better" if result.topic.bigger_is_better else "less is better"
         yield f"{result.topic.title} [{unit}], {better}", None, "", ""
-        longest = max(map(result.median, result.figures))
+        medians = [result.median(name) for name in result.figures]
+        longest = min(max(medians), LONGEST_BAR * medians[0])
         for name in result.figures:
             median = result.median(name)
             colour = "#2a7" if name.startswith("pytest-echoserver") else "#bbb"

@@ -13,7 +13,14 @@ author = "the founders of pytest-echoserver"
 project_copyright = f"2026, {author}"
 version = release = pytest_echoserver.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "registry"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "properties",
+    "registry",
+]
 exclude_patterns = ["_build", "_diagrams"]
 default_role = "py:obj"
 

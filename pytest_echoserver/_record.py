@@ -20,17 +20,18 @@ class ToldInShort:
 
     __slots__ = ()
 
-    def differing(self) -> dict[str, Any]:
-        """The fields that differ from their defaults."""
-        return {
-            each.name: value
-            for each in fields(self)  # type: ignore[arg-type]  # who inherits this is a dataclass
-            if (value := getattr(self, each.name)) != each.default
-        }
-
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self.differing().items())
+        shown = ", ".join(f"{name}={value!r}" for name, value in differing(self).items())
         return f"{type(self).__name__}({shown})"
+
+
+def differing(told: ToldInShort) -> dict[str, Any]:
+    """The fields that differ from their defaults."""
+    return {
+        each.name: value
+        for each in fields(told)  # type: ignore[arg-type]  # who inherits that is a dataclass
+        if (value := getattr(told, each.name)) != each.default
+    }
 
 
 @dataclass(frozen=True, slots=True)

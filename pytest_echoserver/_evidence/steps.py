@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .._record import ToldInShort
+from .._record import ToldInShort, differing
 from .payload import Payload, escaped
 
 Way = Literal["in", "out"]
@@ -59,7 +59,7 @@ class Step:
 
     def suffer(self, verdict: ToldInShort) -> None:
         """Take note of what the network does to it."""
-        asked = verdict.differing()
+        asked = differing(verdict)
         self.faults += told_verdict(asked)
         self.lost = asked.get("drop", False)
         self.copies = asked.get("copies", 1)
@@ -89,7 +89,7 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
         case "unexpected", data, *rest:
             return message("in", data, rest, what="unexpected", tone="bad")
         case "fault", direction, int() as offset, ToldInShort() as verdict:
-            asked = verdict.differing()
+            asked = differing(verdict)
             where = "" if "at" in asked else f" from byte {offset:,} on"
             return Step(f"the way {direction}{where}: {', '.join(told_verdict(asked))}", tone="fault")
         case "connection_made", (None | str() | bytes() | tuple()) as peername:

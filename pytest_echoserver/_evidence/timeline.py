@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from .._record import Event, Expected, PeerTraffic, ToldInShort, Traffic
+from .._record import Event, Expected, PeerTraffic, ToldInShort, Traffic, differing
 from .payload import Payload
 from .steps import Step, Way, call_of, message, step_of
 
@@ -129,7 +129,7 @@ class _Events:
             return None
         step.suffer(verdict)
         if way == "in" and not step.lost:
-            changed = not verdict.differing().keys().isdisjoint(("data", "flip", "stale"))
+            changed = not differing(verdict).keys().isdisjoint(("data", "flip", "stale"))
             self._coming.append(_Suffered(data, changed, step.copies, step))
         return step
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from .._checks import not_async
+from .._record import differing
 from .model import DatagramFaults, StreamFaults, Trigger
 from .schedule import Chances, Key, Schedule
 from .verdict import BLOCK, PASS, Direction, Ending, Judge, Packet, Verdict
@@ -140,7 +141,7 @@ class StreamDecider(Decider):
             verdict = replace(verdict, flip=verdict.flip - BITS_OF_A_BLOCK * block)
         key: Key = (self.direction, flow, block)
         known = self.schedule.get(key, PASS)
-        self.schedule.add(key, replace(known, **verdict.differing()))
+        self.schedule.add(key, replace(known, **differing(verdict)))
 
 
 class DatagramFigures:

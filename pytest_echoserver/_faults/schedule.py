@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .._checks import choice, whole_number
+from .._record import differing
 from .model import checked_rate
 from .verdict import PASS, Direction, Verdict
 
@@ -203,7 +204,7 @@ def _by_direction(given: Any, name: str, check: Callable[[Any, str], object]) ->
 def told(verdict: Verdict) -> str:
     """A verdict as words without a space in them: what differs from letting the packet pass."""
     words = []
-    for name, value in verdict.differing().items():
+    for name, value in differing(verdict).items():
         if value is True:
             words.append(name)
         elif name == "data":
