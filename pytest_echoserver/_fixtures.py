@@ -140,9 +140,7 @@ def session_peers(request: pytest.FixtureRequest, echoserver_listen_host: str | 
 
 
 @pytest.fixture
-def stream_harness(
-    request: pytest.FixtureRequest, echoserver_listen_host: str | None, _echoserver_authority: TLSAuthority
-) -> StreamHarness:
+def stream_harness(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamHarness:
     """Your asyncio stream protocol on a real connection, with the far end in the test's hands.
 
     ``stream = stream_harness.connect(MyProtocol)``, then ``stream.send(b"...")`` and ``stream.read_until(b"...")``.
@@ -150,7 +148,7 @@ def stream_harness(
     from ._harness.stream import StreamHarness
 
     of_test = _of_test(request, echoserver_listen_host)
-    return StreamHarness(of_test.scope, of_test.settings.host, _echoserver_authority)
+    return StreamHarness(of_test.scope, of_test.settings.host, _of_session(request, "_echoserver_authority"))
 
 
 @pytest.fixture

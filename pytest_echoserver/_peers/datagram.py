@@ -391,6 +391,7 @@ class DatagramPeer(ServedPeer):
         self._end.clear()
         if self._script is not None:
             self._script.dealt_with = 0
+            self._forget_served()
         if script:
             self._begin_anew()
 

@@ -244,6 +244,11 @@ class Script:
 
         return step.cursor.ask(future, take)
 
+    def forget_served(self) -> None:
+        """Let go of whom the steps were met by: an action that is added from here on isn't made up for."""
+        for step in (*self.steps, *self.rules):
+            step.served.clear()
+
     def fail(self, error: Exception) -> None:
         """It went wrong: what is not met now never will be."""
         self.error = self.error or error

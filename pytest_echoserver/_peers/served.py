@@ -180,6 +180,11 @@ class ServedPeer(BoundPeer):
             self._following = True
             self._follow_script()
 
+    def _forget_served(self) -> None:
+        """Let go of the traffic that the script has had."""
+        for script in self._scripts():
+            script.forget_served()
+
     def _blame(self, error: Exception) -> bool:
         """Have the test fail with ``error``; false if it is over: what its tear-down causes is nobody's fault."""
         if self._scope.judged:

@@ -436,6 +436,7 @@ class StreamPeer(ServedPeer):
             self._record.clear()
             for connection in self._connections:
                 connection._forget()
+            self._forget_served()
         if script:
             self._begin_anew()
 

@@ -23,8 +23,8 @@ from ..conftest import open_and_running
 TOLD = "told by the watch: "
 PATIENCE = 30.0
 """Seconds that a thread may take to end whose engine was given up while it was held up."""
-EVERY = int(os.environ.get("ECHOSERVER_SAMPLE_EVERY", "0"))
-"""After so many tests a sample is taken; 0: there is none."""
+ROUNDS = int(os.environ.get("ECHOSERVER_ROUNDS", "0"))
+"""How often all tests are run, with a sample after each round; 0: once, with none."""
 
 
 class Watch:
@@ -47,15 +47,25 @@ class Watch:
     def _sample(self, request: pytest.FixtureRequest, _echoserver_engine: Any) -> Any:
         yield
         self.count += 1
-        if EVERY and self.count % EVERY == 0:
-            self.samples.append(sample(_echoserver_engine.get()))
-        if EVERY:  # what pytest keeps of each test, a report or two, is not ours to be measured by
+        if ROUNDS and self.count % len(request.session.items) == 0:
             terminal: Any = request.config.pluginmanager.get_plugin("terminalreporter")
-            terminal.stats.clear()
+            terminal.stats.clear()  # which has a report of each test, of each round
+            forget_finalizers(request.session)
+            self.samples.append(sample(_echoserver_engine.get()))
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        if EVERY:  # all kinds in turn: what is held depends on what has been used so far
-            items.sort(key=lambda item: vars(item)["callspec"].params["number"])
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Run the tests over and over, where that was asked for.
+
+        pytest keeps each test of a session to its end. So many tests more are so much more memory; so many rounds
+        of them are none.
+        """
+        if not ROUNDS:
+            return None
+        items = session.items * ROUNDS
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        return True
 
     @pytest.hookimpl(wrapper=True, trylast=True)  # after all is torn down, before the terminal's summary
     def pytest_sessionfinish(self) -> Any:
@@ -76,6 +86,23 @@ class Watch:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Watch())
+
+
+def forget_finalizers(session: pytest.Session) -> None:
+    """Forget what is kept of fixtures that are long gone.
+
+    Where a function's fixture asks for the session's, pytest adds its finalizer to those of that one, in each test
+    anew, and keeps them, with all that they refer to, as long as the session.
+    """
+    infos = [vars(item)["_fixtureinfo"] for item in session.items]
+    for fixture in {each for info in infos for fixtures in info.name2fixturedefs.values() for each in fixtures}:
+        if fixture.scope == "session":
+            fixture._finalizers[:] = [one for one in fixture._finalizers if not of_a_function(one)]
+
+
+def of_a_function(finalizer: Any) -> bool:
+    request = getattr(finalizer, "keywords", {}).get("request")
+    return isinstance(request, pytest.FixtureRequest) and request.scope == "function"
 
 
 def sample(engine: Any) -> dict[str, int]:

@@ -28,7 +28,10 @@ NEEDED = {"frame", "pcap", "pcapng", "raw", "ip", "ipv6", "udp", "tcp", "data", 
 
 COMPLAINTS = ("tcp.analysis.flags", "_ws.malformed")
 TOLD = "_ws.expert.message"
-NO_COMPLAINT = re.compile(r"Connection (establish|finish|reset)|This frame \w+ the connection closing")
+NO_COMPLAINT = re.compile(
+    r"Connection (establish|finish|reset)|This frame \w+ the connection closing"
+    r"|Possible traceroute: hop #\d+| attempt #\d+"  # of any datagram to one of 64 ports, from 33,435 on
+)
 STATUSES = ("ip.checksum.status", "udp.checksum.status", "tcp.checksum.status")
 GOOD = "1"
 FIELDS = (
@@ -347,7 +350,7 @@ def test_no_terminal_obeys_what_tshark_writes_of_it(downstream: Downstream, by_t
         "--echoserver-pcap=out",
     )
     (file,) = (downstream.pytester.path / "out").iterdir()
-    assert b"\x1b" not in file.read_bytes()
+    assert b"\x1b[" not in file.read_bytes()  # a port's number, or a checksum, may have the one byte
     sent, _ = by_tshark(file)
     assert sent["frame.interface_name"] == r"\x1b[31m\u202e\udc80"
     assert re.fullmatch(r"\\x1b\[31m\u4e2d+", sent["frame.comment"])

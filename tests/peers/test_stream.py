@@ -1,9 +1,11 @@
 """`StreamPeer`: with real clients, plain and asynchronous, of every kind."""
 
 import asyncio
+import gc
 import socket
 import ssl
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +284,20 @@ def test_clear_leaves_a_next_connection_to_who_waits(tcp_peer: StreamPeer, conne
     tcp_peer.clear()
     client = connect(tcp_peer)
     assert waiting.result().peername == client.getsockname()
+
+
+def test_clear_lets_go_of_whom_a_rule_has_answered(tcp_peer: StreamPeer, connect: Connect) -> None:
+    tcp_peer.on(b"quote").reply(b"to be")
+    client = connect(tcp_peer)
+    client.sendall(b"quote")
+    assert receive(client, 5) == b"to be"
+    client.close()
+    connection = weakref.ref(tcp_peer.connection)
+    tcp_peer.connection.ended.result()
+    tcp_peer.connection.close().result()
+    tcp_peer.clear()
+    gc.collect()
+    assert connection() is None
 
 
 def test_clear_keeps_the_script_of_a_connection_that_ended(tcp_peer: StreamPeer, connect: Connect) -> None:

@@ -1,4 +1,4 @@
-"""All fixtures, over and over; `ECHOSERVER_SOAK` says how many tests there are."""
+"""All fixtures, over and over; `ECHOSERVER_SOAK` says how often in a round."""
 
 import asyncio
 import os
@@ -6,8 +6,7 @@ import socket
 
 import pytest
 
-COUNT = int(os.environ["ECHOSERVER_SOAK"])
-KINDS = 8
+EACH = int(os.environ["ECHOSERVER_SOAK"])
 
 
 class Upper(asyncio.Protocol):
@@ -41,7 +40,7 @@ def quotes(session_peers):
         yield server
 
 
-@pytest.mark.parametrize("number", range(COUNT // KINDS))
+@pytest.mark.parametrize("number", range(EACH))
 class TestAll:
     def test_udp(self, udp_echo_server, udp_peer, number):
         udp_peer.expect(b"x").reply(b"y")
