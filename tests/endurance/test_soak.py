@@ -11,8 +11,11 @@ TESTS = 20_000 if LONG else 640
 ROUNDS = 25 if LONG else 8
 SUITE = (Path(__file__).parent / "suites" / "soak.py").read_text()
 KINDS = SUITE.count("    def test_")
-FLAT = 64 if LONG else 2_000
-"""Bytes a test that the process may have grown by. 64 are but 1 MB in all, and less than any object of ours."""
+FLAT = 64 if LONG else 20_000
+"""Bytes a test that the process may have grown by.
+
+64 are but 1 MB in all, and less than any object of ours. In the short form the allocator's megabytes decide.
+"""
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"] if LONG else ["asyncio"])

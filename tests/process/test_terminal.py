@@ -43,9 +43,10 @@ def test_the_window_has_the_size_that_was_asked_for_and_set(subprocess_runner: S
     process = python(
         subprocess_runner,
         "import os, signal\n"
-        "signal.signal(signal.SIGWINCH, lambda *_: print(*os.get_terminal_size(), flush=True))\n"
-        "print(*os.get_terminal_size(), flush=True)\n"
-        "while True: signal.pause()",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGWINCH])\n"  # it would be lost before a pause()
+        "while True:\n"
+        "    print(*os.get_terminal_size(), flush=True)\n"
+        "    signal.sigwait([signal.SIGWINCH])",
     )
     process.read_until(b"80 24\r\n").result()
     process.set_terminal_size(132, 50)
