@@ -1,6 +1,7 @@
 """What many tests share."""
 
 import asyncio
+import signal
 import socket
 import ssl
 import sys
@@ -16,6 +17,10 @@ import pytest
 from pytest_echoserver import Peers, StreamPeer, TLSAuthority
 
 pytest.register_assert_rewrite("tests.golden")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A script's background job ignores it, and so would all that it starts: nothing could be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Client = Callable[..., socket.socket]
 Connect = Callable[[StreamPeer], socket.socket]
