@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,15 @@ def test_what_cannot_be_executed_is_an_error(subprocess_runner: SubprocessRunner
     )
 
 
+@pytest.fixture
+def hang_ups() -> Iterator[None]:
+    """Programs hear of it when their terminal hangs up, though the tests be run by nohup(1)."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_ups")
 def test_a_shell_at_a_terminal_ends_with_it(subprocess_runner: SubprocessRunner) -> None:
     shell = subprocess_runner("sh", "-i", pty=True, extra_env={"PS1": "prompt "}, ready=b"prompt ")
     assert shell.returncode is None
