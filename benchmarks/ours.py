@@ -8,6 +8,7 @@ from ssl import SSLContext
 from pytest_echoserver._directory import PrivateDirectory
 from pytest_echoserver._engine import Engine
 from pytest_echoserver._harness.stream import StreamHarness
+from pytest_echoserver._peers.options import Defaults
 from pytest_echoserver._peers.peers import Peers
 from pytest_echoserver._peers.tls import TLSAuthority
 from pytest_echoserver._process.runner import SubprocessRunner
@@ -39,7 +40,7 @@ def peers() -> Iterator[Peers]:
     directory = PrivateDirectory()
     try:
         with scope() as made:
-            yield Peers(made, directory, no_context, {}, host="127.0.0.1", strict=True)
+            yield Peers(made, directory, no_context, {}, Defaults(timeout=TIMEOUT, host="127.0.0.1", strict=True))
     finally:
         directory.close()
 

@@ -29,8 +29,8 @@ class Cursor:
         self.position: int = 0
         self._lock = lock
         self._serving = False
-        # A list, for it is nearly always empty: an empty deque has room for 64, and every peer has several cursors.
-        self._line: list[tuple[CaptureFuture[Any], Take[Any]]] = []
+        # A list, and one only if it is needed: it is nearly always empty, and every peer has several cursors.
+        self._line: list[tuple[CaptureFuture[Any], Take[Any]]] | None = None
 
     @property
     def waiting(self) -> bool:
@@ -39,6 +39,8 @@ class Cursor:
     def ask(self, future: CaptureFuture[T], take: Take[T]) -> CaptureFuture[T]:
         """Put ``future`` in line, to get what ``take`` finds; an error that ``take`` raises is the future's."""
         with self._lock:
+            if self._line is None:
+                self._line = []
             self._line.append((future, take))
         self.serve()
         if not future.done():
@@ -63,18 +65,20 @@ class Cursor:
 
     def fail(self, error: BaseException) -> None:
         """Give ``error`` to all who wait."""
-        if not self._line:
+        line = self._line
+        if not line:
             return
         with self._lock:
-            waiting = [future for future, _ in self._line if future.claim()]
-            self._line.clear()
+            waiting = [future for future, _ in line if future.claim()]
+            line.clear()
         for future in waiting:
             fail(future, error)
 
     def _next_served(self) -> Callable[[], object] | None:
         """Take the first who can be served out of the line, move on, and give what ends the wait."""
-        while self._line:
-            future, take = self._line[0]  # in line until it is decided: whoever adds an entry looks there
+        line = self._line
+        while line:
+            future, take = line[0]  # in line until it is decided: whoever adds an entry looks there
             found: tuple[Any, int] | Exception | None = None
             if not future.done():
                 try:
@@ -83,7 +87,7 @@ class Cursor:
                     found = error
                 if found is None:
                     return None
-            del self._line[0]
+            del line[0]
             if found is None or not future.claim():
                 continue
             if isinstance(found, Exception):

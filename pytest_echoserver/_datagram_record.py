@@ -37,18 +37,20 @@ class DatagramRecord(Record):
     def sent(self) -> Sequence[Row]:
         return _Rows(self, "datagram_sent")
 
-    def note(self, name: str, *args: Any) -> Row:
+    def note(self, name: str, *args: Any) -> None:
         columns = self._columns or self._begin()
         columns.times.append(time.monotonic())
         columns.fields += (name, args, None)
-        return columns.row(len(columns.times) - 1)
 
     def note_datagram(self, name: str, data: bytes, address: Address) -> None:
         """Add a ``datagram_received`` or ``datagram_sent``, stamped now, before the peer acts on it."""
         columns = self._columns or self._begin()
         columns.times.append(time.monotonic())
         columns.fields += (name, data, address)
-        columns.places[name].append(len(columns.times) - 1)  # last: readers come this way
+        places = columns.places.get(name)
+        if places is None:
+            places = columns.places[name] = array("q")
+        places.append(len(columns.times) - 1)  # last: readers come this way
 
     def clear(self) -> None:
         self._columns = None
@@ -60,7 +62,7 @@ class DatagramRecord(Record):
     def found(self, name: str | None) -> "tuple[_Columns, Sequence[int]]":
         """The columns, and the places in them of what has this name; of all, without one."""
         columns = self._columns or NOTHING
-        return columns, range(len(columns.fields) // FIELDS) if name is None else columns.places[name]
+        return columns, range(len(columns.fields) // FIELDS) if name is None else columns.places.get(name, ())
 
 
 FIELDS = 3
@@ -75,7 +77,7 @@ class _Columns:
     def __init__(self) -> None:
         self.times = array("d")
         self.fields: list[Any] = []
-        self.places = {"datagram_received": array("q"), "datagram_sent": array("q")}
+        self.places: dict[str, array[int]] = {}
 
     def row(self, place: int) -> Row:
         name, first, address = self.fields[FIELDS * place : FIELDS * (place + 1)]

@@ -27,6 +27,16 @@ ANSWER = 5.0
 """Seconds that the engine has for what is asked of it, unless the caller knows of more to wait for."""
 
 _running: "set[Engine]" = set()
+_pid = os.getpid()
+
+
+def _notice_fork() -> None:
+    global _pid
+    _pid = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_notice_fork)
 
 
 class Owner(Protocol):
@@ -55,7 +65,8 @@ class Engine:
         self.owners: list[Owner] = []
         self._unowned: list[BaseException] = []
         self.stuck: bool = False
-        self._pid = os.getpid()
+        self._pid = _pid
+        self._ident = 0
         self._stopping = False
         self._readers = best_readers(self.loop)
         self._thread = threading.Thread(target=self._serve, name=THREAD_NAME, daemon=True)
@@ -65,17 +76,18 @@ class Engine:
     @property
     def forked(self) -> bool:
         """Whether this is a forked child of the process that the thread runs in."""
-        return self._pid != os.getpid()
+        return self._pid != _pid
 
     @property
     def here(self) -> bool:
         """Whether the code that asks runs on the engine's thread."""
-        return threading.get_ident() == self._thread.ident
+        return threading.get_ident() == self._ident
 
     @property
     def readers(self) -> Readers:
         """What tells when sockets can be read on the loop."""
-        self._refuse_if_forked()
+        if self._pid != _pid:
+            self._refuse_if_forked()
         return self._readers
 
     def post(self, context: Context, function: Callable[..., object], *args: Any) -> None:
@@ -166,7 +178,7 @@ class Engine:
     def _refuse_if_forked(self) -> None:
         if self.forked:
             raise RuntimeError(
-                f"this was opened in process {self._pid}; process {os.getpid()} is its forked child, "
+                f"this was opened in process {self._pid}; process {_pid} is its forked child, "
                 "and has to open peers of its own"
             )
 
@@ -174,7 +186,7 @@ class Engine:
         """The line of somebody's code that holds the thread up, told as a clause; empty if nothing does."""
         if self.here or self.forked or not self._thread.is_alive() or self._answers():
             return ""
-        frame = sys._current_frames().get(self._thread.ident or 0)
+        frame = sys._current_frames().get(self._ident)
         place = frame and _innermost_foreign(frame)
         return f"; meanwhile the engine's thread is held up {place}" if place else ""
 
@@ -184,6 +196,7 @@ class Engine:
         return answered.wait(within)
 
     def _serve(self) -> None:
+        self._ident = threading.get_ident()
         while not self._stopping:
             try:
                 self.loop.run_forever()

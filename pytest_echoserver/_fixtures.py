@@ -271,13 +271,21 @@ def _of_session(request: pytest.FixtureRequest, name: str) -> Any:
 @pytest.fixture(scope="session")
 def _echoserver_peer_maker(pytestconfig: pytest.Config, _echoserver_directory: PrivateDirectory) -> PeerMaker:
     """Makes the ``Peers`` of any scope: all that is the same in the whole session, put together once."""
+    from ._peers.options import Defaults
     from ._peers.peers import Peers, merged_types
 
     @cache
     def own_context(authority: TLSAuthority) -> SSLContext:
         return authority.server_context()
 
+    def defaults_of(settings: _settings.Settings) -> Defaults:
+        return Defaults(
+            timeout=settings.timeout, host=settings.host, strict=settings.strict, faults=settings.faults
+        )
+
     types = merged_types(pytestconfig.hook.pytest_echoserver_peer_types())
+    of_run = pytestconfig.stash[SETTINGS]
+    usual = defaults_of(of_run)
 
     def make(request: pytest.FixtureRequest, scope: Scope, settings: _settings.Settings) -> Peers:
         def context() -> SSLContext:
@@ -285,15 +293,9 @@ def _echoserver_peer_maker(pytestconfig: pytest.Config, _echoserver_directory: P
             theirs: SSLContext | None = request.getfixturevalue("echoserver_ssl_context")
             return theirs or own_context(_of_session(request, "_echoserver_authority"))
 
-        return Peers(
-            scope,
-            _echoserver_directory,
-            context,
-            types,
-            host=settings.host,
-            strict=settings.strict,
-            faults=settings.faults,
-        )
+        # Few tests have settings of their own.
+        defaults = usual if settings is of_run else defaults_of(settings)
+        return Peers(scope, _echoserver_directory, context, types, defaults)
 
     return make
 

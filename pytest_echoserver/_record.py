@@ -122,11 +122,9 @@ class Record:
         """The entries as they are kept: live."""
         return self._rows
 
-    def note(self, name: str, *args: Any) -> Row:
+    def note(self, name: str, *args: Any) -> None:
         """Add an entry, stamped now. To be called *before* the peer acts on what it notes."""
-        row = (time.monotonic(), name, *args)
-        self._rows.append(row)
-        return row
+        self._rows.append((time.monotonic(), name, *args))
 
     def clear(self) -> None:
         """Forget all entries."""

@@ -119,7 +119,7 @@ class Scope:
         self._seeding = seeding
         self._seed_taken = False
         self._hooks = hooks
-        self._peers: dict[int, Any] = {}
+        self._peers: dict[Any, None] = {}
         self._released: list[Record] = []
         self._parted: list[Adopted] = []
         self.context: Context = Context()
@@ -152,14 +152,16 @@ class Scope:
 
     def opened(self, peer: Any) -> None:
         """Tell who wants to know that ``peer`` was opened."""
-        self._peers[id(peer)] = peer
+        self._peers[peer] = None
         if self._hooks is not None:
             self._hooks.opened(peer)
 
     def closed(self, peer: Any) -> None:
         """Tell who wants to know that ``peer`` was closed, once."""
-        if self._peers.pop(id(peer), None) is not None and self._hooks is not None:
-            self._hooks.closed(peer)
+        if peer in self._peers:
+            del self._peers[peer]
+            if self._hooks is not None:
+                self._hooks.closed(peer)
 
     def redacted(self, peer: Any, data: bytes) -> bytes:
         """What ``peer`` got or sent as an error may show it."""
@@ -306,7 +308,7 @@ class Scope:
                     raise ExceptionGroup("not everything that the test opened could be closed", failures + errors)
         finally:
             self.engine.owners.remove(self)
-            for peer in list(reversed(self._peers.values())):
+            for peer in list(reversed(self._peers)):
                 self.closed(peer)
         raise_together(errors, "errors of the session's peers")
 

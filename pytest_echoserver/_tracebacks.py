@@ -1,6 +1,7 @@
 """Tracebacks that begin where the code of whoever reads them does."""
 
 import sys
+import warnings
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -33,10 +34,22 @@ def is_of_users(frame: FrameType) -> bool:
 
 def call_site() -> str:
     """Where the code that called into this package stands, as "test_it.py:12"."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_of_us(frame):
-        frame = frame.f_back
+    frame, _ = _caller()
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame is not None else ""
+
+
+def warn(text: str) -> None:
+    """Warn of the line that called into this package."""
+    _, level = _caller()
+    warnings.warn(text, stacklevel=level)
+
+
+def _caller() -> tuple[FrameType | None, int]:
+    """The frame that called into this package, and its level in the stack, as who has called this counts it."""
+    frame, level = sys._getframe(1).f_back, 2
+    while frame is not None and _is_of_us(frame):
+        frame, level = frame.f_back, level + 1
+    return frame, level
 
 
 def is_ours(filename: str) -> bool:

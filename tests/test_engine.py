@@ -267,6 +267,7 @@ def test_a_forked_child_gets_an_engine_of_its_own_and_harms_ours_nothing(downstr
         ping(ours)
 
         def child():
+            from pytest_echoserver._peers.options import Defaults
             from pytest_echoserver._peers.peers import Peers
             from pytest_echoserver._scope import Scope
 
@@ -278,7 +279,7 @@ def test_a_forked_child_gets_an_engine_of_its_own_and_harms_ours_nothing(downstr
             assert [datagram.data for datagram in ours.received] == [b"ping"]
             scope = Scope(_echoserver_engine.get(), 5)
             given = (peers._directory, peers._default_context, {})
-            theirs = Peers(scope, *given, host="127.0.0.1", strict=True).udp_echo()
+            theirs = Peers(scope, *given, Defaults(timeout=5, host="127.0.0.1", strict=True)).udp_echo()
             assert ping(theirs) == b"ping"
             scope.close()
             _echoserver_engine.stop()

@@ -3,6 +3,7 @@
 import asyncio
 import select
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def test_a_socket_is_watched_until_it_is_removed(readers: Any) -> None:
         near, far = socket.socketpair()
         with near, far:
             watching = readers(asyncio.get_running_loop())
-            watching.add(near, lambda: came.append(near.recv(1)))
+            watching.add(near, SimpleNamespace(readable=lambda _: came.append(near.recv(1))))
             far.send(b"ab")
             while len(came) < 2:
                 await asyncio.sleep(0)
@@ -43,7 +44,7 @@ def test_a_socket_can_be_removed_after_the_end() -> None:
         near, far = socket.socketpair()
         with near, far:
             watching = best_readers(asyncio.get_running_loop())
-            watching.add(near, lambda: None)
+            watching.add(near, SimpleNamespace(readable=lambda _: None))
             watching.close()
             watching.remove(near)
 

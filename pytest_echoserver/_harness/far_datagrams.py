@@ -53,7 +53,8 @@ class FarEnd:
             except OSError as error:
                 sent(error)
                 return
-        self._sent_rows.append(self.record.note("datagram_sent", data, to[:2], source))
+        self.record.note("datagram_sent", data, to[:2], source)
+        self._sent_rows.append(self.record.rows[-1])
         self._transports[source].sendto(data, to, sent)
 
     def refuse(self) -> None:
@@ -73,7 +74,8 @@ class FarEnd:
             transport.close()
 
     def came_in(self, data: bytes, source: Sockaddr, to: Address) -> None:
-        self._received_rows.append(self.record.note("datagram_received", data, source[:2], to))
+        self.record.note("datagram_received", data, source[:2], to)
+        self._received_rows.append(self.record.rows[-1])
         self.cursor.serve()
 
     def _bind(self, host: str, port: int) -> Address:

@@ -71,7 +71,7 @@ def _tcp_pair(host: str, *, far_is_server: bool) -> tuple[socket.socket, socket.
         listener.bind(address)
         listener.listen()
 
-    with bound_socket(family, socket.SOCK_STREAM, (host, 0), listen) as listener:
+    with bound_socket(family, socket.SOCK_STREAM, (host, 0), listen, protocol=socket.IPPROTO_TCP) as listener:
         listener.setblocking(True)
         client = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:

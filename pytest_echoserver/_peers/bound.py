@@ -72,8 +72,8 @@ class BoundPeer(ABC):
     def _ip_address(self, asked: str) -> Address:
         if self._is_unix:
             raise AttributeError(f"a Unix socket has no {asked}; its address is the path {self._address!r}")
-        host, port = self._address
-        return host, port
+        address: Address = self._address
+        return address
 
     def __enter__(self) -> Self:
         return self

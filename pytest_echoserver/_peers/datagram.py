@@ -49,6 +49,10 @@ class DatagramPeer(ServedPeer):
 
     _echo = staticmethod(echo)
     _kind = "datagram"
+    _dropped: int | None = None
+    _answering: set[asyncio.Task[None]] | None = None
+    _script: DatagramScript | None = None
+    _network: FaultyDatagrams | None = None
 
     def __init__(
         self,
@@ -63,14 +67,12 @@ class DatagramPeer(ServedPeer):
     ) -> None:
         record = DatagramRecord()
         super().__init__(scope, name, "udp", sock, behaviour=behaviour, timeout=timeout, record=record)
-        self._dropped: int | None = None
         self._end = DatagramEnd(record)
-        self._answering: set[asyncio.Task[None]] | None = None
         self._strict = strict
-        self._script: DatagramScript | None = None
-        self._network: FaultyDatagrams | None = None
-        if behaviour is not None:
-            self._end.listener = self._end.echo if behaviour is self._echo else self._came
+        if behaviour is self._echo:
+            self._end.echoes = True
+        elif behaviour is not None:
+            self._end.listener = self._came
         scope.adopt(PeerMember(self))
         readers = scope.engine.readers
         if readers.from_any_thread and faults is None:
@@ -246,11 +248,15 @@ class DatagramPeer(ServedPeer):
         if not transport.at_work.acquire(timeout=AT_WORK):
             return False
         try:
-            if not self._closed and transport.idle:
-                self._finish(transport.abort)
+            if not self._closed:
+                with self._record.lock:
+                    closed, self._dropped = transport.abort_if_idle()
+                if not closed:
+                    return False
+                self._end_waits()
         finally:
             transport.at_work.release()
-        return self._closed
+        return True
 
     def _open(self, readers: Readers, faults: Any = None) -> None:
         loop = self._scope.engine.loop
@@ -308,6 +314,9 @@ class DatagramPeer(ServedPeer):
         with self._record.lock:
             self._dropped = dropped_datagrams(self._socket)
             close()
+        self._end_waits()
+
+    def _end_waits(self) -> None:
         if self._end.awaited or self._script is not None:
             self._fail_waits(RuntimeError(f"{self} was closed while this was awaited"))
 

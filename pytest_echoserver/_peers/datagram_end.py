@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from .._cursors import Cursor
 from .._datagram_record import DatagramRecord
@@ -13,8 +13,22 @@ from .._transports.datagram import DrainingDatagramTransport, Sockaddr
 __tracebackhide__ = True
 
 
+class Outlet(Protocol):
+    """What takes the datagrams that leave: the transport, or the network before it."""
+
+    def sendto(self, data: bytes, addr: Sockaddr, sent: Any = None) -> object: ...
+
+
+NOBODY: dict[Sockaddr, Address] = {}
+"""The sources of an end that nothing has come to. Nobody adds to it."""
+
+
 class DatagramEnd(asyncio.DatagramProtocol):
-    """Records what comes and goes, and tells its ``listener`` of each datagram, before whoever waits for it."""
+    """Records what comes and goes, and tells its ``listener`` of each datagram, before whoever waits for it.
+
+    An end that ``echoes`` answers by itself, through the same record, without a `Datagram`. There may be thousands
+    of ends that nothing comes to: what only the others need is made when it is needed.
+    """
 
     __slots__ = (
         "_counts",
@@ -24,23 +38,26 @@ class DatagramEnd(asyncio.DatagramProtocol):
         "clears",
         "copying",
         "cursor",
+        "echoes",
         "listener",
-        "send_by",
+        "outlet",
         "transport",
     )
+
+    outlet: Outlet
 
     def __init__(self, record: DatagramRecord) -> None:
         self.transport: DrainingDatagramTransport | None = None
         self.listener: Callable[[bytes, Sockaddr], None] | None = None
+        self.echoes = False
         self.cursor = Cursor(record.lock)
         self.clears = 0
-        self.send_by: Callable[..., object] = self._no_transport
         self.copying = False
         """Whether what is being received is a copy that the network made."""
         self._counts: Sequence[Cursor] = ()
         self._received: View[Datagram] | None = None
         self._record = record
-        self._sources: dict[Sockaddr, Address] = {}
+        self._sources = NOBODY
 
     @property
     def received_rows(self) -> Sequence[Row]:
@@ -59,16 +76,18 @@ class DatagramEnd(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, DrainingDatagramTransport)
-        self.transport = transport
-        self.send_by = transport.sendto
+        self.transport = self.outlet = transport
 
     def datagram_received(self, data: bytes, addr: Sockaddr, *, copy: bool = False) -> None:
         # One tuple an address, however many datagrams it sends.
-        source = self._sources.setdefault(addr, (addr[0], addr[1]))
+        source = self._sources.get(addr) or self._new_source(addr)
         self._record.note_datagram("datagram_received", data, source)
         self.copying = copy
         # Answered first: whoever takes the datagram then finds the answer in the record, too.
-        if self.listener is not None:
+        if self.echoes:
+            self._record.note_datagram("datagram_sent", data, source)
+            self.outlet.sendto(data, addr)
+        elif self.listener is not None:
             self.listener(data, addr)
         if self.cursor.waiting:
             self.cursor.serve()
@@ -86,20 +105,15 @@ class DatagramEnd(asyncio.DatagramProtocol):
         assert transport is not None
         with transport.at_work:  # a close comes before it or after it
             if not transport.is_closing():
-                self._send(data, to, sent)
+                self._record.note_datagram("datagram_sent", data, self._sources.get(to) or (to[0], to[1]))
+                self.outlet.sendto(data, to, sent)
             elif sent is not None:
                 sent(ConnectionAbortedError("the peer was closed before the datagram was sent"))
 
-    def echo(self, data: bytes, to: Sockaddr) -> None:
-        """Send back what came. A listener: while it is called, the transport is at work, and open."""
-        self._send(data, to)
-
-    def _send(self, data: bytes, to: Sockaddr, sent: Any = None) -> None:
-        self._record.note_datagram("datagram_sent", data, self._sources.get(to) or (to[0], to[1]))
-        self.send_by(data, to, sent)
-
-    def _no_transport(self, *_: object) -> None:
-        raise RuntimeError("it has no transport yet")
+    def _new_source(self, addr: Sockaddr) -> Address:
+        if self._sources is NOBODY:
+            self._sources = {}
+        return self._sources.setdefault(addr, (addr[0], addr[1]))
 
     def note_unexpected(self, datagram: Datagram) -> None:
         self._record.note("unexpected", datagram.data, datagram.source)

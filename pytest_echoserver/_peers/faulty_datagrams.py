@@ -38,7 +38,7 @@ class FaultyDatagrams(asyncio.DatagramProtocol):
         self.inbound = DatagramLane("in", ordinals, self._arrive, at=at, note=self._note, fail=fail)
         self.outbound = DatagramLane("out", ordinals, self._leave, at=at, note=self._note, fail=fail)
         transport.set_protocol(self)
-        end.send_by = self.outbound.carry
+        end.outlet = self
 
     def have(self, faults: PeerFaults) -> None:
         """Go by these faults from here on."""
@@ -53,6 +53,9 @@ class FaultyDatagrams(asyncio.DatagramProtocol):
         """Drop what is on its way."""
         self.inbound.clear()
         self.outbound.clear()
+
+    def sendto(self, data: bytes, addr: Sockaddr, sent: Any = None) -> None:
+        self.outbound.carry(data, addr, sent)
 
     def datagram_received(self, data: bytes, addr: Sockaddr) -> None:
         self.inbound.carry(data, addr)

@@ -5,28 +5,24 @@ What only some kinds need is imported where those are made: it takes longer than
 
 from __future__ import annotations
 
-import ipaddress
 import socket
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict, Unpack
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from .. import _deadline
-from .._checks import flag, whole_number
 from .._directory import PrivateDirectory
 from .._scope import Scope
-from .._transports.datagram import RECEIVE_BUFFER, bound_datagram_socket
+from .._transports.datagram import bound_datagram_socket
 from .._transports.listening import bound_stream_socket, bound_unix_socket, listen, set_receive_buffer
 from .behaviours import DatagramBehaviour, StreamBehaviour, StreamEcho, check_handler, echo
 from .bound import one_or_both
 from .datagram import DatagramPeer
-from .hosts import check_host, check_port, checked_path, free_path
+from .hosts import free_path
+from .options import Defaults, StreamOptions, TCPOptions, UDPOptions, UnixOptions, checked_peer_name, checked_size
 
 if TYPE_CHECKING:
     import ssl
 
-    from .._faults.deciding import Kind
     from .dead import DeadPeer
     from .stream import StreamPeer
     from .tcp_proxy import TCPProxy
@@ -36,61 +32,6 @@ __tracebackhide__ = True
 
 BACKLOG = 1024
 """Connections that may wait to be accepted; the system may allow fewer."""
-LARGEST_BUFFER = 2**31 - 1
-"""Bytes, as setsockopt(2) takes an int."""
-
-
-class PeerOptions(TypedDict, total=False):
-    """What can be said of a peer of any kind.
-
-    ``name``: what it is called in reports; by default its kind and ordinal in the test. ``timeout``: seconds that a
-    wait for it may take, by default the configured ``echoserver_timeout``. ``strict``: whether the test fails if
-    something comes that neither script nor rules match; else that is only recorded. ``receive_buffer``: bytes of
-    the system's buffer for what comes in; small for a zero window soon after ``stall()``. ``faults``: of its
-    network, both ways: `DatagramFaults` or `StreamFaults`, a `Schedule`, a callable from `Packet` to `Verdict` or
-    None, a list of these, of which the first that decides wins, or a pair of all that, (inbound, outbound);
-    ``inbound`` and ``outbound`` give one direction alone.
-    """
-
-    name: str | None
-    timeout: float | None
-    strict: bool | None
-    receive_buffer: int | None
-    faults: Any
-    inbound: Any
-    outbound: Any
-
-
-class UDPOptions(PeerOptions, total=False):
-    """Beside those of `PeerOptions`: what a peer over IP has.
-
-    ``host``: the IP address to bind, by default the configured ``echoserver_host``. ``port``: 0 for any free one.
-    ``allow_remote``: for a host that isn't loopback, where others on the network can reach the peer.
-    """
-
-    host: str | None
-    port: int
-    allow_remote: bool
-
-
-class TCPOptions(UDPOptions, total=False):
-    """Beside those of `UDPOptions`: what a stream has.
-
-    ``framing``: a delimiter, or a callable from what is unread to the length of the first message, or None as yet;
-    a script's patterns then match whole messages. ``tls``: True, or an `ssl.SSLContext` for the server's side.
-    """
-
-    framing: bytes | Callable[[bytes], int | None] | None
-    tls: bool | ssl.SSLContext
-
-
-class UnixOptions(PeerOptions, total=False):
-    """Beside those of `PeerOptions`: ``path`` of the socket, by default a new one in a private directory;
-    ``framing`` and ``tls`` as for TCP."""
-
-    path: str | None
-    framing: bytes | Callable[[bytes], int | None] | None
-    tls: bool | ssl.SSLContext
 
 
 class Peers:
@@ -108,18 +49,13 @@ class Peers:
         directory: PrivateDirectory,
         default_context: Callable[[], ssl.SSLContext],
         types: Mapping[str, Callable[..., Any]],
-        *,
-        host: str,
-        strict: bool,
-        faults: Any = None,
+        defaults: Defaults,
     ) -> None:
         self._scope = scope
         self._directory = directory
         self._default_context = default_context
         self._types = types
-        self._host = host
-        self._strict = strict
-        self._faults = faults
+        self._defaults = defaults
 
     def __getattr__(self, name: str) -> Any:
         made_by = self.__dict__.get("_types", {}).get(name)
@@ -132,39 +68,39 @@ class Peers:
 
     def udp(self, behaviour: DatagramBehaviour | None = None, **options: Unpack[UDPOptions]) -> DatagramPeer:
         """Make a UDP peer, with or without a behaviour: see `DatagramPeer.serve`. Options: `UDPOptions`."""
-        return self._datagram_peer("udp", _checked(behaviour), **options)
+        return self._datagram_peer("udp", _checked(behaviour), options)
 
     def udp_echo(self, **options: Unpack[UDPOptions]) -> DatagramPeer:
         """Make a UDP peer that sends every datagram back to where it came from. Options: `UDPOptions`."""
-        return self._datagram_peer("udp_echo", echo, **options)
+        return self._datagram_peer("udp_echo", echo, options)
 
     def tcp(self, behaviour: StreamBehaviour | None = None, **options: Unpack[TCPOptions]) -> StreamPeer:
         """Make a TCP peer, with or without a behaviour: see `StreamPeer.serve`. Options: `TCPOptions`."""
-        return self._tcp_peer("tcp", _checked(behaviour), **options)
+        return self._tcp_peer("tcp", _checked(behaviour), options)
 
     def tcp_echo(self, **options: Unpack[TCPOptions]) -> StreamPeer:
         """Make a TCP peer that sends back what comes, and ends each connection after its client. Options:
         `TCPOptions`."""
-        return self._tcp_peer("tcp_echo", StreamEcho, **options)
+        return self._tcp_peer("tcp_echo", StreamEcho, options)
 
     def unix(self, behaviour: StreamBehaviour | None = None, **options: Unpack[UnixOptions]) -> StreamPeer:
         """Make a peer on a Unix socket, with or without a behaviour. Options: `UnixOptions`."""
-        return self._unix_peer("unix", _checked(behaviour), **options)
+        return self._unix_peer("unix", _checked(behaviour), options)
 
     def unix_echo(self, **options: Unpack[UnixOptions]) -> StreamPeer:
         """Make a peer on a Unix socket that sends back what comes. Options: `UnixOptions`."""
-        return self._unix_peer("unix_echo", StreamEcho, **options)
+        return self._unix_peer("unix_echo", StreamEcho, options)
 
     def tls(self, behaviour: StreamBehaviour | None = None, **options: Unpack[TCPOptions]) -> StreamPeer:
         """Make a TCP peer that speaks TLS, with or without a behaviour. Options: `TCPOptions`.
 
         Its certificate is one of ``tls_authority``, unless ``tls=`` or ``echoserver_ssl_context`` says otherwise.
         """
-        return self._tcp_peer("tls", _checked(behaviour), **_with_tls(options))
+        return self._tcp_peer("tls", _checked(behaviour), _with_tls(options))
 
     def tls_echo(self, **options: Unpack[TCPOptions]) -> StreamPeer:
         """Make a TLS peer that sends back what comes. Options: `TCPOptions`."""
-        return self._tcp_peer("tls_echo", StreamEcho, **_with_tls(options))
+        return self._tcp_peer("tls_echo", StreamEcho, _with_tls(options))
 
     def udp_proxy(
         self,
@@ -196,11 +132,11 @@ class Peers:
         from .udp_proxy import UDPProxy
 
         checked, family = checked_target(target)
-        given = self._checked_faults("datagram", one_or_both(faults, upstream, downstream))
-        address, own_family = self._checked_host(host, allow_remote)
-        limit = self._limit(timeout)
-        checked_name = self._checked_name(name, "udp_proxy")
-        sock = bound_datagram_socket(own_family, address, check_port(port))
+        given = self._defaults.faults_of("datagram", one_or_both(faults, upstream, downstream))
+        place = self._defaults.place(host, port, allow_remote)
+        limit = self._defaults.limit(timeout)
+        checked_name = checked_peer_name(name) or self._scope.name_for("udp_proxy")
+        sock = bound_datagram_socket(*place)
         return UDPProxy(self._scope, checked_name, sock, target=checked, family=family, timeout=limit, faults=given)
 
     def tcp_proxy(
@@ -235,12 +171,12 @@ class Peers:
         from .tcp_proxy import TCPProxy
 
         checked, _ = checked_target(target)
-        given = self._checked_faults("stream", one_or_both(faults, upstream, downstream))
-        address, family = self._checked_host(host, allow_remote)
-        check_port(port)
-        limit = self._limit(timeout)
-        checked_name = self._checked_name(name, "tcp_proxy")
-        sock = _listening(lambda: bound_stream_socket(family, address, port), receive_buffer)
+        given = self._defaults.faults_of("stream", one_or_both(faults, upstream, downstream))
+        place = self._defaults.place(host, port, allow_remote)
+        limit = self._defaults.limit(timeout)
+        size = None if receive_buffer is None else checked_size(receive_buffer)
+        checked_name = checked_peer_name(name) or self._scope.name_for("tcp_proxy")
+        sock = _listening(lambda: bound_stream_socket(*place), size)
         return TCPProxy(self._scope, checked_name, sock, target=checked, timeout=limit, faults=given)
 
     def refusing(
@@ -268,7 +204,9 @@ class Peers:
         """
         from . import dead
 
-        return dead.make(self._scope, "refusing", transport, self._host if host is None else host, port, name)
+        return dead.make(
+            self._scope, "refusing", transport, self._defaults.host if host is None else host, port, name
+        )
 
     def blackhole(
         self,
@@ -296,7 +234,9 @@ class Peers:
         """
         from . import dead
 
-        return dead.make(self._scope, "blackhole", transport, self._host if host is None else host, port, name)
+        return dead.make(
+            self._scope, "blackhole", transport, self._defaults.host if host is None else host, port, name
+        )
 
     def reserve_port(self) -> int:
         """Reserve a port number until the end of the test, for a server that must be told its port.
@@ -310,127 +250,45 @@ class Peers:
 
         return ports.reserve(self._scope)
 
-    def _datagram_peer(
-        self,
-        kind: str,
-        behaviour: DatagramBehaviour | None,
-        *,
-        host: str | None = None,
-        port: int = 0,
-        allow_remote: bool = False,
-        receive_buffer: int | None = None,
-        name: str | None = None,
-        timeout: float | None = None,
-        strict: bool | None = None,
-        faults: Any = None,
-        inbound: Any = None,
-        outbound: Any = None,
-        **unknown: Any,
-    ) -> DatagramPeer:
-        if unknown:
-            _refuse(unknown, kind, UDPOptions)
-        address, family = self._checked_host(host, allow_remote)
-        limit, strictness = self._limit(timeout), self._strictness(strict)
-        given = self._checked_faults("datagram", one_or_both(faults, inbound, outbound))
-        size = RECEIVE_BUFFER if receive_buffer is None else _checked_size(receive_buffer)
-        checked_name = self._checked_name(name, kind)
-        sock = bound_datagram_socket(family, address, check_port(port), size)
+    def _datagram_peer(self, kind: str, behaviour: DatagramBehaviour | None, options: UDPOptions) -> DatagramPeer:
+        made = self._defaults.udp(kind, options)
+        name = made.name or self._scope.name_for(kind)
         return DatagramPeer(
             self._scope,
-            checked_name,
-            sock,
+            name,
+            bound_datagram_socket(*made.place, made.receive_buffer),
             behaviour=behaviour,
-            timeout=limit,
-            strict=strictness,
-            faults=given,
+            timeout=made.timeout,
+            strict=made.strict,
+            faults=made.faults,
         )
 
-    def _tcp_peer(
-        self,
-        kind: str,
-        behaviour: Any,
-        *,
-        host: str | None = None,
-        port: int = 0,
-        allow_remote: bool = False,
-        **options: Any,
-    ) -> StreamPeer:
-        address, family = self._checked_host(host, allow_remote)
-        check_port(port)
-        return self._stream_peer(kind, behaviour, lambda: bound_stream_socket(family, address, port), **options)
+    def _tcp_peer(self, kind: str, behaviour: Any, options: TCPOptions) -> StreamPeer:
+        place, made = self._defaults.tcp(kind, options)
+        return self._stream_peer(kind, behaviour, made, lambda: bound_stream_socket(*place))
 
-    def _unix_peer(self, kind: str, behaviour: Any, *, path: str | None = None, **options: Any) -> StreamPeer:
-        where = checked_path(path) if path is not None else None
+    def _unix_peer(self, kind: str, behaviour: Any, options: UnixOptions) -> StreamPeer:
+        path, made = self._defaults.unix(kind, options)
         return self._stream_peer(
-            kind, behaviour, lambda: bound_unix_socket(where or free_path(self._directory.path)), **options
+            kind, behaviour, made, lambda: bound_unix_socket(path or free_path(self._directory.path))
         )
 
     def _stream_peer(
-        self,
-        kind: str,
-        behaviour: Any,
-        bind: Callable[[], socket.socket],
-        *,
-        framing: Any = None,
-        tls: Any = False,
-        receive_buffer: int | None = None,
-        name: str | None = None,
-        timeout: float | None = None,
-        strict: bool | None = None,
-        faults: Any = None,
-        inbound: Any = None,
-        outbound: Any = None,
-        **unknown: Any,
+        self, kind: str, behaviour: Any, made: StreamOptions, bind: Callable[[], socket.socket]
     ) -> StreamPeer:
-        from .stream import StreamPeer
-
-        if unknown:
-            _refuse(unknown, kind, UnixOptions if kind.startswith("unix") else TCPOptions)
-        limit, strictness = self._limit(timeout), self._strictness(strict)
-        given = self._checked_faults("stream", one_or_both(faults, inbound, outbound))
-        checked_framing = None if framing is None else _checked_framing(framing)
-        checked_name = self._checked_name(name, kind)
-        context = self._server_context(tls)
-        sock = _listening(bind, receive_buffer)
-        return StreamPeer(
+        name = made.name or self._scope.name_for(kind)
+        context = self._server_context(made.tls)
+        return _stream_peer_type()(
             self._scope,
-            checked_name,
-            sock,
+            name,
+            _listening(bind, made.receive_buffer),
             behaviour=behaviour,
-            timeout=limit,
-            strict=strictness,
-            framing=checked_framing,
+            timeout=made.timeout,
+            strict=made.strict,
+            framing=made.framing,
             tls=context,
-            faults=given,
+            faults=made.faults,
         )
-
-    def _checked_host(self, host: str | None, allow_remote: bool) -> tuple[str, socket.AddressFamily]:
-        flag(allow_remote, "allow_remote")
-        address, family = check_host(self._host if host is None else host, allow_remote=allow_remote)
-        if allow_remote and not ipaddress.ip_address(address).is_loopback:
-            warnings.warn(f"a peer listens on {address}, where others can reach it", stacklevel=5)
-        return address, family
-
-    def _checked_name(self, name: object, kind: str) -> str:
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"name must be a string, not {name!r}")
-        return name or self._scope.name_for(kind)
-
-    def _checked_faults(self, kind: Kind, given: Any) -> Any:
-        """What was given; or else what of the marker's is for peers of this kind."""
-        if given is None and self._faults is None:
-            return None
-        from .._faults import deciding  # few peers have any
-
-        chosen = deciding.of_kind(self._faults, kind) if given is None else given
-        deciding.both_ways(chosen, kind)
-        return chosen
-
-    def _limit(self, timeout: float | None) -> float:
-        return self._scope.timeout if timeout is None else _deadline.seconds(timeout)
-
-    def _strictness(self, strict: bool | None) -> bool:
-        return self._strict if strict is None else flag(strict, "strict")
 
     def _server_context(self, tls: object) -> Any:
         if tls is False:
@@ -442,20 +300,15 @@ class Peers:
         return checked_context(tls)
 
 
-def _checked_size(receive_buffer: object) -> int:
-    return whole_number(receive_buffer, "receive_buffer", least=1, most=LARGEST_BUFFER)
+@cache
+def _stream_peer_type() -> type[StreamPeer]:
+    from .stream import StreamPeer
 
-
-def _checked_framing(framing: Any) -> Any:
-    from .matching import check_framing
-
-    return check_framing(framing)
+    return StreamPeer
 
 
 def _listening(bind: Callable[[], socket.socket], receive_buffer: int | None) -> socket.socket:
     """A socket that listens where ``bind`` has bound it."""
-    if receive_buffer is not None:
-        _checked_size(receive_buffer)
     sock = bind()
     try:
         if receive_buffer is not None:
@@ -490,12 +343,6 @@ def merged_types(given: Sequence[Mapping[str, Callable[..., Any]]]) -> dict[str,
 
 def _checked(behaviour: Any) -> Any:
     return None if behaviour is None else check_handler(behaviour)
-
-
-def _refuse(unknown: Mapping[str, object], kind: str, options: Any) -> NoReturn:
-    """Raise TypeError for such options, and say which there are."""
-    known = ", ".join(sorted(options.__optional_keys__))
-    raise TypeError(f"peers.{kind}() got an unexpected keyword argument {next(iter(unknown))!r}; it takes {known}")
 
 
 def _with_tls(options: TCPOptions) -> TCPOptions:

@@ -32,6 +32,11 @@ class ServedPeer(BoundPeer):
     """Whether its events begin with a connection's number."""
     _patience = 0.0
     """Seconds that its `_shut` may take."""
+    # What most peers never have another of stands here: there may be thousands.
+    _scripted = False
+    _following = False
+    _errors: Sequence[Exception] = ()
+    _faults: "PeerFaults | None" = None
 
     def __init__(
         self,
@@ -48,10 +53,6 @@ class ServedPeer(BoundPeer):
         self._timeout = timeout
         self._record = Record() if record is None else record
         self._behaviour = behaviour
-        self._scripted = False
-        self._following = False
-        self._errors: Sequence[Exception] = ()
-        self._faults: PeerFaults | None = None
 
     @property
     def faults(self) -> Any:

@@ -10,9 +10,6 @@ from typing import Any
 from .._readers import AT_WORK, Readers
 from .listening import let_port_be_bound_again
 
-ACCEPTS_A_TURN = 64
-"""So many connections are accepted before the loop's other work gets its turn."""
-
 ACCEPTS_AT_THE_END = 4096
 """As many as may wait (listen(2), somaxconn), lest clients that come and come keep a peer from closing."""
 
@@ -59,10 +56,10 @@ class Acceptor:
         self._failed = failed
         self._at_work = threading.RLock()
         self._is_short_of_files = False
-        readers.add(sock, self._readable)
+        readers.add(sock, self)
 
-    def accept(self, most: int = ACCEPTS_A_TURN) -> None:
-        """Accept what waits, a turn's worth."""
+    def accept(self, most: int = ACCEPTS_AT_THE_END) -> None:
+        """Accept what waits."""
         with self._at_work:
             for _ in range(most):
                 if self._sock.fileno() < 0:
@@ -86,7 +83,7 @@ class Acceptor:
         with self._at_work:
             if self._sock.fileno() >= 0:
                 try:
-                    self.accept(ACCEPTS_AT_THE_END)
+                    self.accept()
                 finally:
                     self._end()
 
@@ -101,9 +98,9 @@ class Acceptor:
         finally:
             self._at_work.release()
 
-    def _readable(self) -> None:
+    def readable(self, most: int) -> None:
         try:
-            self._context.run(self.accept)
+            self._context.run(self.accept, most)
         except OSError as error:
             if not self._is_short_of_files:
                 self._is_short_of_files = True
@@ -113,7 +110,7 @@ class Acceptor:
     def _try_again(self) -> None:
         with self._at_work:
             if self._sock.fileno() >= 0:
-                self._readers.add(self._sock, self._readable)
+                self._readers.add(self._sock, self)
 
     def _end(self) -> None:
         self._readers.remove(self._sock)

@@ -20,6 +20,7 @@ def bound_socket(
     address: Any,
     bind: Callable[..., object] = socket.socket.bind,
     *options: Any,
+    protocol: int = 0,
 ) -> socket.socket:
     """Give a non-blocking socket that ``bind``, called with it, the address and the options, has bound.
 
@@ -28,10 +29,8 @@ def bound_socket(
         RuntimeError: pytest-socket forbids it.
     """
     refuse_if_blocked(family)
-    over_tcp = kind == socket.SOCK_STREAM and family in (socket.AF_INET, socket.AF_INET6)
     try:
-        # asyncio turns off the delay of RFC 896 only where a socket, or the one that accepted it, is named TCP.
-        sock = socket.socket(family, kind | NON_BLOCKING, socket.IPPROTO_TCP if over_tcp else 0)
+        sock = socket.socket(family, kind | NON_BLOCKING, protocol)
     except OSError as error:
         _cannot_bind(error, family, kind, address)
     try:

@@ -20,8 +20,6 @@ Sent = Callable[[OSError | None], object]
 
 LARGEST_READ = 65_536
 """Longer than any datagram, short enough for malloc to serve without a memory mapping for each."""
-READS_A_TURN = 16
-"""So many datagrams are read before the loop's other work gets its turn."""
 MOST_QUEUED = 65_536
 """More datagrams than wait in any receive buffer: so many are read at a close, and no flood can hold it up."""
 LEAST_TAKEN = 256
@@ -64,7 +62,7 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         self._readers = readers or LoopReaders(loop)
         self._context = context or copy_context()
         protocol.connection_made(self)
-        self._readers.add(sock, self._came)
+        self._readers.add(sock, self)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """``"socket"``, and its ``"sockname"`` until it is closed."""
@@ -90,9 +88,7 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         """Read what has arrived, and no more than that if more keeps coming."""
         if self._closing:
             return
-        for _ in range(_most_waiting(self._sock) // READS_A_TURN + 1):
-            if not self._readable():
-                break
+        self._read(_most_waiting(self._sock) + 1)
 
     def connect(self, address: Sockaddr) -> None:
         """Connect the socket (udp(7)): it then gets datagrams from there alone, and others' senders are refused."""
@@ -152,39 +148,43 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
             if not (self._unsent or self._closing):
                 self._loop.remove_writer(self._sock)
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing waits to be read or sent."""
+    def abort_if_idle(self) -> tuple[bool, int | None]:
+        """Close it if nothing waits to be read or sent: whether it did, and how many datagrams were dropped here.
+
+        To be called with ``at_work`` held. One look at the socket tells both.
+        """
         memory = _memory_of(self._sock)
-        if memory:  # what has come takes some until it is read
-            return not (memory[0] or self._unsent)
+        if self._unsent or (memory[0] if memory else self._waits()):  # what has come takes memory until it is read
+            return False, None
+        self.abort()
+        return True, memory[-1] if memory else None
+
+    def _waits(self) -> bool:
         try:
             self._sock.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
-            return not self._unsent
+            return False
         except OSError:
             pass
-        return False
+        return True
 
-    def _came(self) -> None:
-        self._context.run(self._readable)
+    def readable(self, most: int) -> None:
+        self._context.run(self._read, most)
 
-    def _readable(self) -> bool:
-        """Read a turn's worth; false if there was less."""
+    def _read(self, most: int) -> None:
         receive, received = self._sock.recvfrom, self._protocol.datagram_received
         with self.at_work:
-            for _ in range(READS_A_TURN):
+            for _ in range(most):
                 if self._closing:
-                    return False
+                    return
                 try:
                     data, source = receive(LARGEST_READ)
                 except (BlockingIOError, InterruptedError):
-                    return False
+                    return
                 except OSError as error:  # Windows reports an ICMP refusal of an earlier send here
                     self._protocol.error_received(error)
-                    return False
+                    return
                 received(data, source)
-        return True
 
 
 def bound_datagram_socket(

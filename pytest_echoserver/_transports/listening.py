@@ -21,7 +21,8 @@ def bound_stream_socket(family: socket.AddressFamily, host: str, port: int) -> s
     Raises:
         OSError: it can't be bound there; the text names the address.
     """
-    return bound_socket(family, socket.SOCK_STREAM, (host, port), _bind)
+    # asyncio turns off the delay of RFC 896 only where a socket, or the one that accepted it, is named TCP.
+    return bound_socket(family, socket.SOCK_STREAM, (host, port), _bind, protocol=socket.IPPROTO_TCP)
 
 
 def bound_unix_socket(path: str) -> socket.socket:

@@ -27,7 +27,7 @@ from pytest_echoserver import (
     Verdict,
     strategies,
 )
-from pytest_echoserver._peers.peers import TCPOptions, UDPOptions, UnixOptions
+from pytest_echoserver._peers.options import TCPOptions, UDPOptions, UnixOptions
 
 from .awkward import AWKWARD, examples, values
 

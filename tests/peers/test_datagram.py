@@ -273,8 +273,11 @@ def test_a_host_that_is_not_loopback_is_refused(peers: Peers, host: str) -> None
 
 
 def test_a_host_that_is_not_loopback_is_warned_of(peers: Peers) -> None:
-    with pytest.warns(UserWarning, match=r"listens on 0\.0\.0\.0, where others can reach it"):
+    match = r"listens on 0\.0\.0\.0, where others can reach it"
+    with pytest.warns(UserWarning, match=match) as warned:
         peers.udp_echo(host="0.0.0.0", allow_remote=True)
+        peers.tcp_proxy(("127.0.0.1", 1), host="0.0.0.0", allow_remote=True)
+    assert {warning.filename for warning in warned} == {__file__}
 
 
 def test_if_that_warning_is_an_error_nothing_is_opened(peers: Peers) -> None:

@@ -1,0 +1,260 @@
+"""What can be said of a new peer, and `Defaults`: what holds where nothing is said."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypedDict
+
+from .. import _deadline
+from .._checks import flag, whole_number
+from .._tracebacks import warn
+from .._transports.datagram import RECEIVE_BUFFER
+from .bound import one_or_both
+from .hosts import check_host, check_port, checked_path
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .._faults.deciding import Kind
+
+__tracebackhide__ = True
+
+LARGEST_BUFFER = 2**31 - 1
+"""Bytes, as setsockopt(2) takes an int."""
+
+
+class PeerOptions(TypedDict, total=False):
+    """What can be said of a peer of any kind.
+
+    ``name``: what it is called in reports; by default its kind and ordinal in the test. ``timeout``: seconds that a
+    wait for it may take, by default the configured ``echoserver_timeout``. ``strict``: whether the test fails if
+    something comes that neither script nor rules match; else that is only recorded. ``receive_buffer``: bytes of
+    the system's buffer for what comes in; small for a zero window soon after ``stall()``. ``faults``: of its
+    network, both ways: `DatagramFaults` or `StreamFaults`, a `Schedule`, a callable from `Packet` to `Verdict` or
+    None, a list of these, of which the first that decides wins, or a pair of all that, (inbound, outbound);
+    ``inbound`` and ``outbound`` give one direction alone.
+    """
+
+    name: str | None
+    timeout: float | None
+    strict: bool | None
+    receive_buffer: int | None
+    faults: Any
+    inbound: Any
+    outbound: Any
+
+
+class UDPOptions(PeerOptions, total=False):
+    """Beside those of `PeerOptions`: what a peer over IP has.
+
+    ``host``: the IP address to bind, by default the configured ``echoserver_host``. ``port``: 0 for any free one.
+    ``allow_remote``: for a host that isn't loopback, where others on the network can reach the peer.
+    """
+
+    host: str | None
+    port: int
+    allow_remote: bool
+
+
+class TCPOptions(UDPOptions, total=False):
+    """Beside those of `UDPOptions`: what a stream has.
+
+    ``framing``: a delimiter, or a callable from what is unread to the length of the first message, or None as yet;
+    a script's patterns then match whole messages. ``tls``: True, or an `ssl.SSLContext` for the server's side.
+    """
+
+    framing: bytes | Callable[[bytes], int | None] | None
+    tls: bool | ssl.SSLContext
+
+
+class UnixOptions(PeerOptions, total=False):
+    """Beside those of `PeerOptions`: ``path`` of the socket, by default a new one in a private directory;
+    ``framing`` and ``tls`` as for TCP."""
+
+    path: str | None
+    framing: bytes | Callable[[bytes], int | None] | None
+    tls: bool | ssl.SSLContext
+
+
+class Place(NamedTuple):
+    """Where a peer over IP is bound."""
+
+    family: socket.AddressFamily
+    host: str
+    port: int
+
+
+class DatagramOptions(NamedTuple):
+    """What a UDP peer is made with, checked."""
+
+    name: str | None
+    place: Place
+    receive_buffer: int
+    timeout: float
+    strict: bool
+    faults: Any
+
+
+class StreamOptions(NamedTuple):
+    """What a stream peer is made with, checked; but for ``tls``, which only who has a certificate can look at."""
+
+    name: str | None
+    receive_buffer: int | None
+    timeout: float
+    strict: bool
+    framing: Any
+    tls: Any
+    faults: Any
+
+
+class Defaults:
+    """What holds for peers of which nothing else is said, and the check of what is said.
+
+    Nearly all peers are made without options: what they are made with is put together once.
+    """
+
+    def __init__(self, *, timeout: float, host: str, strict: bool, faults: Any = None) -> None:
+        self.host = host
+        self._timeout = timeout
+        self._strict = strict
+        self._faults = faults
+
+    def udp(self, kind: str, options: UDPOptions) -> DatagramOptions:
+        """Those of a UDP peer of this kind."""
+        return self._udp(kind, **options) if options else self._usual_udp
+
+    def tcp(self, kind: str, options: TCPOptions) -> tuple[Place, StreamOptions]:
+        """Those of a TCP peer of this kind."""
+        return self._tcp(kind, **options) if options else self._usual_tcp
+
+    def unix(self, kind: str, options: UnixOptions) -> tuple[str | None, StreamOptions]:
+        """Those of a peer of this kind on a Unix socket, and the path of that, if one was given."""
+        return self._unix(kind, **options)
+
+    def place(self, host: str | None, port: int, allow_remote: bool) -> Place:
+        """Where to bind what was made with these options."""
+        flag(allow_remote, "allow_remote")
+        address, family = check_host(self.host if host is None else host, allow_remote=allow_remote)
+        if allow_remote and not ipaddress.ip_address(address).is_loopback:
+            warn(f"a peer listens on {address}, where others can reach it")
+        return Place(family, address, check_port(port))
+
+    def limit(self, timeout: float | None) -> float:
+        return self._timeout if timeout is None else _deadline.seconds(timeout)
+
+    def faults_of(self, kind: Kind, given: Any) -> Any:
+        """What was given; or else what of the marker's is for peers of this kind."""
+        if given is None and self._faults is None:
+            return None
+        from .._faults import deciding  # few peers have any
+
+        chosen = deciding.of_kind(self._faults, kind) if given is None else given
+        deciding.both_ways(chosen, kind)
+        return chosen
+
+    @cached_property
+    def _usual_udp(self) -> DatagramOptions:
+        return self._udp("udp")
+
+    @cached_property
+    def _usual_tcp(self) -> tuple[Place, StreamOptions]:
+        return self._tcp("tcp")
+
+    def _udp(
+        self,
+        kind: str,
+        *,
+        host: str | None = None,
+        port: int = 0,
+        allow_remote: bool = False,
+        receive_buffer: int | None = None,
+        name: str | None = None,
+        timeout: float | None = None,
+        strict: bool | None = None,
+        faults: Any = None,
+        inbound: Any = None,
+        outbound: Any = None,
+        **unknown: Any,
+    ) -> DatagramOptions:
+        if unknown:
+            _refuse(unknown, kind, UDPOptions)
+        return DatagramOptions(
+            checked_peer_name(name),
+            self.place(host, port, allow_remote),
+            RECEIVE_BUFFER if receive_buffer is None else checked_size(receive_buffer),
+            self.limit(timeout),
+            self._strictness(strict),
+            self.faults_of("datagram", one_or_both(faults, inbound, outbound)),
+        )
+
+    def _tcp(
+        self,
+        kind: str,
+        *,
+        host: str | None = None,
+        port: int = 0,
+        allow_remote: bool = False,
+        **options: Any,
+    ) -> tuple[Place, StreamOptions]:
+        return self.place(host, port, allow_remote), self._stream(kind, TCPOptions, **options)
+
+    def _unix(self, kind: str, *, path: str | None = None, **options: Any) -> tuple[str | None, StreamOptions]:
+        return None if path is None else checked_path(path), self._stream(kind, UnixOptions, **options)
+
+    def _stream(
+        self,
+        kind: str,
+        known: Any,
+        *,
+        framing: Any = None,
+        tls: Any = False,
+        receive_buffer: int | None = None,
+        name: str | None = None,
+        timeout: float | None = None,
+        strict: bool | None = None,
+        faults: Any = None,
+        inbound: Any = None,
+        outbound: Any = None,
+        **unknown: Any,
+    ) -> StreamOptions:
+        if unknown:
+            _refuse(unknown, kind, known)
+        return StreamOptions(
+            checked_peer_name(name),
+            None if receive_buffer is None else checked_size(receive_buffer),
+            self.limit(timeout),
+            self._strictness(strict),
+            None if framing is None else _checked_framing(framing),
+            tls,
+            self.faults_of("stream", one_or_both(faults, inbound, outbound)),
+        )
+
+    def _strictness(self, strict: bool | None) -> bool:
+        return self._strict if strict is None else flag(strict, "strict")
+
+
+def checked_peer_name(name: object) -> str | None:
+    """Give ``name`` back; None, or nothing in it, has the peer named by its kind and ordinal."""
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {name!r}")
+    return name
+
+
+def checked_size(receive_buffer: object) -> int:
+    """Give the bytes of a receive buffer back."""
+    return whole_number(receive_buffer, "receive_buffer", least=1, most=LARGEST_BUFFER)
+
+
+def _checked_framing(framing: Any) -> Any:
+    from .matching import check_framing
+
+    return check_framing(framing)
+
+
+def _refuse(unknown: Mapping[str, object], kind: str, options: Any) -> NoReturn:
+    """Raise TypeError for such options, and say which there are."""
+    known = ", ".join(sorted(options.__optional_keys__))
+    raise TypeError(f"peers.{kind}() got an unexpected keyword argument {next(iter(unknown))!r}; it takes {known}")
