@@ -41,6 +41,7 @@ from ._plugin import (
     pytest_configure_node,
     pytest_runtest_call,
     pytest_runtest_makereport,
+    pytest_runtest_teardown,
     pytest_terminal_summary,
 )
 

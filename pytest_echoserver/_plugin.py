@@ -58,18 +58,30 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     try:
         result = yield
     except BaseException as raised:
-        _errors_of_peers(item)  # if it failed, they are shown beside its own
-        if _scopes_of(item):
+        scopes = _scopes_of(item)
+        _errors_of(scopes, item)  # if it failed, they are shown beside its own
+        if scopes:
             tell_if_unreachable(raised)
         raise
-    errors = _errors_of_peers(item)
-    for error in errors:
-        error.__traceback__ = behind_our_frames(error.__traceback__)
-    if len(errors) == 1:
-        __tracebackhide__ = True  # not for a group: pytest 8 can't show one that has no other frame
-        raise errors[0]
+    errors = _errors_of(_scopes_of(item), item)
     if errors:
-        raise ExceptionGroup(f"{len(errors)} errors of this test's peers", errors)
+        __tracebackhide__ = len(errors) == 1  # not for a group: pytest 8 can't show one that has no other frame
+        raise _as_one(errors, "this test's peers")
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail the tear-down with what went wrong in it at peers of the session: it is no fault of the next test."""
+    try:
+        result = yield
+    except BaseException:
+        _errors_of(_open_scope_of_session(item), item)
+        raise
+    errors = _errors_of(_open_scope_of_session(item), item)
+    if errors:
+        __tracebackhide__ = len(errors) == 1
+        raise _as_one(errors, "the session's peers")
     return result
 
 
@@ -79,14 +91,26 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add to a failed test's report what its peers saw."""
     report = yield
+    is_wanted = _reporting.is_wanted(report, item.config.stash[SETTINGS])
+    if is_wanted or call.when == "teardown":
+        _tell_what_peers_saw(item, call, report, is_wanted=is_wanted)
+    return report
+
+
+def _tell_what_peers_saw(
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, *, is_wanted: bool
+) -> None:
     scopes = _scopes_of(item)
     if report.failed:
+        if call.when == "setup":  # there is no call phase, so this is the judgement
+            _errors_of(scopes, item)
         _leave_out_that_frames_are_hidden(report)
         _point_at_the_test(item, report)
     if scopes and call.when == "teardown":
         with _reporting.losing_no_report(report):
             _reporting.tell_hooks(item, report, scopes)
-    if scopes and _reporting.is_wanted(report, item.config.stash[SETTINGS]):
+        is_wanted = is_wanted or report.failed
+    if scopes and is_wanted:
         raised = call.excinfo.value if call.excinfo else None
         with _reporting.losing_no_report(report):
             _reporting.add_evidence(item, report, scopes, _beside(raised, item.stash.get(ERRORS, [])))
@@ -99,7 +123,6 @@ def pytest_runtest_makereport(
         _forget(item.stash, SCOPE)  # pytest keeps the item as long as the session
         _forget(item.stash, ERRORS)
         _forget(item.config.stash, CLOSED_SESSION_SCOPE)
-    return report
 
 
 def _forget(stash: pytest.Stash, key: pytest.StashKey[Any]) -> None:
@@ -130,11 +153,22 @@ def _scopes_of(item: pytest.Item) -> "list[Scope]":
     return [scope for scope in (item.stash.get(SCOPE, None), of_session) if scope is not None]
 
 
-def _errors_of_peers(item: pytest.Item) -> Sequence[Exception]:
-    errors = [error for scope in _scopes_of(item) for error in scope.judge()]
+def _open_scope_of_session(item: pytest.Item) -> "list[Scope]":
+    return [item.config.stash[SESSION_SCOPE]] if SESSION_SCOPE in item.config.stash else []
+
+
+def _errors_of(scopes: "Sequence[Scope]", item: pytest.Item) -> Sequence[Exception]:
+    errors = [error for scope in scopes for error in scope.judge()]
     if errors:
         item.stash[ERRORS] = errors
     return errors
+
+
+def _as_one(errors: Sequence[Exception], whose: str) -> Exception:
+    """What to raise for these errors, whose tracebacks then begin with the code of whoever reads them."""
+    for error in errors:
+        error.__traceback__ = behind_our_frames(error.__traceback__)
+    return errors[0] if len(errors) == 1 else ExceptionGroup(f"{len(errors)} errors of {whose}", errors)
 
 
 def _beside(raised: BaseException | None, errors: Sequence[Exception]) -> list[Exception]:

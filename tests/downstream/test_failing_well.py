@@ -64,6 +64,29 @@ def test_errors_of_several_peers_are_one_group(downstream: Downstream) -> None:
     result.stdout.no_fnmatch_line("*errors of this test's peers (pytest-echoserver)*")
 
 
+def test_an_error_of_a_peer_is_beside_that_of_a_fixture_which_it_made_fail(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+    import pytest, socket
+
+    @pytest.fixture
+    def logged_in(udp_peer):
+        udp_peer.serve(lambda datagram: {b"LOGIN": b"OK"}[datagram.data])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(0.2)
+            client.sendto(b"LOGON", udp_peer.address)
+            client.recv(10)
+
+    def test_it(logged_in):
+        pass
+    """
+    )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["E*TimeoutError: timed out", "*errors of this test's peers (pytest-echoserver)*", "*KeyError: b'LOGON'"]
+    )
+
+
 def test_the_tests_own_failure_stays_and_the_peers_are_beside_it(downstream: Downstream) -> None:
     result = downstream.run(
         PROTOCOL

@@ -68,6 +68,29 @@ def test_what_goes_wrong_fails_the_test_that_runs_and_only_that(downstream: Down
     result.stdout.fnmatch_lines(["*wrong 1*", "*_ test_fails_again _*", "*wrong 2*"])
 
 
+def test_what_goes_wrong_in_a_tear_down_is_no_fault_of_the_next_test(downstream: Downstream) -> None:
+    result = downstream.run(
+        PEER
+        + """
+    @pytest.fixture
+    def goodbye(server, send):
+        server.on(b"ok").reply(b"ok")
+        yield
+        send(b"goodbye")
+
+    def test_one(goodbye): pass
+
+    def test_two(server, send):
+        send(b"ok")
+    """,
+        "-v",
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*::test_one ERROR*", "*ERROR at teardown of test_one*", "E*ScriptMismatch: *", "*got: b'goodbye'*"]
+    )
+
+
 def test_what_goes_wrong_on_a_stream_does_not_hide_what_does_later(downstream: Downstream) -> None:
     result = downstream.run(
         """
