@@ -274,7 +274,7 @@ def test_a_host_that_is_not_loopback_is_refused(peers: Peers, host: str) -> None
 
 def test_a_host_that_is_not_loopback_is_warned_of(peers: Peers) -> None:
     match = r"listens on 0\.0\.0\.0, where others can reach it"
-    with pytest.warns(UserWarning, match=match) as warned:
+    with pytest.warns(UserWarning, match=match) as warned:  # noqa: PT031  of both
         peers.udp_echo(host="0.0.0.0", allow_remote=True)
         peers.tcp_proxy(("127.0.0.1", 1), host="0.0.0.0", allow_remote=True)
     assert {warning.filename for warning in warned} == {__file__}
