@@ -42,6 +42,7 @@ from ._plugin import (
     pytest_runtest_call,
     pytest_runtest_makereport,
     pytest_runtest_teardown,
+    pytest_sessionfinish,
     pytest_terminal_summary,
 )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Iterator
 from functools import cache, cached_property
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,6 +37,8 @@ CLOSED_SESSION_SCOPE = pytest.StashKey["Scope"]()
 """The session's, until the test that it was closed after is reported."""
 KEPT = pytest.StashKey[dict[str, Any]]()
 OF_TEST = pytest.StashKey["OfTest"]()
+TESTS_ARE_OVER = pytest.StashKey[bool]()
+"""Set once no test runs any more: what is torn down after that was left by a run that was interrupted."""
 
 
 @pytest.fixture
@@ -245,9 +247,10 @@ def _new_of_test(request: pytest.FixtureRequest, node: pytest.Item, listen_host:
     )
 
     def end() -> None:
+        __tracebackhide__ = True
         del node.stash[OF_TEST]
         try:
-            _close(scope, node.session)
+            scope.close()
         finally:
             _deadline.default = before
 
@@ -300,23 +303,8 @@ def _echoserver_peer_maker(pytestconfig: pytest.Config, _echoserver_directory: P
     return make
 
 
-def _close(scope: Scope, session: pytest.Session) -> None:
-    """Close a scope. If the run is being interrupted, what goes wrong is shown: raised, it would hide that."""
-    try:
-        scope.close()
-    except Exception as error:
-        terminal = session.config.pluginmanager.get_plugin("terminalreporter")
-        if session.exitstatus != pytest.ExitCode.INTERRUPTED or terminal is None:
-            raise
-        terminal.write_line("")
-        for line in traceback.format_exception(error, limit=0):
-            terminal.write_line(line.rstrip())
-
-
 @pytest.fixture(scope="session")
-def _echoserver_session_scope(
-    request: pytest.FixtureRequest, pytestconfig: pytest.Config, _echoserver_engine: EngineHost
-) -> Iterator[Scope]:
+def _echoserver_session_scope(pytestconfig: pytest.Config, _echoserver_engine: EngineHost) -> Iterator[Scope]:
     """What lives as long as the session: its errors, its end."""
     from ._scope import Scope
 
@@ -332,7 +320,7 @@ def _echoserver_session_scope(
     yield scope
     del pytestconfig.stash[SESSION_SCOPE]
     pytestconfig.stash[CLOSED_SESSION_SCOPE] = scope
-    _close(scope, request.session)
+    scope.close()
 
 
 @pytest.fixture(scope="session")
@@ -369,10 +357,22 @@ def _echoserver_authority(_echoserver_directory: PrivateDirectory) -> TLSAuthori
     return TLSAuthority(_echoserver_directory)
 
 
+def written_after_the_tests(config: pytest.Config, error: Exception) -> bool:
+    """Write an error to the terminal, once no test runs any more: raised then, it would hide the run's report."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if TESTS_ARE_OVER not in config.stash or terminal is None:
+        return False
+    terminal.write_line("")
+    for line in format_exception(error, limit=0):
+        terminal.write_line(line.rstrip())
+    return True
+
+
 class _Hooks:
     """Passes what happens to peers on to pytest's hooks."""
 
     def __init__(self, config: pytest.Config) -> None:
+        self._config = config
         self._hook = config.hook
 
     def opened(self, peer: Any) -> None:
@@ -380,6 +380,9 @@ class _Hooks:
 
     def closed(self, peer: Any) -> None:
         self._hook.pytest_echoserver_peer_closed(peer=peer)
+
+    def written(self, error: Exception) -> bool:
+        return written_after_the_tests(self._config, error)
 
     def redacted(self, peer: Any, data: bytes) -> bytes:
         return redacted(reversed(self._hook.pytest_echoserver_redact.get_hookimpls()), peer, data)

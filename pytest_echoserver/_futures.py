@@ -234,7 +234,7 @@ class _Alarm:
     add_exception = add_cancelled = add_result
 
 
-def refuse_to_block(asked: str) -> None:
+def refuse_to_block(asked: str, instead: str = "`await`") -> None:
     """Raise if a blocking wait on this thread would stop an event loop, and so what it waits for."""
     if _engine.on_engine_thread():
         where = "the engine's own thread"
@@ -242,7 +242,7 @@ def refuse_to_block(asked: str) -> None:
         where = "the thread of a running event loop"
     else:
         return
-    way_out = IN_A_THREAD if _twisteds_code_here() else "use `await` here"
+    way_out = IN_A_THREAD if _twisteds_code_here() else f"use {instead} here"
     raise RuntimeError(f"{asked} would block {where}, and with it what it waits for: {way_out}")
 
 

@@ -6,6 +6,7 @@ were cut: it is met at the first place where it can be said to be complete.
 
 import re
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -39,8 +40,8 @@ class Literal:
     def search_from(self, start: int) -> Search[bytes]:
         return _LiteralSearch(self.literal, start)
 
-    def __str__(self) -> str:
-        return repr(self.literal)
+    def told(self, redact: Callable[[bytes], bytes]) -> str:
+        return repr(redact(self.literal))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ class Regex:
     def search_from(self, start: int) -> Search[re.Match[bytes]]:
         return _RegexSearch(self, start)
 
-    def __str__(self) -> str:
-        return repr(self.regex.pattern)
+    def told(self, redact: Callable[[bytes], bytes]) -> str:
+        return repr(redact(self.regex.pattern))
 
 
 def compile_pattern(value: Any, *, anchored: bool) -> Literal | Regex:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import _deadline, _reporting, _settings, hookspecs
-from ._fixtures import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
+from ._fixtures import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS, TESTS_ARE_OVER
 from ._neighbours import tell_if_unreachable
-from ._tracebacks import behind_our_frames
+from ._tracebacks import behind_our_frames, is_ours
 
 if TYPE_CHECKING:
     from ._scope import Scope
@@ -44,6 +44,11 @@ def _only_lists(config: pytest.Config) -> bool:
 def pytest_configure_node(node: Any) -> None:
     """pytest-xdist is about to start a worker."""
     _settings.share(node.config.stash[SETTINGS], node.workerinput)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    session.config.stash[TESTS_ARE_OVER] = True
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -105,7 +110,7 @@ def _tell_what_peers_saw(
         if call.when == "setup":  # there is no call phase, so this is the judgement
             _errors_of(scopes, item)
         _leave_out_that_frames_are_hidden(report)
-        _point_at_the_test(item, report)
+        _point_at_the_test(item, report, call.excinfo.value if call.excinfo else None)
     if scopes and call.when == "teardown":
         with _reporting.losing_no_report(report):
             _reporting.tell_hooks(item, report, scopes)
@@ -137,12 +142,13 @@ def _leave_out_that_frames_are_hidden(report: pytest.TestReport) -> None:
         shown.extraline = None
 
 
-def _point_at_the_test(item: pytest.Item, report: pytest.TestReport) -> None:
-    """An error of a peer has crashed within pytest, as far as that can tell; to say so helps nobody either."""
+def _point_at_the_test(item: pytest.Item, report: pytest.TestReport, raised: BaseException | None) -> None:
+    """An error of a peer has crashed within pytest or here, as far as pytest can tell; to say so helps nobody."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    if crash is None or not item.stash.get(ERRORS, ()):
+    errors = item.stash.get(ERRORS, ())
+    if crash is None or not (raised in errors or (errors and getattr(raised, "exceptions", ()) == tuple(errors))):
         return
-    if not {"_pytest", "pluggy"}.isdisjoint(Path(crash.path).parts):
+    if is_ours(crash.path) or not {"_pytest", "pluggy"}.isdisjoint(Path(crash.path).parts):
         _, line, _ = item.location
         crash.path, crash.lineno = str(item.path), (line or 0) + 1
 

@@ -17,6 +17,7 @@ import pytest
 
 from ._fixtures import SETTINGS
 from ._redaction import redacted
+from ._telling import escaped
 
 if TYPE_CHECKING:
     from ._evidence.timeline import Reading
@@ -137,7 +138,7 @@ def losing_no_report(report: pytest.TestReport) -> Iterator[None]:
         yield
     except Exception:  # noqa: BLE001  whatever it is, the test has its own outcome to report
         # Nothing is imported here: that may be what has failed, with too many files open.
-        told = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in traceback.format_exc())
+        told = escaped(traceback.format_exc(), keeping="\n\t")
         _add_section(report, f"no evidence, for an error of its own {OURS}", told)
 
 

@@ -91,6 +91,9 @@ class Hooks(Protocol):
     def opened(self, peer: Any) -> None: ...
     def closed(self, peer: Any) -> None: ...
     def redacted(self, peer: Any, data: bytes) -> bytes: ...
+    def written(self, error: Exception) -> bool:
+        """Write ``error`` to the terminal, where to raise it would hide the report of the run; false elsewhere."""
+        ...
 
 
 class Scope:
@@ -166,6 +169,11 @@ class Scope:
     def redacted(self, peer: Any, data: bytes) -> bytes:
         """What ``peer`` got or sent as an error may show it."""
         return data if self._hooks is None else self._hooks.redacted(peer, data)
+
+    def raise_together(self, errors: list[Exception], what: str) -> None:
+        """Raise what is wrong at the end of what was opened; or have it written, see `Hooks`."""
+        __tracebackhide__ = True
+        raise_together([error for error in errors if self._hooks is None or not self._hooks.written(error)], what)
 
     def release(self, record: Record) -> None:
         """Forget the member with this record at the next judgement: it is closed, and had a verdict of its own."""
@@ -293,8 +301,10 @@ class Scope:
         """Close everything, newest first, even if one close fails.
 
         Raises:
-            ExceptionGroup: what could not be closed; of a wide scope, also what was not met.
+            Exception: what could not be closed, several as an `ExceptionGroup`; of a wide scope, also what was not
+                met.
         """
+        __tracebackhide__ = True
         errors = self._last_errors() if self.wide else []
         with self._lock:
             self._judged = True
@@ -303,14 +313,12 @@ class Scope:
                 for member in reversed(self._members):
                     if member.leave is not None:
                         member.leave()
-                failures = self._run_close()
-                if failures:
-                    raise ExceptionGroup("not everything that the test opened could be closed", failures + errors)
+                errors = self._run_close() + errors
         finally:
             self.engine.owners.remove(self)
             for peer in list(reversed(self._peers)):
                 self.closed(peer)
-        raise_together(errors, "errors of the session's peers")
+        self.raise_together(errors, "errors at the end of what was opened")
 
     def _run_close(self) -> list[Exception]:
         if self._close_at_rest():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme  # noqa: F401  before a run within this process imports it, and takes it away: it can't be had twice
 
 from pytest_echoserver import Peers, StreamPeer, TLSAuthority
 

@@ -33,14 +33,14 @@ def test_it_closes_the_newest_first_even_if_one_close_fails(engine: Engine) -> N
     def adopt(name: str) -> None:
         async def close() -> None:
             closed.append(name)
-            if name == "second":
-                raise OSError("of the second")
+            if name != "first":
+                raise OSError(f"of the {name}")
 
         scope.adopt(Member(nothing, Record(), close))
 
     for name in ("first", "second", "third"):
         adopt(name)
-    with pytest.raises(ExceptionGroup, match="not everything that the test opened could be closed") as caught:
+    with pytest.raises(ExceptionGroup, match="2 errors at the end of what was opened") as caught:
         scope.close()
     assert closed == ["third", "second", "first"]
     assert caught.group_contains(OSError, match="of the second")
@@ -59,9 +59,8 @@ def test_a_task_that_refuses_to_end_is_told(engine: Engine) -> None:
                 continue
 
     scope.call(lambda: asyncio.ensure_future(refuses()))
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(RuntimeError, match=r"was cancelled, but did not end.*refuses"):
         scope.close()
-    assert caught.group_contains(RuntimeError, match="was cancelled, but did not end.*refuses")
     engine.call(contextvars.Context(), released.set)
 
 

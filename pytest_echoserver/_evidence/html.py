@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .._record import Traffic
-from .payload import Payload, escaped
+from .._telling import escaped
+from .payload import Payload
 from .steps import Step, told_address
 from .timeline import OF_NONE, Reading, timeline
 

@@ -63,11 +63,6 @@ def rows(payload: Payload, width: int) -> list[str]:
     return shown
 
 
-def escaped(text: str, *, keeping: str = "") -> str:
-    """A text with all that isn't printable as Python would write it, so that no terminal obeys it."""
-    return "".join(char if char.isprintable() or char in keeping else repr(char)[1:-1] for char in text)
-
-
 def _text(data: bytes, *, begins: bool = True, ends: bool = True) -> str | None:
     """These bytes as text, or None if they are none. What was cut may lack some of a character."""
     if not begins:

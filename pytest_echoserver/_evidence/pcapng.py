@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from .._record import PeerTraffic, Traffic
+from .._telling import escaped
 from .packets import Flow, client_of, invented, packed, udp_packet
-from .payload import escaped
 from .steps import Step, told_address
 from .timeline import Reading, all_steps, read
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .._record import ToldInShort, differing
-from .payload import Payload, escaped
+from .._telling import escaped
+from .payload import Payload
 
 Way = Literal["in", "out"]
 """Towards a peer, or away from it."""

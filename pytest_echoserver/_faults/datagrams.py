@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -75,6 +75,7 @@ class DatagramLane:
         self._note = note
         self._fail = fail
         self._flows: dict[Sockaddr, Flow] = {}
+        self._last: bytes | None = None
         self._free_at = 0.0
         self._held = 0
 
@@ -84,7 +85,10 @@ class DatagramLane:
         now = time.monotonic()
         verdict = self._verdict(Packet(data, self._direction, flow.ordinal, flow.count, now))
         flow.count += 1
-        previous, flow.last = flow.last, data
+        previous = self._last if flow.last is None else flow.last
+        flow.last = self._last = data
+        if verdict.stale and previous is None:
+            verdict = self._not_stale(verdict)
         if self._held + len(data) > MOST_HELD:
             verdict = Verdict(drop=True)
         if verdict is not PASS:
@@ -111,6 +115,7 @@ class DatagramLane:
         """Count all flows from their beginnings again."""
         self._flows.clear()
         self._ordinals.clear()
+        self._last = None
 
     def _flow(self, addr: Sockaddr) -> Flow:
         client = addr[:2]  # over IPv6 one and the same may be a 4-tuple, or a pair that a test gave
@@ -129,6 +134,13 @@ class DatagramLane:
         except BaseException as error:  # noqa: BLE001  of a user's callable
             self._fail(error)
             return PASS
+
+    def _not_stale(self, verdict: Verdict) -> Verdict:
+        """What is left of a verdict where there is nothing before to copy."""
+        if self.decider is not None:
+            self.decider.take_back(verdict)
+        left = replace(verdict, stale=False)
+        return PASS if left == PASS else left
 
     def _due(self, now: float, size: int, verdict: Verdict) -> float:
         rate = self.decider.rate if self.decider is not None else None

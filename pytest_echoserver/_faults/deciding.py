@@ -60,6 +60,10 @@ class Decider:
         self.schedule.add((packet.direction, packet.flow, packet.index), verdict)
         return PASS if verdict == PASS else verdict
 
+    def take_back(self, verdict: Verdict) -> None:
+        """Count the trigger that gave this verdict as one that has not fired: there was nothing to do it with."""
+        self.fired -= {id(trigger) for trigger in self.triggers if trigger.verdict is verdict}
+
     def _way(self, source: Any, chances: Callable[[int | None], Chances]) -> Judge:
         if isinstance(source, DatagramFaults):
             return DatagramFigures(self, source, _asked(source, chances)).decide

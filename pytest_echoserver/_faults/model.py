@@ -238,7 +238,11 @@ class DatagramPlace(_Place[DatagramFaults]):
         return self._with(Verdict(late=True))
 
     def stale(self) -> DatagramFaults:
-        """What arrives is a copy of the one before it in its flow: an answer to the query before."""
+        """What arrives is a copy of the one before it: an answer to the query before.
+
+        That is the one before in its flow, or, for the first of a flow, whichever came before: a client may ask
+        from a new port each time.
+        """
         return self._with(Verdict(stale=True))
 
     def send_from(self, host: str = "", port: int = 0) -> DatagramFaults:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .._telling import escaped
 from .deciding import Decider, Kind, StreamDecider, both_ways
 from .model import Trigger
 from .schedule import Chances, Schedule
@@ -13,6 +14,8 @@ __tracebackhide__ = True
 
 class FaultNotMet(AssertionError):
     """A fault was to happen at a place that nothing has passed."""
+
+    __module__ = "pytest_echoserver"  # where users find it
 
 
 class PeerFaults:
@@ -55,7 +58,7 @@ class PeerFaults:
     def not_met(self) -> list[Exception]:
         """An error for each trigger that never fired, though faults that have it were given."""
         return [
-            FaultNotMet(f"{self._name}: a fault that was to happen {trigger} never did: {trigger.told}")
+            FaultNotMet(f"{escaped(self._name)}: a fault that was to happen {trigger} never did: {trigger.told}")
             for key, trigger in self._triggers.items()
             if key not in self._fired
         ]

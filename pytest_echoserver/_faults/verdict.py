@@ -50,7 +50,8 @@ class Verdict(ToldInShort):
         flip: the bit of it that is flipped, from 0; it wraps at the end.
         reorder: the next of its flow arrives before it, if there is one within 50 ms. Not on a stream.
         late: the same, however long that takes: an answer that comes after the next one. Not on a stream.
-        stale: what arrives is a copy of the packet before it in its flow: an answer to the query before.
+        stale: what arrives is a copy of the packet before it, in its flow or, for the first of a flow, in any: an
+            answer to the query before.
         source: (host, port) that it comes from, another than the peer's; host "" for its own, port 0 for any
             other. For what the peer sends, and not on a stream.
         end: a stream ends here: ``"reset"``, ``"close"``, or ``"stall"``, where nothing passes any more.

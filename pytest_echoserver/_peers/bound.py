@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from .._record import Address
 from .._scope import Scope
+from .._telling import escaped
 
 __tracebackhide__ = True
 
@@ -85,7 +86,7 @@ class BoundPeer(ABC):
 
     def __str__(self) -> str:
         where = f"unix {self._address}" if self._is_unix else f"{self._transport} {self.netloc}"
-        return f"{self._name} ({where})"
+        return escaped(f"{self._name} ({where})")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}{' closed' if self._closed else ''}>"

@@ -102,7 +102,7 @@ class Connection:
             TypeError, ValueError: such a pattern can't be read up to; the text says why.
         """
         wanted = compile_pattern(pattern, anchored=True)
-        return self._reader.read_until(self._future(str(wanted)), wanted)
+        return self._reader.read_until(self._future(wanted.told(self._redacted)), wanted)
 
     async def lines(self) -> AsyncIterator[bytes]:
         r"""The lines as they come, each with its ``\n``, up to EOF; a last one may lack it."""

@@ -191,7 +191,7 @@ class Script:
 
     def expect(self, pattern: Any, times: int = 1) -> Step:
         whole_number(times, "times", least=1)
-        step = Step(self._pattern(pattern), "expect", pattern, self.redact, call_site(), self._cursor(), times)
+        step = self._step("expect", pattern, times)
         self.steps.append(step)
         return step
 
@@ -201,9 +201,14 @@ class Script:
         return step
 
     def on(self, pattern: Any) -> Step:
-        step = Step(self._pattern(pattern), "on", pattern, self.redact, call_site(), self._cursor())
+        step = self._step("on", pattern)
         self.rules.append(step)
         return step
+
+    def _step(self, verb: str, pattern: Any, times: int = 1) -> Step:
+        # A copy of what could change: it is told as it was.
+        given = bytes(pattern) if isinstance(pattern, (bytearray, memoryview)) else pattern
+        return Step(self._pattern(given), verb, given, self.redact, call_site(), self._cursor(), times)
 
     def add_action(self, step: Step, action: Action) -> None:
         """Have ``action`` done whenever ``step`` is met, and where it was met before this was said."""

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._futures import CaptureFuture
-from .._outcomes import raise_together
 from .._record import PeerTraffic, Record
 from .._scope import Scope
 from .behaviours import check_handler
@@ -206,7 +205,7 @@ class ServedPeer(BoundPeer):
             self._scope.release(self._record)
             for error in errors:
                 self._scope.pardon(error)
-            raise_together(errors, f"errors of {self}")
+            self._scope.raise_together(errors, f"errors of {self}")
 
     @property
     def _what_it_does(self) -> str:

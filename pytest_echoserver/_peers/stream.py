@@ -111,7 +111,7 @@ class StreamPeer(ServedPeer):
         """
         if not self._connections:
             self._refuse_if_closed("connection")
-            refuse_to_block(f"{self._name}.connection")
+            refuse_to_block(f"{self._name}.connection", "`await peer.next_connection()`")
             some: CaptureFuture[None] = self._future("a connection")
             self._first.ask(some, lambda at: (None, at) if self._connections else None).result()
         if len(self._connections) > 1:

@@ -10,6 +10,7 @@ from typing import Any
 
 from .._neighbours import real_programs
 from .._record import Record
+from .._telling import escaped
 from .output import STDIN, STDOUT, Outputs
 from .protocol import CapturingProtocol
 from .shim import exec_by_shim, is_needed
@@ -44,7 +45,7 @@ class Child:
 
     @property
     def told(self) -> str:
-        return f"{self.name} ({self.command})"
+        return escaped(f"{self.name} ({self.command})")
 
     @property
     def program(self) -> str:

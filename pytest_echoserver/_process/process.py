@@ -120,7 +120,8 @@ class Process:
             what = "neither output" if stream == "both" else f"the {stream}"
             verb = "is a pipe" if stream == "both" else "is no pipe"
             raise RuntimeError(f"read_until(): {what} of {self} {verb}, so nothing of it is captured")
-        return outputs.reader(number).read_until(self._future(f"{wanted} on {stream}", number), wanted)
+        what = f"{wanted.told(partial(self._scope.redacted, self))} on {stream}"
+        return outputs.reader(number).read_until(self._future(what, number), wanted)
 
     def write(self, data: bytes) -> CaptureFuture[None]:
         """Write to its stdin; the future is done when the kernel has taken all of it.

@@ -72,6 +72,7 @@ class Printed(Check):
 
     def __init__(self, pattern: bytes | re.Pattern[bytes]) -> None:
         self._asked: list[CaptureFuture[Any]] = []
+        self._redact: Callable[[bytes], bytes] = bytes
         try:
             self._pattern: Any = compile_pattern(pattern, anchored=False)
         except ValueError:
@@ -80,7 +81,7 @@ class Printed(Check):
             self._pattern = Anywhere(pattern)
 
     def __str__(self) -> str:
-        return f"to print {self._pattern}"
+        return f"to print {self._pattern.told(self._redact)}"
 
     def seen(self) -> str:
         return ""
@@ -95,8 +96,10 @@ class Printed(Check):
         decided = asyncio.Event()
         loop = asyncio.get_running_loop()
         for fd in child.outputs.captured:
+            stream = child.outputs.streams[fd]
+            self._redact = stream.redact
             future: CaptureFuture[Any] = CaptureFuture(str(self), timeout=UNTIL_THE_TEST_ENDS)
-            self._asked.append(child.outputs.streams[fd].reader().read_until(future, self._pattern))
+            self._asked.append(stream.reader().read_until(future, self._pattern))
             # It may be served by the thread of a test, too.
             future.add_done_callback(lambda _: loop.call_soon_threadsafe(decided.set))
         try:
@@ -116,8 +119,8 @@ class Anywhere:
         self._regex = regex
         self._resumed = Resumed(regex)
 
-    def __str__(self) -> str:
-        return repr(self._regex.pattern)
+    def told(self, redact: Callable[[bytes], bytes]) -> str:
+        return repr(redact(self._regex.pattern))
 
     def search_from(self, start: int) -> "Anywhere":
         return Anywhere(self._regex, start)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from .._bytestream import ByteStream
 from .._patterns import cut
+from .._telling import escaped
 
 SHOWN = 2000
 """Bytes of an output that an error shows on each side of the place that matters."""
@@ -26,8 +27,8 @@ def told_status(returncode: int) -> str:
 
 
 def command_line(argv: Sequence[str], cwd: str | os.PathLike[str] | None) -> str:
-    """What one could paste into a shell to run it."""
-    return ("" if cwd is None else f"cd {shlex.quote(os.fspath(cwd))} && ") + shlex.join(argv)
+    """What one could paste into a shell to run it, but for names that can't be shown as they are."""
+    return escaped(("" if cwd is None else f"cd {shlex.quote(os.fspath(cwd))} && ") + shlex.join(argv))
 
 
 def told_output(name: str, stream: ByteStream, searched_from: int | None = None) -> str:

@@ -44,10 +44,52 @@ def test_what_no_line_of_the_users_has_raised_is_located_at_its_test(downstream:
 
         def test_it(udp_peer, udp_echo_server):
             udp_peer.expect(b"x")
+
+        def test_several(udp_peer, tcp_peer):
+            udp_peer.expect(b"x")
+            tcp_peer.expect(b"x")
         """,
         "--tb=line",
     )
-    result.stdout.fnmatch_lines(["*at_its_test.py:3: *Mismatch*"])
+    result.stdout.fnmatch_lines(["*at_its_test.py:3: *Mismatch*", "*at_its_test.py:6: *ExceptionGroup*"])
+
+
+def test_the_tests_own_failure_stays_though_it_can_not_be_told(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import pytest
+
+        class Untold(Exception):
+            def __str__(self): raise KeyError("in __str__")
+
+        @pytest.mark.xfail(raises=Untold)
+        def test_it(udp_peer): raise Untold
+        """
+    )
+    result.assert_outcomes(xfailed=1)
+
+
+def test_names_that_no_terminal_can_show_end_no_run_of_workers(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        r"""
+        def test_argument(subprocess_runner):
+            subprocess_runner("cat", "odd\udce4").read_until(b"x").result()
+
+        def test_name(peers):
+            peers.udp(name="odd\ud800").expect(b"x")
+
+        def test_path(peers, tmp_path, monkeypatch):
+            monkeypatch.chdir(tmp_path)
+            peers.unix(path="odd\udce4").expect(b"x")
+        """,
+        "-p",
+        "xdist",
+        "-n1",
+    )
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines_random(
+        [r"E*process-1 (cat 'odd\udce4')*", r"E*odd\ud800 (udp*", r"E*unix odd\udce4)*"]
+    )
 
 
 def test_errors_of_several_peers_are_one_group(downstream: Downstream) -> None:

@@ -91,6 +91,31 @@ def test_what_goes_wrong_in_a_tear_down_is_no_fault_of_the_next_test(downstream:
     )
 
 
+@pytest.mark.parametrize("end", ["raise KeyboardInterrupt", "pytest.exit('enough', 3)", "assert False, 'the last'"])
+@pytest.mark.parametrize("closing", ["with session_peers.udp() as peer: ", "peer = session_peers.udp(); "])
+def test_an_interrupted_run_still_shows_its_failures(downstream: Downstream, closing: str, end: str) -> None:
+    result = downstream.run_apart(
+        f"""
+    import pytest
+
+    @pytest.fixture(scope="session")
+    def server(session_peers):
+        {closing}peer.expect(b"never"); yield
+
+    @pytest.mark.xfail
+    def test_one(): assert False, "of the first"
+
+    def test_two(server): {end}
+
+    def test_three(server): pass
+    """,
+        "-x",
+    )
+    assert result.ret in (1, 2, 3)
+    result.stdout.fnmatch_lines(["*ScriptMismatch: *", "*expect(b'never')  not met*", "*1 xfailed*"])
+    result.stderr.no_fnmatch_line("*Traceback*")
+
+
 def test_what_goes_wrong_on_a_stream_does_not_hide_what_does_later(downstream: Downstream) -> None:
     result = downstream.run(
         """

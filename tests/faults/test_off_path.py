@@ -12,7 +12,7 @@ import pytest
 
 from pytest_echoserver import Datagram, DatagramFaults, DatagramPeer, Peers, Verdict
 
-from ..conftest import Client
+from ..conftest import Client, Downstream
 
 
 def answer(datagram: Datagram) -> bytes:
@@ -63,6 +63,32 @@ def test_an_answer_to_the_question_before(peers: Peers) -> None:
         with pytest.raises(dns.query.BadResponse):
             ask(peer, "two.example.", sock=sock)
         assert ask(peer, "three.example.", sock=sock).answer
+
+
+def test_so_it_is_if_each_question_comes_from_a_new_port(peers: Peers) -> None:
+    peer = peers.udp(answer, outbound=DatagramFaults().on(message=2).stale())
+    assert ask(peer, "one.example.").answer
+    with pytest.raises(dns.query.BadResponse):
+        ask(peer, "two.example.")
+    assert ask(peer, "three.example.").answer
+
+
+def test_without_a_question_before_it_has_not_happened(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+        from pytest_echoserver import DatagramFaults
+
+        def test_it(peers):
+            peer = peers.udp_echo(outbound=DatagramFaults().on(message=1).stale())
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"x", peer.address)
+                assert client.recv(10) == b"x"
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*pytest_echoserver.FaultNotMet: *on(message=1) never did*"])
+    result.stdout.no_fnmatch_line("*copy of the one before*")
 
 
 def test_a_late_answer_comes_after_the_next(peers: Peers) -> None:

@@ -101,7 +101,7 @@ def test_under_trio(make_peer: MakePeer, tls_authority: TLSAuthority) -> None:
             connection = await peer.next_connection()
             assert await connection.read_exactly(4) == b"ping"
             assert bytes(await stream.receive_some(10)) == b"ping"
-        with pytest.raises(RuntimeError, match="connection would block the thread of a running event loop"):
+        with pytest.raises(RuntimeError, match=r"connection would block the thread of .*next_connection"):
             assert isinstance(nobody.connection, Connection)
 
     trio.run(main)
