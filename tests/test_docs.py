@@ -30,6 +30,8 @@ DIFFERS = re.compile(
     r"|[ =_-]{3,}|0x[0-9a-f]{6,}|0000  \w\w \w\w 01 00.*"
 )
 """What is another one each time: times, ports, addresses, the width of rules, the number of a DNS message."""
+PLUGINS = ("pytest_asyncio.plugin", "anyio.pytest_plugin", "xdist.plugin", "pytest_httpserver.pytest_plugin")
+"""Other people's that readers of the pages have installed; pytest loads theirs by itself."""
 NOT_RUN = {"sh": "to install, or to build", "text": "a drawing", "html": "a drawing"}
 
 
@@ -97,7 +99,7 @@ class Reader:
         argv = [sys.executable, "-m", program, *args]
         if program == "pytest":
             argv[3:3] = ["-p", "pytest_echoserver", "-p", "no:cacheprovider"]
-            for plugin in ("pytest_asyncio.plugin", "anyio.pytest_plugin", "xdist.plugin"):
+            for plugin in PLUGINS:
                 argv[3:3] = ["-p", plugin]
             argv += ["-oasyncio_default_fixture_loop_scope=function"]
         done = subprocess.run(
