@@ -104,7 +104,8 @@ class HarnessedEndpoint(Harnessed[P]):
 
     @property
     def received(self) -> Sequence[HarnessDatagram]:
-        """What the protocol has sent to the far end, and to the other addresses that `send` was told."""
+        """What the protocol has sent to the far end, and to the other addresses that `send` was told. What it sent
+        just now may still be on its way: `next_datagram` waits for it."""
         return self._far.received
 
     @property

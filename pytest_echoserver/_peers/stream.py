@@ -97,7 +97,8 @@ class StreamPeer(ServedPeer):
 
     @property
     def connections(self) -> Sequence[Connection]:
-        """The connections that were made so far, in order."""
+        """The connections that were made so far, in order. One that was made just now may still be missing:
+        `next_connection` waits for it."""
         return tuple(self._connections)
 
     @property
