@@ -203,11 +203,21 @@ class DatagramPeer(ServedPeer):
     def expect_silence(self, seconds: float) -> CaptureFuture[None]:
         """Expect that no datagram comes for so long, beginning with the first that nobody has taken.
 
-        That is the first that neither `next_datagram` has taken nor the script has matched. One that does come
-        fails the test, whether or not anybody looks at the future.
+        That is the first that neither `next_datagram` has taken nor the script or a rule has matched. One that does
+        come fails the test, whether or not anybody looks at the future, and though a rule answers it.
+
+        The test's end doesn't wait for that of the silence: if it comes first, only the time up to it was checked.
+        ``.result()``, or to ``await`` it, waits it out.
 
         Args:
             seconds: how long; the future has that and the timeout as its deadline.
+
+        Returns:
+            A future of its being over.
+
+        Raises:
+            TypeError, ValueError: ``seconds`` is no number of seconds.
+            RuntimeError: the peer is closed.
         """
         limit = _deadline.seconds(seconds, "seconds")
         self._refuse_if_closed("expect_silence()")
