@@ -49,10 +49,13 @@ class Trigger(ToldInShort):
 class DatagramFaults(ToldInShort):
     """Faults of a network that carries datagrams, in the terms of netem (tc-netem(8)) and SI units.
 
+    A flow is what goes to one address of a client, or what comes from it; its port belongs to that. A client that
+    takes a new port for each question has a new flow each time, in which nothing came before and nothing follows.
+
     Args:
         loss: the probability, 0 to 1, that a datagram never arrives.
         duplicate: that it arrives twice.
-        reorder: that the next one of its flow arrives before it, if that comes within 50 ms.
+        reorder: that the next one of its flow arrives before it, if that comes within 50 ms; else it is that late.
         delay: seconds that each takes.
         jitter: seconds by which that varies, evenly, to both sides; it never changes the order.
         corrupt: the probability that one bit of it is flipped. It is delivered, as where no checksum guards.
@@ -215,7 +218,7 @@ class _Place(Generic[F]):
 
 
 class DatagramPlace(_Place[DatagramFaults]):
-    """A datagram at which a fault is to happen."""
+    """A datagram at which a fault is to happen, as `DatagramFaults.on` gives it."""
 
     def drop(self) -> DatagramFaults:
         """It never arrives."""
@@ -230,11 +233,14 @@ class DatagramPlace(_Place[DatagramFaults]):
         return self._with(Verdict(data=bytes_like(data)))
 
     def reorder(self) -> DatagramFaults:
-        """The next of its flow arrives before it, if that comes within 50 ms."""
+        """The next of its flow arrives before it, if that comes within 50 ms; else it is that late."""
         return self._with(Verdict(reorder=True))
 
     def late(self) -> DatagramFaults:
-        """The next of its flow arrives before it, whenever that comes."""
+        """The next of its flow arrives before it, whenever that comes; if none does, it never arrives.
+
+        So it never does where a client takes a new port for each question.
+        """
         return self._with(Verdict(late=True))
 
     def stale(self) -> DatagramFaults:
@@ -255,7 +261,7 @@ class DatagramPlace(_Place[DatagramFaults]):
 
 
 class StreamPlace(_Place[StreamFaults]):
-    """A place in a stream at which a fault is to happen."""
+    """A place in a stream at which a fault is to happen, as `StreamFaults.on` gives it."""
 
     def reset(self) -> StreamFaults:
         """The connection is reset there."""
