@@ -80,7 +80,10 @@ _METAVARS = {
 PATHS = {"pcap", "html"}
 MARKER_LINE = (
     f"{MARKER}(*, host=..., timeout=..., strict=..., seed=..., faults=...): settings of pytest-echoserver for this "
-    "test; they come before command line and ini."
+    "test, which come before command line and ini. host: a loopback address to bind its peers to; timeout: seconds "
+    "that a wait may take; strict: whether what no script and no rule matches fails the test (default: True) or is "
+    "only recorded; seed: a whole number that faults are decided from; faults: what the network does to what "
+    "passes, as DatagramFaults(loss=0.1)."
 )
 _MARKER_KEYWORDS = ("host", "timeout", "strict", "seed", "faults")
 

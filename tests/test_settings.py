@@ -168,7 +168,10 @@ def test_help_and_markers_tell_of_them(downstream: Downstream) -> None:
         ]
     )
     downstream.run("", "--markers").stdout.fnmatch_lines(
-        ["@pytest.mark.echoserver(*, host=..., timeout=..., strict=..., seed=..., faults=...):*"]
+        [
+            "@pytest.mark.echoserver(*, host=..., timeout=..., strict=..., seed=..., faults=...):*; "
+            "strict: whether what no script and no rule matches fails the test*; faults: what the network does*"
+        ]
     )
     downstream.run("", "--fixtures").stdout.fnmatch_lines(
         [
