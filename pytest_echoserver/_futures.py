@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from . import _deadline, _engine
 from ._neighbours import twisted_here
@@ -15,6 +15,9 @@ __tracebackhide__ = True
 
 T = TypeVar("T")
 
+FINISHED = "FINISHED"
+ENDED = ("CANCELLED", "CANCELLED_AND_NOTIFIED", FINISHED)
+"""The states of the base class in which no outcome can be given any more."""
 IN_A_THREAD = "`await deferToThread(future.result)` leaves Twisted's reactor free meanwhile"
 
 
@@ -81,6 +84,34 @@ class CaptureFuture(Future[T]):
         self._wait(timeout, "exception()")
         return super().exception(0)
 
+    def set_result(self, result: T) -> None:
+        self._finish(result, None)
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        self._finish(None, exception)
+
+    def _finish(self, result: T | None, error: BaseException | None) -> None:
+        """Do what the base class does, but wake nobody by its condition, which no wait of ours asks for.
+
+        What is done before a test wakes, it waits for, and on code that wasn't used for a while: twice as long.
+        """
+        self._condition.acquire()
+        try:
+            if self._state in ENDED:
+                raise InvalidStateError(f"{self._state}: {self!r}")
+            self._result, self._exception = result, error
+            self._state = FINISHED
+            waiters = tuple(self._waiters)
+        finally:
+            self._condition.release()
+        for waiter in waiters:
+            if error is None:
+                waiter.add_result(self)
+            else:
+                waiter.add_exception(self)
+        if self._done_callbacks:
+            self._invoke_callbacks()
+
     def cancel(self) -> bool:
         """Give the place in line back, if the value hasn't come; true if the future is now cancelled."""
         if not self.claim():
@@ -118,12 +149,10 @@ class CaptureFuture(Future[T]):
 
         And without its lock: what a future that is done holds changes no more.
         """
-        if self.cancelled():
-            error: BaseException | None = CancelledError()
-        else:
-            error = self._exception
+        error = self._exception if self._state == FINISHED else CancelledError()
         if error is None:
-            return cast(T, self._result)
+            result: T = self._result  # type: ignore[assignment]
+            return result
         try:
             raise error
         finally:
@@ -136,7 +165,7 @@ class CaptureFuture(Future[T]):
 
     def _wait(self, timeout: float | None, asked: str) -> None:
         limit = self._limit(timeout)
-        if self.done():
+        if self._state == FINISHED or self.done():
             return
         refuse_to_block(asked)
         alarm = _Alarm()

@@ -38,6 +38,44 @@ def test_a_result_set_by_another_thread_ends_the_wait() -> None:
     assert future.result() == "value"
 
 
+@pytest.mark.parametrize("end", ["result", "error"])
+def test_all_who_wait_in_whatever_way_are_woken_and_told_the_same(end: str) -> None:
+    future: CaptureFuture[str] = CaptureFuture()
+    outcome = RuntimeError("the end") if end == "error" else "the end"
+    seen: list[object] = []
+    waits = [
+        lambda: future.exception() or future.result(),
+        lambda: future.exception(timeout=30) or future.result(),
+        lambda: next(iter(concurrent.futures.wait([future], 30).done)),
+        lambda: next(concurrent.futures.as_completed([future], 30)),
+        lambda: asyncio.run(wrapped(future)),
+    ]
+    threads = [threading.Thread(target=lambda wait=wait: seen.append(wait())) for wait in waits]
+    future.add_done_callback(seen.append)
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 30
+    while (len(future._waiters), len(future._done_callbacks)) != (4, 2) and time.monotonic() < deadline:
+        time.sleep(0)
+    if isinstance(outcome, str):
+        future.set_result(outcome)
+    else:
+        future.set_exception(outcome)
+    for thread in threads:
+        thread.join(30)
+    assert seen.count(outcome) == 3
+    assert seen.count(future) == 3
+    with pytest.raises(concurrent.futures.InvalidStateError):
+        future.set_result("another")
+
+
+async def wrapped(future: "CaptureFuture[str]") -> object:
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(future), 30)
+    except RuntimeError as error:
+        return error
+
+
 @on_both_libraries
 def test_it_can_be_awaited(run: Callable[..., Any]) -> None:
     async def main() -> object:
