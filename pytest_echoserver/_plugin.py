@@ -126,8 +126,8 @@ def _tell_what_peers_saw(
         for scope in scopes:
             scope.test_is_over()
         _forget(item.stash, SCOPE)  # pytest keeps the item as long as the session
-        _forget(item.stash, ERRORS)
         _forget(item.config.stash, CLOSED_SESSION_SCOPE)
+    _forget(item.stash, ERRORS)  # they are told
 
 
 def _forget(stash: pytest.Stash, key: pytest.StashKey[Any]) -> None:

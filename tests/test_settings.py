@@ -238,16 +238,16 @@ def test_only_the_marker_makes_a_test_lenient(downstream: Downstream) -> None:
         import pytest
 
         def test_plain(peers):
-            assert peers._strict is True
+            assert peers.udp()._strict is True
 
         @pytest.mark.echoserver(strict=False)
         class TestMarked:
             def test_by_class(self, peers):
-                assert peers._strict is False
+                assert peers.udp()._strict is False
 
             @pytest.mark.echoserver(strict=True)
             def test_the_nearest_wins(self, peers):
-                assert peers._strict is True
+                assert peers.udp()._strict is True
         """
     )
     result.assert_outcomes(passed=3)

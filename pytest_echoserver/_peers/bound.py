@@ -11,6 +11,9 @@ from .._telling import escaped
 
 __tracebackhide__ = True
 
+HOSTS = {host: host for host in ("127.0.0.1", "::1")}
+"""One string of each, for thousands of peers: the system gives a new one each time."""
+
 
 def one_or_both(faults: Any, inbound: Any, outbound: Any) -> Any:
     """What was given for both directions at once, or for one or both by name.
@@ -36,7 +39,9 @@ class BoundPeer(ABC):
         self._transport = transport
         self._socket = sock
         address = sock.getsockname()
-        self._address: Any = address[:2] if isinstance(address, tuple) else address
+        self._address: Any = address
+        if isinstance(address, tuple):
+            self._address = HOSTS.get(address[0], address[0]), address[1]
 
     @property
     def address(self) -> Any:

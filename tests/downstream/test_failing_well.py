@@ -54,6 +54,25 @@ def test_what_no_line_of_the_users_has_raised_is_located_at_its_test(downstream:
     result.stdout.fnmatch_lines(["*at_its_test.py:3: *Mismatch*", "*at_its_test.py:6: *ExceptionGroup*"])
 
 
+def test_what_the_call_was_failed_by_is_not_told_again_of_its_tear_down(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import pytest
+
+        @pytest.fixture
+        def fails():
+            yield
+            raise OSError("of the fixture")
+
+        def test_it(udp_peer, fails):
+            udp_peer.expect(b"x")
+        """
+    )
+    result.assert_outcomes(failed=1, errors=1)
+    assert result.stdout.str().count("ScriptMismatch: ") == 1
+    result.stdout.fnmatch_lines(["*OSError: of the fixture"])
+
+
 def test_the_tests_own_failure_stays_though_it_can_not_be_told(downstream: Downstream) -> None:
     result = downstream.run(
         """
