@@ -54,6 +54,7 @@ class StreamPeer(ServedPeer):
     _kind = "stream"
     _numbered = True
     _patience = LAST_WORDS
+    _shortage_told = False
 
     def __init__(
         self,
@@ -256,8 +257,13 @@ class StreamPeer(ServedPeer):
             readers,
             self._scope.context,
             accepted=self._accept,
-            failed=self._scope.blame,
+            failed=self._cannot_accept,
         )
+
+    def _cannot_accept(self, error: OSError) -> None:
+        if not self._shortage_told:
+            self._shortage_told = True
+            self._blame(OSError(error.errno, f"{self} can't accept a connection: {error.strerror}"))
 
     def _accept(self, sock: socket.socket, peername: Any) -> None:
         connection = PeerConnection(self, sock, peername)

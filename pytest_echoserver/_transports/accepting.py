@@ -25,7 +25,7 @@ class Acceptor:
 
     Args:
         accepted: called with each connection and the address it came from.
-        failed: called once if none can be accepted, because too many files are open; it is tried again.
+        failed: called each time that none can be accepted, because too many files are open; it is tried again.
     """
 
     __slots__ = (
@@ -33,10 +33,10 @@ class Acceptor:
         "_at_work",
         "_context",
         "_failed",
-        "_is_short_of_files",
         "_readers",
         "_sock",
         "any_came",
+        "waits_for_files",
     )
 
     def __init__(
@@ -48,18 +48,17 @@ class Acceptor:
         accepted: Callable[[socket.socket, Any], None],
         failed: Callable[[OSError], None],
     ) -> None:
-        self.any_came = False
+        self.any_came = self.waits_for_files = False
         self._sock = sock
         self._readers = readers
         self._context = context
         self._accepted = accepted
         self._failed = failed
         self._at_work = threading.RLock()
-        self._is_short_of_files = False
         readers.add(sock, self)
 
     def accept(self, most: int = ACCEPTS_AT_THE_END) -> None:
-        """Accept what waits."""
+        """Accept what waits. Where that can't be, say so, and try again later."""
         with self._at_work:
             for _ in range(most):
                 if self._sock.fileno() < 0:
@@ -70,16 +69,20 @@ class Acceptor:
                     return
                 except ConnectionError:  # it was reset while it waited: accept(2), ECONNABORTED
                     continue
-                except OSError:  # too many open files, mostly: they would be as many at every turn
-                    self._readers.remove(self._sock)
-                    raise
-                self.any_came, self._is_short_of_files = True, False
+                except OSError as error:  # too many open files, mostly: they would be as many at every turn
+                    self._try_again_later()
+                    self._failed(error)
+                    return
+                self.any_came = True
                 connected.setblocking(False)
                 let_port_be_bound_again(connected)
                 self._accepted(connected, address)
 
     def close(self) -> None:
-        """Close the listening socket, after accepting what waits: what comes later is refused by the system."""
+        """Close the listening socket, after accepting what waits: what comes later is refused by the system.
+
+        What can't be accepted is reset by it.
+        """
         with self._at_work:
             if self._sock.fileno() >= 0:
                 try:
@@ -99,16 +102,17 @@ class Acceptor:
             self._at_work.release()
 
     def readable(self, most: int) -> None:
-        try:
-            self._context.run(self.accept, most)
-        except OSError as error:
-            if not self._is_short_of_files:
-                self._is_short_of_files = True
-                self._failed(error)
+        self._context.run(self.accept, most)
+
+    def _try_again_later(self) -> None:
+        if not self.waits_for_files:
+            self.waits_for_files = True
+            self._readers.remove(self._sock)
             asyncio.get_running_loop().call_later(AGAIN, self._try_again)
 
     def _try_again(self) -> None:
         with self._at_work:
+            self.waits_for_files = False
             if self._sock.fileno() >= 0:
                 self._readers.add(self._sock, self)
 

@@ -127,3 +127,45 @@ def test_2000_echo_tests_in_random_order_on_two_workers(
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     result = watched.run_apart(WATCH + MANY, "-q", "-n", "2", *ASYNCIO)
     result.assert_outcomes(passed=2000)
+
+
+def test_nothing_is_left_of_a_peer_that_could_not_accept_at_its_end(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+    import os, resource, socket
+    import pytest
+
+    @pytest.fixture(scope="module")
+    def clients():
+        with socket.socket() as served, socket.socket() as waits:
+            for client in (served, waits):
+                client.settimeout(5)
+            yield served, waits
+
+    @pytest.fixture
+    def limits():  # for longer than the peer
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        yield limits
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    def test_shortage(clients, limits, tcp_peer):
+        @tcp_peer.serve
+        async def handler(connection):
+            await connection.read_until(b"what never comes")
+
+        served, waits = clients
+        served.connect(tcp_peer.address)
+        served.sendall(b"x")
+        tcp_peer.connection.read_exactly(1).result()
+        os.close(lowest := os.dup(0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+        waits.connect(tcp_peer.address)
+
+    def test_after(clients):
+        served, waits = clients
+        assert served.recv(1) == b""
+        with pytest.raises(ConnectionResetError):
+            waits.recv(1)
+    """
+    )
+    result.assert_outcomes(failed=1, passed=1)

@@ -1,9 +1,11 @@
 """The acceptor: who connected before it was closed is accepted, whichever thread closes it."""
 
 import asyncio
+import errno
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context
 from typing import Any
 
@@ -13,6 +15,25 @@ from pytest_echoserver._engine import Engine
 from pytest_echoserver._readers import LoopReaders, Readers
 from pytest_echoserver._transports.accepting import Acceptor
 from pytest_echoserver._transports.listening import bound_stream_socket, listen
+
+NoDescriptors = Callable[[], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def no_descriptors() -> NoDescriptors:
+    """Within this, nobody gets a new descriptor."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def none_left() -> Iterator[None]:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    return none_left
 
 
 @pytest.fixture
@@ -120,10 +141,9 @@ def test_only_the_loop_closes_where_it_alone_can_tell(
     assert listener.fileno() < 0
 
 
-def test_one_that_can_accept_no_more_says_so_once(
-    engine: Engine, listener: socket.socket, accepted: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+def test_one_that_can_accept_no_more_says_so(
+    engine: Engine, listener: socket.socket, accepted: list[socket.socket], no_descriptors: NoDescriptors
 ) -> None:
-    resource = pytest.importorskip("resource")
     errors: list[OSError] = []
     told = threading.Event()
 
@@ -135,15 +155,58 @@ def test_one_that_can_accept_no_more_says_so_once(
         accepted.append(sock)
 
     engine.call(Context(), lambda: Acceptor(listener, engine.readers, Context(), accepted=came, failed=failed))
-    client = socket.socket()
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with client:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
-        try:
+    with socket.socket() as client, no_descriptors():
+        client.connect(listener.getsockname())
+        assert told.wait(5)
+    assert {type(error) for error in errors} == {OSError}
+
+
+def test_one_that_can_accept_no_more_is_closed_all_the_same(
+    engine: Engine, listener: socket.socket, accepted: list[socket.socket], no_descriptors: NoDescriptors
+) -> None:
+    errors: list[OSError] = []
+
+    def came(sock: socket.socket, _: Any) -> None:
+        accepted.append(sock)
+
+    made = engine.call(
+        Context(), lambda: Acceptor(listener, engine.readers, Context(), accepted=came, failed=errors.append)
+    )
+    with socket.socket() as client:
+        with no_descriptors():
             client.connect(listener.getsockname())
-            assert told.wait(5)
-            for _ in range(3):
-                engine.call(Context(), lambda: None)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert [type(error) for error in errors] == [OSError]
+            engine.call(Context(), made.close)
+        assert listener.fileno() < 0
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    assert not accepted
+    assert {error.errno for error in errors} == {errno.EMFILE}
+
+
+def test_one_that_was_asked_to_accept_while_it_could_not_does_so_later(
+    engine: Engine, listener: socket.socket, accepted: list[socket.socket], no_descriptors: NoDescriptors
+) -> None:
+    came, asked, release = threading.Event(), threading.Event(), threading.Event()
+    errors: list[OSError] = []
+
+    def accept(sock: socket.socket, _: Any) -> None:
+        accepted.append(sock)
+        came.set()
+
+    def ask() -> None:
+        made.accept()
+        asked.set()
+
+    made = engine.call(
+        Context(), lambda: Acceptor(listener, engine.readers, Context(), accepted=accept, failed=errors.append)
+    )
+    with socket.socket() as client:
+        with no_descriptors():
+            engine.post(Context(), release.wait)  # so that nobody else has seen the client
+            engine.post(Context(), ask)
+            client.connect(listener.getsockname())
+            release.set()
+            assert asked.wait(5)
+        assert came.wait(5)
+    assert {error.errno for error in errors} == {errno.EMFILE}
+    engine.call(Context(), made.close)
