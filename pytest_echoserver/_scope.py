@@ -34,8 +34,8 @@ class Adopted(Protocol):
     is none where another's close covers this one. ``verdict`` gives what it would be blamed for if all ended
     now, beside what it was blamed for when that happened; in a wide scope ``told`` is called once a test has had
     those. ``traffic`` gives what it saw, for who asks what went wrong.
-    What lives on another loop than the engine's has two more calls, made where the test ran: ``settle`` lets it
-    read what has arrived, and ``leave`` lets it go before ``close``.
+    What has to be asked to read what has arrived has one more call, made where the test ran: ``settle``; and what
+    lives on another loop than the engine's yet another: ``leave`` lets it go before ``close``.
     """
 
     @property
@@ -119,6 +119,8 @@ class Scope:
         self.engine = engine
         self.timeout = timeout
         self.wide = wide
+        self.outlived = 0
+        """How many tests a wide scope has outlived."""
         self._seeding = seeding
         self._seed_taken = False
         self._hooks = hooks
@@ -261,6 +263,7 @@ class Scope:
             self._part_with_released()
             self._parted.clear()
             self._shown_from = self._last_judged
+            self.outlived += 1
 
     def _part_with_released(self) -> None:
         """Judge and close no more what was released; until the test is over it is still shown."""
@@ -344,12 +347,12 @@ class Scope:
 
     def _settle(self) -> None:
         self.engine.run(self.context, self._settle_engine)
-        elsewhere = [member.settle for member in self._members if member.settle is not None]
+        to_be_asked = [member.settle for member in self._members if member.settle is not None]
         deadline = time.monotonic() + SETTLING
         seen = -1
-        while elsewhere and seen != self._activity() and time.monotonic() < deadline:
+        while to_be_asked and seen != self._activity() and time.monotonic() < deadline:
             seen = self._activity()
-            for settle in elsewhere:
+            for settle in to_be_asked:
                 settle()
             self.engine.run(self.context, self._settle_engine)
 

@@ -110,6 +110,11 @@ class ServedPeer(BoundPeer):
         simple = self._behaviour in (None, self._echo) and not self._scripted and self._faults is None
         return self._closed or (simple and self._scope.engine.readers.at_rest(self._socket))
 
+    @property
+    def _settle(self) -> Callable[[], None] | None:
+        """What has to be called for what has arrived to be read, if it isn't by itself."""
+        return None
+
     @abstractmethod
     def _serve_by(self, handler: Any) -> None:
         """Let ``handler`` have what comes from here on, after what came before and wasn't read."""
@@ -243,7 +248,7 @@ class PeerMember:
 
     __slots__ = ("_peer",)
 
-    settle = leave = None
+    leave = None
 
     def __init__(self, peer: ServedPeer) -> None:
         self._peer = peer
@@ -258,6 +263,10 @@ class PeerMember:
     @property
     def patience(self) -> float:
         return self._peer._patience
+
+    @property
+    def settle(self) -> Callable[[], None] | None:
+        return self._peer._settle
 
     async def close(self) -> None:
         await self._peer._shut()

@@ -5,6 +5,7 @@ import itertools
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,7 +55,8 @@ class StreamPeer(ServedPeer):
     _kind = "stream"
     _numbered = True
     _patience = LAST_WORDS
-    _shortage_told = False
+    _shortage_told_to = -1
+    """The test, by how many its scope had outlived, that was told last of too many open files."""
 
     def __init__(
         self,
@@ -251,6 +253,13 @@ class StreamPeer(ServedPeer):
         # In this order: whoever came by then, and waits no more, was seen to come.
         return super()._at_rest() and (self._acceptor is None or self._closed or not self._acceptor.any_came)
 
+    @property
+    def _settle(self) -> Callable[[], None] | None:
+        """Who waits to be accepted may have come in this test, and the next try only in another."""
+        if self._acceptor is None or not self._acceptor.waits_for_files:
+            return None
+        return partial(self._scope.call, self._acceptor.accept)
+
     def _open(self, readers: Readers) -> None:
         self._acceptor = Acceptor(
             self._socket,
@@ -261,8 +270,9 @@ class StreamPeer(ServedPeer):
         )
 
     def _cannot_accept(self, error: OSError) -> None:
-        if not self._shortage_told:
-            self._shortage_told = True
+        """Tell it once to each test in which it was tried."""
+        if self._shortage_told_to != self._scope.outlived:
+            self._shortage_told_to = self._scope.outlived
             self._blame(OSError(error.errno, f"{self} can't accept a connection: {error.strerror}"))
 
     def _accept(self, sock: socket.socket, peername: Any) -> None:

@@ -276,3 +276,53 @@ def test_one_that_the_test_itself_has_closed_is_shown(downstream: Downstream) ->
     )
     result.stdout.fnmatch_lines(["*_ test_it _*", "*what this test's peers saw*", "brief (udp *", "*b'by it'*"])
     assert str(result.stdout).count("brief (udp ") == 1
+
+
+def test_a_lack_of_descriptors_is_told_once_to_each_test_that_has_it(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+    import os, resource, socket
+    import pytest
+
+    @pytest.fixture(scope="module")
+    def server(session_peers):
+        with session_peers.tcp(name="server") as peer:
+            yield peer
+
+    @pytest.fixture(scope="module")
+    def clients():
+        clients = [socket.socket() for _ in range(3)]
+        yield clients
+        for client in clients:
+            client.close()
+
+    LIMITS = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    @pytest.fixture
+    def last():
+        yield
+        resource.setrlimit(resource.RLIMIT_NOFILE, LIMITS)
+
+    def send(server, client, data):
+        client.connect(server.address)
+        client.sendall(data)
+
+    def test_begins(server, clients):
+        os.close(lowest := os.dup(0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, LIMITS[1]))
+        send(server, clients[0], b"1")
+
+    def test_goes_on(server, clients):
+        send(server, clients[1], b"2")
+
+    def test_lasts(server, clients, last):
+        send(server, clients[2], b"3")
+
+    def test_after(server):
+        got = [server.next_connection().result().read_exactly(1).result() for _ in range(3)]
+        assert got == [b"1", b"2", b"3"]
+    """
+    )
+    result.assert_outcomes(passed=1, failed=3)
+    error = "E *OSError: [[]Errno 24] server (tcp 127.0.0.1:*) can't accept a connection: Too many open files"
+    result.stdout.fnmatch_lines([error] * 3)
