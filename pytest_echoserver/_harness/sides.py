@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .._peers.hosts import check_host
-from .._transports.binding import bound_socket
+from .._transports.binding import bound_socket, connected_pair
 
 __tracebackhide__ = True
 
@@ -49,7 +49,7 @@ def connected_sides(
     is_client = side == "client"
     client_context, server_context = contexts() if kind == "tls" else (None, None)
     if kind == "socketpair":
-        client, server = socket.socketpair()
+        client, server = connected_pair()
     else:
         client, server = _tcp_pair(host, far_is_server=is_client)
     client.setblocking(False)

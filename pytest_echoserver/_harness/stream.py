@@ -17,6 +17,7 @@ from .._peers.stream_end import StreamEnd
 from .._record import Record
 from .._scope import Member, Scope
 from .._transports.arrival import until_read
+from .._transports.binding import connected_pair
 from .harnessed import Harnessed, running_loop
 from .near import TURNS, NearEnd, turn
 from .pair import PairedConnection
@@ -93,7 +94,7 @@ class StreamHarness:
         it isn't by then. One that was made non-blocking, as asyncio does with a socket that it takes over, is only
         shut down there: a loop may have it still, and to close it, or its transport, is yours.
         """
-        near, far = socket.socketpair()
+        near, far = connected_pair()
         try:
             near.settimeout(self._scope.timeout)
             connection = PairedConnection(self._scope, near)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from .._neighbours import refuse_if_blocked
 from .._record import PeerTraffic, Record
 from .._scope import Member, Scope
 
@@ -41,6 +42,7 @@ def reserve(scope: Scope) -> int:
     Raises:
         RuntimeError: none can be; the text says why.
     """
+    refuse_if_blocked(socket.AF_INET)
     low, high = ephemeral_range()
     ports = candidates(low, high)
     if not ports:

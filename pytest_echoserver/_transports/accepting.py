@@ -64,7 +64,7 @@ class Acceptor:
                 if self._sock.fileno() < 0:
                     return
                 try:
-                    connected, address = self._sock.accept()
+                    connected, address = self._accept_one()
                 except (BlockingIOError, InterruptedError):
                     return
                 except ConnectionError:  # it was reset while it waited: accept(2), ECONNABORTED
@@ -103,6 +103,16 @@ class Acceptor:
 
     def readable(self, most: int) -> None:
         self._context.run(self.accept, most)
+
+    def _accept_one(self) -> tuple[socket.socket, Any]:
+        """What `socket.accept` does, but as another socket of the listener's class.
+
+        That one makes a `socket.socket` of now: where pytest-socket has put its own there, that raises, and what
+        was accepted is lost.
+        """
+        listener = self._sock
+        descriptor, address = listener._accept()  # type: ignore[attr-defined,unused-ignore]
+        return type(listener)(listener.family, listener.type, listener.proto, descriptor), address
 
     def _try_again_later(self) -> None:
         if not self.waits_for_files:

@@ -11,8 +11,10 @@ import socket
 import struct
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 
+Plain = socket.SocketType
+"""For what never leaves this module: what others put in the place of `socket.socket` is not for that."""
 MOMENT = 0.005
 """Seconds that the other end is given where nothing tells what it has read."""
 BUSY_TURNS = 8
@@ -54,7 +56,7 @@ def await_reader(reader: socket.socket) -> None:
         dont_wait is None or reader.fileno() < 0 or socket.getdefaulttimeout() is not None
     ):  # the object would have that
         return
-    peek = socket.socket(reader.family, reader.type, reader.proto, reader.fileno())
+    peek = Plain(reader.family, reader.type, reader.proto, reader.fileno())
     try:
         with suppress(OSError):  # nothing is there, or it is closed
             peek.recv(1, socket.MSG_PEEK | dont_wait)
@@ -157,7 +159,7 @@ def _other_end(sock: socket.socket) -> tuple[int, int] | None:
     """
     question = _question(sock)  # OSError if this end was reset: not the same as to be told nothing
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as diag:
+        with closing(Plain(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG)) as diag:
             diag.setblocking(False)  # the kernel answers before send() returns
             diag.send(question)
             answer = diag.recv(4096)

@@ -43,6 +43,16 @@ def bound_socket(
     return sock
 
 
+def connected_pair() -> tuple[socket.socket, socket.socket]:
+    """Give what `socket.socketpair` does.
+
+    Raises:
+        RuntimeError: pytest-socket forbids it.
+    """
+    refuse_if_blocked(getattr(socket, "AF_UNIX", socket.AF_INET))
+    return socket.socketpair()
+
+
 def _cannot_bind(error: OSError, family: int, kind: int, address: Any) -> NoReturn:
     """Raise an error like ``error`` that names what could not be bound, and the usual reason over IPv6."""
     if isinstance(address, str):

@@ -55,6 +55,79 @@ def test_that_pytest_socket_blocks_sockets(downstream: Downstream) -> None:
     result.stdout.no_fnmatch_line("*unclosed*")
 
 
+def test_that_pytest_socket_blocks_sockets_from_here_on(downstream: Downstream) -> None:
+    pytest.importorskip("pytest_socket")
+    result = downstream.run_apart(
+        PING
+        + """
+    def test_before(session_peers):
+        pass
+
+    @pytest.mark.disable_socket
+    def test_harness(stream_harness):
+        stream_harness.connect(asyncio.Protocol)
+
+    @pytest.mark.disable_socket
+    def test_harness_by_tcp(stream_harness):
+        stream_harness.connect(asyncio.Protocol, kind="tcp")
+
+    @pytest.mark.disable_socket
+    def test_pair(stream_harness):
+        stream_harness.pair()
+
+    @pytest.mark.disable_socket
+    def test_port(reserved_port):
+        pass
+
+    @pytest.mark.disable_socket
+    def test_peer(peers):
+        peers.tcp()
+    """,
+        "-p",
+        "pytest_socket",
+    )
+    result.assert_outcomes(passed=1, failed=4, errors=1)
+    result.stdout.fnmatch_lines([BLOCKED] * 5)
+    result.stdout.no_fnmatch_line("*unclosed*")
+
+
+def test_sockets_that_are_open_when_pytest_socket_blocks_others(downstream: Downstream) -> None:
+    pytest.importorskip("pytest_socket")
+    result = downstream.run_apart(
+        PING
+        + """
+    import sys
+    import pytest_socket
+
+    CLIENT = (
+        "import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 30); s.send(b'ping'); "
+        "print(s.recv(4))"
+    )
+
+    @pytest.fixture
+    def no_more():
+        yield pytest_socket.disable_socket
+        pytest_socket.enable_socket()
+
+    @pytest.mark.parametrize("kind", ["socketpair", "tcp"])
+    def test_segments(stream_harness, kind, no_more):
+        stream = stream_harness.connect(asyncio.Protocol, kind=kind)
+        no_more()
+        stream.send(b"abc", segments=1).result()
+        got = [event.args[0] for event in stream.events if event.name == "data_received"]
+        assert got == [b"a", b"b", b"c"]
+
+    def test_program(tcp_echo_server, subprocess_runner, no_more):
+        no_more()
+        program = subprocess_runner(sys.executable, "-c", CLIENT, str(tcp_echo_server.port))
+        assert program.wait().result().stdout == b"b'ping'\\n"
+    """,
+        "-p",
+        "pytest_socket",
+    )
+    result.assert_outcomes(passed=3)
+
+
 def test_that_pytest_socket_blocks_all_but_unix_sockets(downstream: Downstream) -> None:
     pytest.importorskip("pytest_socket")
     result = downstream.run_apart(
