@@ -5,26 +5,38 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-# Not as a name of this module: pytest-subprocess changes those, too.
-_REAL = {"Popen": subprocess.Popen}
+
+class _RealSubprocess:
+    """The module `subprocess` as it was when this one was loaded, before any test had changed it."""
+
+    def __init__(self) -> None:
+        # Not as a name of this module: pytest-subprocess changes those, too.
+        self.Popen = subprocess.Popen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+
+_REAL = _RealSubprocess()
 
 
 @contextmanager
 def real_programs() -> Iterator[None]:
     """Have asyncio start a program, and not what pytest-subprocess or a mock has put in the place of `Popen`.
 
-    The test's thread waits meanwhile; a program that yet another thread starts in this moment is real, too.
+    What stands there isn't touched: the test may take it away meanwhile, on any thread. asyncio is given another
+    `subprocess`, and looks there before it first waits for something. So this may be entered again meanwhile, and
+    who is through first gives back the module. A program that another thread starts by asyncio is real then, too.
     """
-    there = subprocess.Popen
-    if there is _REAL["Popen"]:
-        yield
-        return
-    setattr(subprocess, "Popen", _REAL["Popen"])  # noqa: B010  a type can't be assigned to
+    from asyncio import unix_events  # not above: this module is loaded with the plugin
+
+    setattr(unix_events, "subprocess", _REAL)  # noqa: B010  no type checker has that name there
     try:
         yield
     finally:
-        setattr(subprocess, "Popen", there)  # noqa: B010
+        setattr(unix_events, "subprocess", subprocess)  # noqa: B010
 
 
 def refuse_if_blocked(family: int) -> None:

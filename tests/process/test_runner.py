@@ -168,6 +168,23 @@ def test_two_programs_that_start_at_once_leave_the_fake_in_place(
     assert subprocess.Popen is fake
 
 
+def test_a_fake_that_is_taken_away_while_a_program_starts_does_not_come_back(
+    subprocess_runner: SubprocessRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, fake = subprocess.Popen, object()
+    seen: list[object] = []
+
+    class Meddles(asyncio.SubprocessProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            seen.append(subprocess.Popen)
+            monkeypatch.undo()
+
+    monkeypatch.setattr(subprocess, "Popen", fake)
+    assert subprocess_runner("true", protocol=Meddles).exited.result() == 0
+    assert seen == [fake]
+    assert subprocess.Popen is real
+
+
 def test_its_environment_is_ours_and_what_is_added(
     subprocess_runner: SubprocessRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
