@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from .._checks import bytes_like
+from .._checks import bytes_like, flag
 from .._checks import factory as checked_factory
 from .._futures import CaptureFuture
 from .._outcomes import end_with, fulfil, raise_together, start
@@ -45,7 +45,7 @@ class DatagramHarness:
                 `asyncio.loop.create_datagram_endpoint`. If not, it hears of anybody, and names whom it sends to.
 
         Raises:
-            TypeError: the factory gave no protocol.
+            TypeError: the factory gave no protocol; or ``remote`` is no bool.
             Exception: whatever the factory or ``connection_made`` raises.
         """
         checked_factory(factory, "datagram protocols")
@@ -61,7 +61,7 @@ class DatagramHarness:
 
         Raises:
             RuntimeError: no asyncio loop runs here. `connect` works in any test.
-            TypeError: the factory gave no protocol.
+            TypeError: the factory gave no protocol; or ``remote`` is no bool.
             Exception: whatever the factory or ``connection_made`` raises.
         """
         loop = running_loop()
@@ -75,10 +75,10 @@ class HarnessedEndpoint(Harnessed[P]):
     """A protocol of yours on a UDP socket, and the far end, which sends to it and sees what it sends."""
 
     def __init__(self, scope: Scope, loop: asyncio.AbstractEventLoop, *, remote: bool) -> None:
+        self._remote = flag(remote, "remote")
         self._scope = scope
         self._timeout = scope.timeout
         self._name = scope.name_for("endpoint")
-        self._remote = remote
         on_engine = loop is scope.engine.loop
         self._near = NearEnd(loop, DATAGRAMS, self._failed, scope.blame, on_engine=on_engine)
         self._far = FarEnd()

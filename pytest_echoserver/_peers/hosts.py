@@ -57,7 +57,7 @@ def checked_path(path: object) -> str:
 
     Raises:
         TypeError: it is no path.
-        ValueError: it is too long.
+        ValueError: it is too long, or can't be a file's.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path must be a string or a path, not {path!r}")
@@ -66,6 +66,8 @@ def checked_path(path: object) -> str:
         length = len(os.fsencode(text))
     except UnicodeEncodeError:
         raise ValueError(f"path must be of characters that the file system can have, not {text!r}") from None
+    if "\0" in text:  # what begins with it is no file's (unix(7)); elsewhere the system takes what comes before it
+        raise ValueError(f"path must be one of a file, without a NUL, not {text!r}")
     if not 0 < length <= LONGEST_PATH:
         raise ValueError(
             f"path must have 1 to {LONGEST_PATH} bytes, as Unix sockets have them here, not {length}: {text!r}"

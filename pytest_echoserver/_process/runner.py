@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from .. import _deadline
-from .._checks import bytes_like, whole_number
+from .._checks import bytes_like, flag, whole_number
 from .._checks import factory as checked_factory
 from .._engine import ANSWER
 from .._futures import asyncio_runs_here
@@ -122,6 +122,7 @@ class SubprocessRunner:
         limit = self._scope.timeout if timeout is None else _deadline.seconds(timeout)
         if capture_limit is not None:
             whole_number(capture_limit, "capture_limit", least=1)
+        flag(kill_expected, "kill_expected")
         check = None if ready is None else checked_ready(ready, cwd)
         size = terminal_size(pty)
         errors = subprocess.PIPE if stderr is _Default.PIPE else stderr

@@ -151,6 +151,16 @@ def test_a_bad_source_is_refused(
     assert len(endpoint.sent) == 0
 
 
+@pytest.mark.asyncio
+async def test_whether_it_is_connected_must_be_said_by_a_bool(datagram_harness: DatagramHarness) -> None:
+    wrong: Any = ("127.0.0.1", 53)
+    text = r"remote must be True or False, not \('127.0.0.1', 53\)"
+    with pytest.raises(TypeError, match=text):
+        datagram_harness.connect(Upper, remote=wrong)
+    with pytest.raises(TypeError, match=text):
+        await datagram_harness.connect_here(Upper, remote=wrong)
+
+
 def test_a_source_that_is_taken_is_an_error_of_its_future(datagram_harness: DatagramHarness) -> None:
     endpoint = datagram_harness.connect(Upper, remote=False)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:

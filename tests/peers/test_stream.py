@@ -162,6 +162,14 @@ def test_a_unix_path_may_be_relative(
     assert (second / "s").exists()
 
 
+@pytest.mark.parametrize("path", ["a\0b", "\0abstract", Path("a\0b")])
+def test_a_unix_path_holds_no_nul(peers: Peers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Any) -> None:
+    monkeypatch.chdir(tmp_path)  # the system takes "a\0b" for "a"
+    with pytest.raises(ValueError, match="path must be one of a file, without a NUL, not "):
+        peers.unix(path=path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_connection_waits_for_the_accept(make_peer: MakePeer, connect: Connect) -> None:
     for _ in range(20):
         with make_peer() as peer:

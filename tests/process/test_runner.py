@@ -543,6 +543,7 @@ def test_nothing_of_a_program_outlives_the_test(downstream: Downstream, script: 
         ({"stderr": True}, TypeError, "stderr must be subprocess.PIPE, DEVNULL, an open file"),
         ({"cwd": 5}, TypeError, "cwd must be a str or a path of str, not 5"),
         ({"cwd": ""}, ValueError, "cwd must be the path of a directory, not ''"),
+        ({"kill_expected": "no"}, TypeError, "kill_expected must be True or False, not 'no'"),
     ],
 )
 def test_what_a_program_can_not_have_is_refused(
