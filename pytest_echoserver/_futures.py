@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from . import _deadline, _engine
-from ._neighbours import twisted_here
+from ._neighbours import twisted_here, twisted_is_loaded
 
 __tracebackhide__ = True
 
@@ -205,7 +205,12 @@ class CaptureFuture(Future[T]):
     async def _until_done_on_asyncio(self) -> None:
         if _twisteds_code_here():
             raise RuntimeError(f"a coroutine of Twisted's can't await a CaptureFuture: {IN_A_THREAD}")
-        loop = asyncio.get_running_loop()
+        loop = _loop_here()
+        if loop is None:
+            way_out = f"; under Twisted, {IN_A_THREAD}" if twisted_is_loaded() else ""
+            raise RuntimeError(
+                f"no event loop of asyncio's or trio's runs here, to await a CaptureFuture on{way_out}"
+            )
         done: asyncio.Future[None] = loop.create_future()
 
         def set_done() -> None:

@@ -75,6 +75,11 @@ def tell_if_unreachable(error: BaseException) -> None:
         )
 
 
+def twisted_is_loaded() -> bool:
+    """Whether there is a reactor of Twisted's. Trial runs a test up to its first wait before the reactor runs."""
+    return "twisted.internet.reactor" in sys.modules
+
+
 def twisted_here() -> bool:
     """Whether Twisted's reactor runs on this thread."""
     # Twisted has the reactor itself in the place of the module.

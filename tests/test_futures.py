@@ -328,3 +328,17 @@ def test_a_timeout_tells_where_the_engine_is_held_up(stream_harness: StreamHarne
     finally:
         release.set()
     blocked.result()
+
+
+def test_it_is_awaited_on_a_loop_alone() -> None:
+    future: CaptureFuture[None] = CaptureFuture()
+
+    async def waits() -> None:
+        await future
+
+    # On a thread of its own: pytest-twisted runs the tests themselves on a loop.
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as thread,
+        pytest.raises(RuntimeError, match=r"^no event loop of asyncio's or trio's runs here, to await a Capture"),
+    ):
+        thread.submit(waits().send, None).result()

@@ -225,6 +225,31 @@ def test_that_a_wait_holds_up_the_reactor(downstream: Downstream, reactor: str, 
     result.stdout.fnmatch_lines(f"E *{told}{IN_A_THREAD}")
 
 
+def test_that_a_coroutine_of_twisteds_cannot_await_before_the_reactor_runs(downstream: Downstream) -> None:
+    pytest.importorskip("twisted")
+    result = downstream.run_apart(
+        """
+        import pytest
+        from twisted.internet import reactor
+        from twisted.trial.unittest import TestCase
+
+        class Test(TestCase):
+            @pytest.fixture(autouse=True)
+            def peer(self, udp_peer):
+                self.peer = udp_peer
+
+            async def test_it(self):
+                assert not reactor.running
+                await self.peer.next_datagram()
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        "E * no event loop of asyncio's or trio's runs here, to await a CaptureFuture on; under Twisted, "
+        f"{IN_A_THREAD}"
+    )
+
+
 ENOUGH = 5
 """Seconds for a test to come to where it hangs, on a busy machine as well."""
 HANGS = (
