@@ -37,7 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _only_lists(config: pytest.Config) -> bool:
     """Whether no test is run: then the page of the run before is to stay."""
-    return any(config.getoption(name) for name in ("collectonly", "showfixtures", "show_fixtures_per_test"))
+    options = ("collectonly", "showfixtures", "show_fixtures_per_test", "setuponly", "setupplan")
+    return any(config.getoption(name, False) for name in options)  # the last two are of plugins that may be off
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -388,7 +388,7 @@ def test_the_page_has_how_a_test_ended_and_not_how_it_began(downstream: Downstre
     assert '"outcome":"error"' in (downstream.pytester.path / "page.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("option", ["--collect-only", "--fixtures"])
+@pytest.mark.parametrize("option", ["--collect-only", "--fixtures", "--setup-plan", "--setup-only"])
 def test_a_run_without_tests_leaves_the_page_of_the_one_before(downstream: Downstream, option: str) -> None:
     page = downstream.pytester.path / "page.html"
     page.write_text("of before", encoding="utf-8")
