@@ -30,13 +30,15 @@ def real_programs() -> Iterator[None]:
     `subprocess`, and looks there before it first waits for something. So this may be entered again meanwhile, and
     who is through first gives back the module. A program that another thread starts by asyncio is real then, too.
     """
-    from asyncio import unix_events  # not above: this module is loaded with the plugin
-
-    setattr(unix_events, "subprocess", _REAL)  # noqa: B010  no type checker has that name there
+    starting: Any = sys.modules.get("asyncio.unix_events")
+    if starting is None:  # Windows has a Popen of asyncio's own
+        yield
+        return
+    starting.subprocess = _REAL
     try:
         yield
     finally:
-        setattr(unix_events, "subprocess", subprocess)  # noqa: B010
+        starting.subprocess = subprocess
 
 
 def refuse_if_blocked(family: int) -> None:
