@@ -113,8 +113,8 @@ def test_sockets_that_are_open_when_pytest_socket_blocks_others(downstream: Down
     def test_segments(stream_harness, kind, no_more):
         stream = stream_harness.connect(asyncio.Protocol, kind=kind)
         no_more()
-        stream.send(b"abc", segments=1).result()
-        got = [event.args[0] for event in stream.events if event.name == "data_received"]
+        stream.send(b"abc", segments=1)
+        got = [stream.next_call("data_received").result().args[0] for _ in range(3)]
         assert got == [b"a", b"b", b"c"]
 
     def test_program(tcp_echo_server, subprocess_runner, no_more):
