@@ -60,7 +60,9 @@ def test_no_call_comes_after_the_last(stream_harness: StreamHarness) -> None:
 
 def test_a_wait_for_a_call_says_what_came_instead(stream_harness: StreamHarness) -> None:
     stream = stream_harness.connect(Counts)
-    stream.send(b"ab", segments=1).result()
+    stream.send(b"ab", segments=1)
+    for _ in range(2):
+        stream.next_call("data_received").result()
     with pytest.raises(
         CaptureTimeout,
         match=r"for pause_writing on stream-1: the calls so far were connection_made, data_received \(2 times\)",
