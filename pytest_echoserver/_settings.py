@@ -244,17 +244,17 @@ def _as_it_is(value: Any, _: str) -> Any:
     return value
 
 
-def _flag(value: Any, name: str) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
-    return value
+def _strict(value: Any, name: str) -> bool:
+    from ._checks import flag  # few markers say so, and this module is loaded with the plugin
+
+    return flag(value, name)
 
 
 _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "timeout": _deadline.seconds,
     "host": _host,
     "loop": _loop,
-    "strict": _flag,
+    "strict": _strict,
     "switch_interval": _interval,
     "seed": _seed,
     "own_seed": _seed,

@@ -122,23 +122,25 @@ class Schedule(Mapping[Key, Verdict]):
                 continue
             try:
                 schedule._read(line.split())
-            except (ValueError, TypeError, KeyError, IndexError) as error:
+            except (ValueError, TypeError) as error:
                 raise ValueError(f"line {number}, {line!r}: {error}") from None
         return schedule
 
     def _read(self, words: list[str]) -> None:
         direction: Any = words[0]
-        if direction not in ("in", "out"):
+        if direction not in DIRECTIONS:
             raise ValueError("it must begin with in or out")
-        if words[1] == "rate":
-            checked_rate(rate := float(words[2]), "rate")
-            self.rates[direction] = rate
-        elif words[1] == "segment":
-            self.segments[direction] = whole_number(int(words[2]), "segment", least=1)
-        else:
-            given = dict(_parsed(word) for word in words[3:])
-            _check_key(key := (direction, int(words[1]), int(words[2])))
-            self._verdicts[key] = Verdict(**given)
+        match words[1:]:
+            case "rate", figure:
+                checked_rate(rate := float(figure), "rate")
+                self.rates[direction] = rate
+            case "segment", figure:
+                self.segments[direction] = whole_number(int(figure), "segment", least=1)
+            case flow, index, *faults:
+                _check_key(key := (direction, int(flow), int(index)))
+                self.add(key, Verdict(**dict(map(_parsed, faults))))
+            case _:
+                raise ValueError("after in or out, it must have a rate, a segment, or a flow and an index")
 
     def __getitem__(self, key: Key) -> Verdict:
         return self._verdicts[key]

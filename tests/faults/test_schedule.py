@@ -53,6 +53,9 @@ def test_it_is_saved_and_loaded(tmp_path: Path) -> None:
     ("line", "text"),
     [
         ("up 0 1 drop", "line 2, 'up 0 1 drop': it must begin with in or out"),
+        ("in", "line 2, 'in': after in or out, it must have a rate, a segment, or a flow and an index"),
+        ("in rate", "line 2, 'in rate': after in or out, it must have a rate, a segment, or a flow and an index"),
+        ("in 0", "line 2, 'in 0': after in or out, it must have a rate, a segment, or a flow and an index"),
         ("in 0 1 vanish", "line 2, 'in 0 1 vanish': there is no fault 'vanish'"),
         ("in 0 one drop", "line 2, 'in 0 one drop': invalid literal"),
         ("in 0 1 copies=0", "copies must be 1 or more, not 0"),
@@ -61,6 +64,12 @@ def test_it_is_saved_and_loaded(tmp_path: Path) -> None:
 def test_a_wrong_line_is_named(line: str, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Schedule.parse(f"pytest-echoserver schedule 1\n{line}\n")
+
+
+def test_a_line_that_lets_a_packet_pass_says_nothing() -> None:
+    schedule = Schedule.parse("pytest-echoserver schedule 1\nin 0 0\nin 0 1 drop\n")
+    assert schedule == Made({("in", 0, 0): Verdict(), ("in", 0, 1): DROP})
+    assert list(schedule) == [("in", 0, 1)]
 
 
 def test_its_repr_makes_it_again() -> None:
