@@ -79,6 +79,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
     """Fail the tear-down with what went wrong in it at peers of the session: it is no fault of the next test."""
+    __tracebackhide__ = True
     try:
         result = yield
     except BaseException:

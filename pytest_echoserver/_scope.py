@@ -17,7 +17,7 @@ from ._outcomes import as_exception, raise_together
 from ._quiet import until_quiet
 from ._record import PeerTraffic, Record, Traffic
 from ._tasks import end_tasks, failed_unseen, waits
-from ._tracebacks import is_of_users
+from ._tracebacks import is_of_users, without_our_frames
 
 T = TypeVar("T")
 
@@ -316,7 +316,10 @@ class Scope:
                 for member in reversed(self._members):
                     if member.leave is not None:
                         member.leave()
-                errors = self._run_close() + errors
+                failures = self._run_close()
+                for failure in failures:
+                    failure.__traceback__ = without_our_frames(failure.__traceback__)
+                errors = failures + errors
         finally:
             self.engine.owners.remove(self)
             for peer in list(reversed(self._peers)):

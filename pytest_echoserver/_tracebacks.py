@@ -27,6 +27,14 @@ def behind_our_frames(trace: TracebackType | None) -> TracebackType | None:
     return found or behind
 
 
+def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The same, but nothing where there is no code but ours and the loop's."""
+    rest = trace
+    while rest is not None and not is_of_users(rest.tb_frame):
+        rest = rest.tb_next
+    return rest and behind_our_frames(trace)
+
+
 def is_of_users(frame: FrameType) -> bool:
     """Whether ``frame`` is in code that is neither ours nor asyncio's."""
     return not (_is_of_us(frame) or _is_of_the_loop(frame))

@@ -3,7 +3,7 @@
 import asyncio
 import select
 import socket
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,13 +17,21 @@ def readers(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
+class Reads:
+    def __init__(self, read: Callable[[], object]) -> None:
+        self._read = read
+
+    def readable(self, most: int, /) -> None:
+        self._read()
+
+
 def test_a_socket_is_watched_until_it_is_removed(readers: Any) -> None:
     async def watch() -> list[bytes]:
         came: list[bytes] = []
         near, far = socket.socketpair()
         with near, far:
             watching = readers(asyncio.get_running_loop())
-            watching.add(near, SimpleNamespace(readable=lambda _: came.append(near.recv(1))))
+            watching.add(near, Reads(lambda: came.append(near.recv(1))))
             far.send(b"ab")
             while len(came) < 2:
                 await asyncio.sleep(0)
@@ -44,7 +52,7 @@ def test_a_socket_can_be_removed_after_the_end() -> None:
         near, far = socket.socketpair()
         with near, far:
             watching = best_readers(asyncio.get_running_loop())
-            watching.add(near, SimpleNamespace(readable=lambda _: None))
+            watching.add(near, Reads(lambda: None))
             watching.close()
             watching.remove(near)
 

@@ -54,6 +54,32 @@ def test_what_no_line_of_the_users_has_raised_is_located_at_its_test(downstream:
     result.stdout.fnmatch_lines(["*at_its_test.py:3: *Mismatch*", "*at_its_test.py:6: *ExceptionGroup*"])
 
 
+def test_tear_downs_show_no_line_of_ours(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture
+        def fails():
+            yield
+            raise OSError("of the fixture")
+        """
+    )
+    result = downstream.run(
+        """
+        IGNORES_TERM = "trap '' TERM; echo ready; while :; do sleep 60; done"
+
+        def test_fixture(fails): pass
+
+        def test_program(subprocess_runner):
+            subprocess_runner("sh", "-c", IGNORES_TERM, ready=b"ready")
+        """
+    )
+    result.assert_outcomes(passed=2, errors=2)
+    result.stdout.fnmatch_lines(["*OSError: of the fixture", "E*RuntimeError: process-1 *had to be killed*"])
+    result.stdout.no_fnmatch_line("*/pytest_echoserver/*")
+
+
 def test_what_the_call_was_failed_by_is_not_told_again_of_its_tear_down(downstream: Downstream) -> None:
     result = downstream.run(
         """
