@@ -24,8 +24,8 @@ MOST_QUEUED = 65_536
 """More datagrams than wait in any receive buffer: so many are read at a close, and no flood can hold it up."""
 LEAST_TAKEN = 256
 """Bytes of kernel memory, fewer than any datagram takes: the kernel's own struct for one is about as long."""
-MEMORY_FIGURES = struct.Struct("=9I")
-"""What Linux tells by SO_MEMINFO: include/uapi/linux/sock_diag.h."""
+MEMORY_FIGURES = struct.Struct("=I28xI")
+"""Of what Linux tells by SO_MEMINFO, include/uapi/linux/sock_diag.h: SK_MEMINFO_RMEM_ALLOC, SK_MEMINFO_DROPS."""
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes asked of the kernel; it gives what its limit allows. The default holds some 250 small datagrams."""
 
@@ -103,12 +103,17 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         if self._unsent:
             self._loop.remove_writer(self._sock)
         self._sock.close()
+        if self._unsent:
+            self._give_up_unsent(self._unsent)
+        self._protocol.connection_lost(None)
+
+    @staticmethod
+    def _give_up_unsent(unsent: deque[tuple[bytes, Sockaddr | None, Sent | None]]) -> None:
         lost = ConnectionAbortedError("the transport was closed before the datagram was sent")
-        while self._unsent:
-            _, _, sent = self._unsent.popleft()
+        while unsent:
+            _, _, sent = unsent.popleft()
             if sent is not None:
                 sent(lost)
-        self._protocol.connection_lost(None)
 
     def sendto(self, data: Any, addr: Any = None, sent: Sent | None = None) -> None:
         """Send a datagram, after those that wait for room; without ``addr``, to where the socket is connected.
@@ -153,11 +158,11 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
 
         To be called with ``at_work`` held. One look at the socket tells both.
         """
-        memory = _memory_of(self._sock)
-        if self._unsent or (memory[0] if memory else self._waits()):  # what has come takes memory until it is read
+        taken, dropped = _taken_and_dropped(self._sock)
+        if self._unsent or (self._waits() if taken is None else taken):
             return False, None
         self.abort()
-        return True, memory[-1] if memory else None
+        return True, dropped
 
     def _waits(self) -> bool:
         try:
@@ -204,23 +209,23 @@ def _bind(sock: socket.socket, address: Sockaddr, receive_buffer: int) -> None:
 
 
 def dropped_datagrams(sock: socket.socket) -> int | None:
-    """How many datagrams the kernel dropped at this socket, or None where the system doesn't tell.
-
-    By SK_MEMINFO_DROPS of Linux.
-    """
-    memory = _memory_of(sock)
-    return memory[-1] if memory else None
+    """How many datagrams the kernel dropped at this socket, or None where the system doesn't tell."""
+    return _taken_and_dropped(sock)[1]
 
 
 def _most_waiting(sock: socket.socket) -> int:
-    """How many datagrams may wait to be read, at most. By SK_MEMINFO_RMEM_ALLOC of Linux, the bytes they take."""
-    memory = _memory_of(sock)
-    return memory[0] // LEAST_TAKEN if memory else MOST_QUEUED
+    """How many datagrams may wait to be read, at most."""
+    taken, _ = _taken_and_dropped(sock)
+    return MOST_QUEUED if taken is None else taken // LEAST_TAKEN
 
 
-def _memory_of(sock: socket.socket) -> tuple[int, ...]:
-    """What Linux tells by SO_MEMINFO; nothing elsewhere."""
+def _taken_and_dropped(sock: socket.socket) -> tuple[int | None, int | None]:
+    """The bytes of memory that what waits to be read takes, and how many datagrams were dropped for want of more.
+
+    By SO_MEMINFO of Linux; elsewhere the system doesn't tell.
+    """
     if sys.platform != "linux":
-        return ()
+        return None, None
     so_meminfo = 55
-    return MEMORY_FIGURES.unpack(sock.getsockopt(socket.SOL_SOCKET, so_meminfo, MEMORY_FIGURES.size))
+    taken, dropped = MEMORY_FIGURES.unpack(sock.getsockopt(socket.SOL_SOCKET, so_meminfo, MEMORY_FIGURES.size))
+    return taken, dropped
