@@ -85,9 +85,15 @@ class CaptureFuture(Future[T]):
         return super().exception(0)
 
     def set_result(self, result: T) -> None:
+        """Fulfil it, for all who wait: what whoever keeps the promise calls, on any thread.
+
+        Raises:
+            concurrent.futures.InvalidStateError: it is done: fulfilled, failed, cancelled, or its time was up.
+        """
         self._finish(result, None)
 
     def set_exception(self, exception: BaseException | None) -> None:
+        """End it with an exception, which `result` then raises, likewise."""
         self._finish(None, exception)
 
     def _finish(self, result: T | None, error: BaseException | None) -> None:
