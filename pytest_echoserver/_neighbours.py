@@ -22,6 +22,11 @@ class _RealSubprocess:
 _REAL = _RealSubprocess()
 
 
+def real_popen() -> type["subprocess.Popen[Any]"]:
+    """What `subprocess.Popen` is, whatever pytest-subprocess or a mock has put in its place."""
+    return _REAL.Popen
+
+
 @contextmanager
 def real_programs() -> Iterator[None]:
     """Have asyncio start a program, and not what pytest-subprocess or a mock has put in the place of `Popen`.

@@ -79,36 +79,39 @@ def check_redirect(value: object, name: str) -> None:
         raise ValueError(f"{name} must be an open file or its descriptor, not {value!r}: {error}") from None
 
 
-def check_program(program: str, environment: Mapping[str, str], cwd: str | os.PathLike[str] | None) -> None:
+def why_not_started(
+    error: OSError, program: str, environment: Mapping[str, str], cwd: str | os.PathLike[str] | None
+) -> OSError:
+    """What to say of a program that could not be started: ``error`` itself if there is nothing better."""
     if cwd is not None and not Path(cwd).is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "cwd is no directory that is there", os.fspath(cwd))
-    if _found(program, environment, cwd):
-        return
-    if not _is_path(program):
+        return NotADirectoryError(errno.ENOTDIR, "cwd is no directory that is there", os.fspath(cwd))
+    found = _found(program, environment, cwd)
+    if found is None and not _is_path(program):
         path = environment.get("PATH", os.defpath)
-        raise FileNotFoundError(errno.ENOENT, f"there is no such program in PATH ({path})", program)
-    if Path(cwd or "", program).exists():
-        raise PermissionError(errno.EACCES, "this file is no program that can be run", program)
-    raise FileNotFoundError(errno.ENOENT, "there is no such program", program)
-
-
-def not_started(
-    error: FileNotFoundError, program: str, environment: Mapping[str, str], cwd: str | os.PathLike[str] | None
-) -> FileNotFoundError:
-    """What to say of a program that is there, and yet can't be found: a script whose interpreter is missing."""
-    with suppress(OSError), open(_found(program, environment, cwd) or program, "rb") as script:  # noqa: PTH123
-        line = script.readline(256)
-        if line.startswith(b"#!"):
-            told = repr(line.removesuffix(b"\n"))[1:]
-            return FileNotFoundError(
-                errno.ENOENT, f"the interpreter that its first line names is missing: {told}", program
-            )
+        return FileNotFoundError(errno.ENOENT, f"there is no such program in PATH ({path})", program)
+    if found is None and Path(cwd or "", program).exists():
+        return PermissionError(errno.EACCES, "this file is no program that can be run", program)
+    if found is None:
+        return FileNotFoundError(errno.ENOENT, "there is no such program", program)
+    if isinstance(error, FileNotFoundError):
+        return _interpreter_missing(found, program) or error
     return error
 
 
 def _found(program: str, environment: Mapping[str, str], cwd: str | os.PathLike[str] | None) -> str | None:
     named = os.path.join(cwd or "", program) if _is_path(program) else program  # noqa: PTH118
     return shutil.which(named, path=environment.get("PATH", os.defpath))
+
+
+def _interpreter_missing(found: str, program: str) -> FileNotFoundError | None:
+    with suppress(OSError), open(found, "rb") as script:  # noqa: PTH123
+        line = script.readline(256)
+        if line.startswith(b"#!"):
+            told = repr(line.removesuffix(b"\n"))[1:]
+            return FileNotFoundError(
+                errno.ENOENT, f"the interpreter that its first line names is missing: {told}", program
+            )
+    return None
 
 
 def _is_path(program: str) -> bool:

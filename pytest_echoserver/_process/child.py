@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,9 +12,10 @@ from typing import Any
 from .._neighbours import real_programs
 from .._record import Record
 from .._telling import escaped
-from .output import STDIN, STDOUT, Outputs
+from .output import STDERR, STDIN, STDOUT, Outputs
 from .protocol import CapturingProtocol
 from .shim import exec_by_shim, is_needed
+from .spawned import spawn
 from .telling import told_status
 from .terminal import Terminal
 
@@ -71,6 +73,14 @@ class Child:
     def state(self) -> str:
         return f"it exited with {told_status(self.returncode)}" if self.capture.exited.is_set() else "it still runs"
 
+    def spawn(self, on_error: Callable[[Exception], object], options: dict[str, Any]) -> None:
+        """Start it at once, where `can_spawn` says so, under no protocol of the caller's and on no terminal."""
+        self._capture = CapturingProtocol(
+            self.record, self.outputs, None, on_error, forward_stderr=False, on_terminal=False
+        )
+        self._tell_outputs(options)
+        self._transport = spawn(self._capture, self._argv, options)
+
     async def start(
         self,
         protocol: asyncio.SubprocessProtocol | None,
@@ -90,6 +100,7 @@ class Child:
         if size is not None:
             await self._start_on_terminal(size, options)
             return
+        self._tell_outputs(options)
         loop = asyncio.get_running_loop()
         if is_needed(loop):
             self._transport = await exec_by_shim(capture, self._argv, options, terminal=False)
@@ -101,6 +112,7 @@ class Child:
             )
 
     async def _start_on_terminal(self, size: os.terminal_size, options: dict[str, Any]) -> None:
+        self.outputs.only({STDOUT})
         terminal = self.terminal = Terminal(size)
         capture = self.capture
         far: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.far)
@@ -149,6 +161,10 @@ class Child:
             self.terminal.close()
             if not self.outputs.ended:
                 self.capture.pipe_connection_lost(STDOUT, None)
+
+    def _tell_outputs(self, options: dict[str, Any]) -> None:
+        given = {STDOUT: options["stdout"], STDERR: options["stderr"]}
+        self.outputs.only(fd for fd, redirect in given.items() if redirect == subprocess.PIPE)
 
     @property
     def _running(self) -> asyncio.SubprocessTransport:

@@ -12,7 +12,7 @@ from .._record import Record
 from .._transports.writing import WriteQueue
 from .group import signal_group
 from .output import STDERR, STDIN, STDOUT, Outputs
-from .pipes import FULL, widen
+from .pipes import FULL, widen_transport
 
 __tracebackhide__ = True
 
@@ -66,19 +66,15 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         process = self._transport = cast(asyncio.SubprocessTransport, transport)
         self._pid = process.get_pid() or 0
         self.leads_group = True
-        if self._on_terminal:
-            self._outputs.only({STDOUT})
-        else:
-            self._outputs.only(fd for fd in (STDOUT, STDERR) if process.get_pipe_transport(fd) is not None)
-            stdin = process.get_pipe_transport(STDIN)
-            if stdin is not None:
-                self.stdin = WriteQueue(cast(asyncio.WriteTransport, stdin))
+        stdin = process.get_pipe_transport(STDIN)
+        if stdin is not None:
+            self.stdin = WriteQueue(cast(asyncio.WriteTransport, stdin))
         self._note_and_pass_on("connection_made", transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if len(data) >= FULL and fd in self._narrow:
             self._narrow.discard(fd)
-            widen(self._transport and self._transport.get_pipe_transport(fd))
+            widen_transport(self._transport and self._transport.get_pipe_transport(fd))
         self._outputs.take_in(fd, data)
         self._pass_on("pipe_data_received", fd, data)
         self._outputs.serve(fd)

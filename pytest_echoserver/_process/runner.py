@@ -4,7 +4,8 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Literal
 
@@ -18,14 +19,13 @@ from .arguments import (
     Redirect,
     check_directory,
     check_output_is_captured,
-    check_program,
     check_redirect,
     check_redirects_on_terminal,
     checked_argv,
-    not_started,
     protocol_made_by,
     stdin_of,
     terminal_size,
+    why_not_started,
 )
 from .child import Child
 from .ending import Ending
@@ -33,6 +33,7 @@ from .environment import complete_environment
 from .process import Process
 from .ready import LAST_OUTPUT, until_ready
 from .ready_checks import Check, Printed, Ready, checked_ready
+from .spawned import can_spawn
 from .telling import command_line
 
 __tracebackhide__ = True
@@ -137,24 +138,27 @@ class SubprocessRunner:
         elif isinstance(check, Printed):
             check_output_is_captured(stdout, errors)
         environment = complete_environment(env, extra_env)
-        check_program(arguments[0], environment, cwd)
         environment, cookie = self._ending.cookies.bake(environment)
         child = Child(self._scope.name_for("process"), arguments, capture_limit, cookie, kill_expected)
         process = Process(self._scope, arguments, child, limit)
-        self._scope.run(
-            self._start,
-            process,
-            protocol,
-            stderr is not _Default.PIPE,
-            size,
-            {"stdin": stdin_of(stdin), "stdout": stdout, "stderr": errors, "env": environment, "cwd": cwd},
-        )
+        options = {"stdin": stdin_of(stdin), "stdout": stdout, "stderr": errors, "env": environment, "cwd": cwd}
+        scope = self._scope
+        at_once = protocol is None and size is None and can_spawn(scope.engine.loop, options["stdin"])
+        if at_once and not scope.engine.here:  # there, run() refuses
+            scope.call(self._spawn, process, options)
+        else:
+            scope.run(self._start, process, protocol, stderr is not _Default.PIPE, size, options)
         if isinstance(stdin, bytes):
             process.write(stdin)
             process.write_eof()
         if check is not None:
             self._wait_until_ready(check, child, limit, command_line(arguments, cwd))
         return process
+
+    def _spawn(self, process: Process, options: dict[str, Any]) -> None:
+        with _told_better(process._child, options):
+            process._child.spawn(self._scope.blame, options)
+        self._adopt(process)
 
     async def _start(
         self,
@@ -164,12 +168,13 @@ class SubprocessRunner:
         size: os.terminal_size | None,
         options: dict[str, Any],
     ) -> None:
-        child = process._child
         protocol = None if factory is None else protocol_made_by(factory)
-        try:
-            await child.start(protocol, self._scope.blame, forward_stderr, size, options)
-        except FileNotFoundError as error:
-            raise not_started(error, child.program, options["env"], options["cwd"]) from error
+        with _told_better(process._child, options):
+            await process._child.start(protocol, self._scope.blame, forward_stderr, size, options)
+        self._adopt(process)
+
+    def _adopt(self, process: Process) -> None:
+        child = process._child
         patience = self._ending.add(child)
         self._scope.adopt(Member(process._traffic, child.record, self._ending.close, patience=patience))
 
@@ -181,3 +186,12 @@ class SubprocessRunner:
         )
         if error is not None:
             raise error
+
+
+@contextmanager
+def _told_better(child: Child, options: dict[str, Any]) -> Iterator[None]:
+    """Have what the system raises if it can't start a program say why."""
+    try:
+        yield
+    except OSError as error:
+        raise why_not_started(error, child.program, options["env"], options["cwd"]) from None

@@ -26,6 +26,7 @@ PLAIN_FILES = (
     "peers/test_stream.py",
     "harness/test_datagram.py",
     "process/test_output.py",
+    "process/test_runner.py",
 )
 
 

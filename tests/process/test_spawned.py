@@ -1,0 +1,93 @@
+"""Programs that are started without asyncio's transport, and that they can't be told from others."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_echoserver import SubprocessRunner
+from pytest_echoserver._process import spawned
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the engine's loop starts no programs on Windows")
+
+EITHER_WAY = pytest.mark.parametrize(
+    "options", [pytest.param({}, id="ours"), pytest.param({"protocol": asyncio.SubprocessProtocol}, id="asyncio's")]
+)
+
+
+@EITHER_WAY
+def test_its_events_come_as_from_asyncio(subprocess_runner: SubprocessRunner, options: Any) -> None:
+    process = subprocess_runner("sh", "-c", "echo out; echo err >&2; exit 3", **options)
+    process.wait().result()
+    names = [event.name for event in process.events]
+    assert names[0] == "connection_made"
+    assert {*names[1:]} == {"pipe_data_received", "pipe_connection_lost", "process_exited", "connection_lost"}
+    assert sorted(event.args for event in process.events if event.name == "pipe_data_received") == [
+        (1, b"out\n"),
+        (2, b"err\n"),
+    ]
+    assert sorted(event.args for event in process.events if event.name == "pipe_connection_lost") == [
+        (1, None),
+        (2, None),
+    ]
+    assert "connection_lost" in names[-2:]  # uvloop may tell of a pipe's end after it
+    assert (process.returncode, names.count("connection_lost")) == (3, 1)
+
+
+@EITHER_WAY
+def test_outputs_that_are_no_pipes_have_no_end(subprocess_runner: SubprocessRunner, options: Any) -> None:
+    process = subprocess_runner("sh", "-c", "echo out; echo err >&2", stderr=subprocess.STDOUT, **options)
+    assert process.wait().result().stdout == b"out\nerr\n"
+    assert [event.args for event in process.events if event.name == "pipe_connection_lost"] == [(1, None)]
+    silent = subprocess_runner("true", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+    assert silent.wait().result().returncode == 0
+    assert [event.name for event in silent.events] == ["connection_made", "process_exited", "connection_lost"]
+
+
+@pytest.fixture
+def no_child_is_remembered() -> Iterator[None]:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a program that was forgotten isn't missed")
+@pytest.mark.usefixtures("no_child_is_remembered")
+def test_a_status_that_is_lost_is_told_as_asyncio_does(
+    subprocess_runner: SubprocessRunner, request: pytest.FixtureRequest
+) -> None:
+    if request.config.getoption("--echoserver-loop") == "uvloop" or not spawned.has_pidfds:
+        pytest.skip("this is about programs started by ourselves")
+    quick = [subprocess_runner("true") for _ in range(20)]
+    slow = subprocess_runner("sh", "-c", "echo out; exec sleep 0.1")
+    assert [process.exited.result() for process in quick] == [spawned.STATUS_IS_LOST] * 20
+    completed = slow.wait().result()
+    assert (completed.returncode, completed.stdout) == (spawned.STATUS_IS_LOST, b"out\n")
+
+
+@pytest.mark.skipif(not spawned.has_pidfds, reason="asyncio has to wait for it by a thread, on Python 3.11")
+def test_no_thread_waits_for_its_end(subprocess_runner: SubprocessRunner) -> None:
+    subprocess_runner("true").wait().result()  # it starts the engine's thread, if there is none yet
+    before = threading.active_count()
+    subprocess_runner("sleep", "60")
+    assert threading.active_count() <= before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_no_descriptor_is_left_once_all_has_ended(subprocess_runner: SubprocessRunner) -> None:
+    def open_ones() -> list[str]:
+        own = Path("/proc/self/fd")
+        return sorted(str(link.readlink()) for link in own.iterdir() if link.is_symlink())
+
+    subprocess_runner("true").wait().result()
+    before = open_ones()
+    for _ in range(5):
+        subprocess_runner("true").wait().result()
+    subprocess_runner("true").wait().result()
+    assert open_ones() == before
