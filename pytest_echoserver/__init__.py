@@ -39,10 +39,6 @@ from ._plugin import (
     pytest_addoption,
     pytest_configure,
     pytest_configure_node,
-    pytest_runtest_call,
-    pytest_runtest_makereport,
-    pytest_runtest_teardown,
-    pytest_sessionfinish,
     pytest_terminal_summary,
 )
 

@@ -326,8 +326,11 @@ def _echoserver_session_scope(pytestconfig: pytest.Config, _echoserver_engine: E
 @pytest.fixture(scope="session")
 def _echoserver_engine(pytestconfig: pytest.Config) -> Iterator[EngineHost]:
     """The thread that peers live on; it is started by whoever asks for it first."""
+    from . import _judging
     from ._engine import LOOPS, EngineHost
 
+    if not pytestconfig.pluginmanager.is_registered(_judging):
+        pytestconfig.pluginmanager.register(_judging, _judging.__name__)
     settings = pytestconfig.stash[SETTINGS]
     factory = pytestconfig.hook.pytest_echoserver_loop_factory(config=pytestconfig)
     host = EngineHost(factory or LOOPS[settings.loop])

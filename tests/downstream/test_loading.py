@@ -161,7 +161,6 @@ def test_a_suite_that_does_not_use_it_pays_no_import(
                 "_reporting",
                 "_settings",
                 "_telling",
-                "_tracebacks",
                 "hookspecs",
             )
         ),

@@ -1,0 +1,152 @@
+"""What has a say in each test, once there are peers: the judgement of a test, the evidence in its report.
+
+A plugin of its own, registered by the fixture that the first peer needs: a suite without peers pays for none of it.
+"""
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import _reporting
+from ._fixtures import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS, TESTS_ARE_OVER
+from ._neighbours import tell_if_unreachable
+from ._tracebacks import behind_our_frames, is_ours
+
+if TYPE_CHECKING:
+    from ._scope import Scope
+
+ERRORS = pytest.StashKey[Sequence[Exception]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    session.config.stash[TESTS_ARE_OVER] = True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail the test, in its call phase, with the errors of its peers."""
+    try:
+        result = yield
+    except BaseException as raised:
+        scopes = _scopes_of(item)
+        _errors_of(scopes, item)  # if it failed, they are shown beside its own
+        if scopes:
+            tell_if_unreachable(raised)
+        raise
+    errors = _errors_of(_scopes_of(item), item)
+    if errors:
+        __tracebackhide__ = len(errors) == 1  # not for a group: pytest 8 can't show one that has no other frame
+        raise _as_one(errors, "this test's peers")
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail the tear-down with what went wrong in it at peers of the session: it is no fault of the next test."""
+    __tracebackhide__ = True
+    try:
+        result = yield
+    except BaseException:
+        _errors_of(_open_scope_of_session(item), item)
+        raise
+    errors = _errors_of(_open_scope_of_session(item), item)
+    if errors:
+        __tracebackhide__ = len(errors) == 1
+        raise _as_one(errors, "the session's peers")
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to a failed test's report what its peers saw."""
+    report = yield
+    is_wanted = _reporting.is_wanted(report, item.config.stash[SETTINGS])
+    if is_wanted or call.when == "teardown":
+        _tell_what_peers_saw(item, call, report, is_wanted=is_wanted)
+    return report
+
+
+def _tell_what_peers_saw(
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, *, is_wanted: bool
+) -> None:
+    scopes = _scopes_of(item)
+    if report.failed:
+        if call.when == "setup":  # there is no call phase, so this is the judgement
+            _errors_of(scopes, item)
+        _leave_out_that_frames_are_hidden(report)
+        _point_at_the_test(item, report, call.excinfo.value if call.excinfo else None)
+    if scopes and call.when == "teardown":
+        with _reporting.losing_no_report(report):
+            _reporting.tell_hooks(item, report, scopes)
+        is_wanted = is_wanted or report.failed
+    if scopes and is_wanted:
+        raised = call.excinfo.value if call.excinfo else None
+        with _reporting.losing_no_report(report):
+            _reporting.add_evidence(item, report, scopes, _beside(raised, item.stash.get(ERRORS, [])))
+    if call.when == "teardown":
+        if scopes:
+            with _reporting.losing_no_report(report):
+                _reporting.wind_up(item, report, scopes)
+        for scope in scopes:
+            scope.test_is_over()
+        _forget(item.stash, SCOPE)  # pytest keeps the item as long as the session
+        _forget(item.config.stash, CLOSED_SESSION_SCOPE)
+    _forget(item.stash, ERRORS)  # they are told
+
+
+def _forget(stash: pytest.Stash, key: pytest.StashKey[Any]) -> None:
+    if key in stash:
+        del stash[key]
+
+
+def _leave_out_that_frames_are_hidden(report: pytest.TestReport) -> None:
+    """An error of a peer has no frame of the user's; that ours are hidden helps nobody."""
+    shown = getattr(report.longrepr, "reprtraceback", None)
+    if shown is not None and not shown.reprentries[:-1] and "entries are hidden" in (shown.extraline or ""):
+        shown.extraline = None
+
+
+def _point_at_the_test(item: pytest.Item, report: pytest.TestReport, raised: BaseException | None) -> None:
+    """An error of a peer has crashed within pytest or here, as far as pytest can tell; to say so helps nobody."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    errors = item.stash.get(ERRORS, ())
+    if crash is None or not (raised in errors or (errors and getattr(raised, "exceptions", ()) == tuple(errors))):
+        return
+    if is_ours(crash.path) or not {"_pytest", "pluggy"}.isdisjoint(Path(crash.path).parts):
+        _, line, _ = item.location
+        crash.path, crash.lineno = str(item.path), (line or 0) + 1
+
+
+def _scopes_of(item: pytest.Item) -> "list[Scope]":
+    """What a test has peers in: its own scope, and the session's, though it may have been closed just now."""
+    of_session = item.config.stash.get(SESSION_SCOPE, None) or item.config.stash.get(CLOSED_SESSION_SCOPE, None)
+    return [scope for scope in (item.stash.get(SCOPE, None), of_session) if scope is not None]
+
+
+def _open_scope_of_session(item: pytest.Item) -> "list[Scope]":
+    return [item.config.stash[SESSION_SCOPE]] if SESSION_SCOPE in item.config.stash else []
+
+
+def _errors_of(scopes: "Sequence[Scope]", item: pytest.Item) -> Sequence[Exception]:
+    errors = [error for scope in scopes for error in scope.judge()]
+    if errors:
+        item.stash[ERRORS] = errors
+    return errors
+
+
+def _as_one(errors: Sequence[Exception], whose: str) -> Exception:
+    """What to raise for these errors, whose tracebacks then begin with the code of whoever reads them."""
+    for error in errors:
+        error.__traceback__ = behind_our_frames(error.__traceback__)
+    return errors[0] if len(errors) == 1 else ExceptionGroup(f"{len(errors)} errors of {whose}", errors)
+
+
+def _beside(raised: BaseException | None, errors: Sequence[Exception]) -> list[Exception]:
+    """The errors that the report's own exception doesn't show."""
+    shown = raised.exceptions if isinstance(raised, BaseExceptionGroup) else (raised,)
+    return [error for error in errors if not any(error is one for one in shown)]
