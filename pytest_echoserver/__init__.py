@@ -39,6 +39,7 @@ from ._plugin import (
     pytest_addoption,
     pytest_configure,
     pytest_configure_node,
+    pytest_runtest_call,
     pytest_terminal_summary,
 )
 

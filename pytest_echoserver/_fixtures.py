@@ -360,6 +360,11 @@ def _echoserver_authority(_echoserver_directory: PrivateDirectory) -> TLSAuthori
     return TLSAuthority(_echoserver_directory)
 
 
+def has_peers(item: pytest.Item) -> bool:
+    """Whether a test has peers, of its own or the session's."""
+    return SCOPE in item.stash or SESSION_SCOPE in item.config.stash
+
+
 def written_after_the_tests(config: pytest.Config, error: Exception) -> bool:
     """Write an error to the terminal, once no test runs any more: raised then, it would hide the run's report."""
     terminal = config.pluginmanager.get_plugin("terminalreporter")

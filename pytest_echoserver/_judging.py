@@ -1,6 +1,7 @@
 """What has a say in each test, once there are peers: the judgement of a test, the evidence in its report.
 
 A plugin of its own, registered by the fixture that the first peer needs: a suite without peers pays for none of it.
+The hook around a test's call isn't here: it is running already where a test asks for its first peer within that.
 """
 
 from collections.abc import Generator, Sequence
@@ -25,22 +26,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     session.config.stash[TESTS_ARE_OVER] = True
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+def judge(item: pytest.Item) -> None:
     """Fail the test, in its call phase, with the errors of its peers."""
-    try:
-        result = yield
-    except BaseException as raised:
-        scopes = _scopes_of(item)
-        _errors_of(scopes, item)  # if it failed, they are shown beside its own
-        if scopes:
-            tell_if_unreachable(raised)
-        raise
     errors = _errors_of(_scopes_of(item), item)
     if errors:
         __tracebackhide__ = len(errors) == 1  # not for a group: pytest 8 can't show one that has no other frame
         raise _as_one(errors, "this test's peers")
-    return result
+
+
+def judge_failed(item: pytest.Item, raised: BaseException) -> None:
+    """Keep the errors of a test's peers, to be shown beside the one that it failed by."""
+    _errors_of(_scopes_of(item), item)
+    tell_if_unreachable(raised)
 
 
 @pytest.hookimpl(wrapper=True)

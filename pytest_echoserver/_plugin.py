@@ -12,7 +12,7 @@ from . import (
     _settings,
     hookspecs,
 )
-from ._fixtures import SETTINGS
+from ._fixtures import SETTINGS, has_peers
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -43,6 +43,25 @@ def _only_lists(config: pytest.Config) -> bool:
 def pytest_configure_node(node: Any) -> None:
     """pytest-xdist is about to start a worker."""
     _settings.share(node.config.stash[SETTINGS], node.workerinput)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test that has peers with what went wrong there."""
+    __tracebackhide__ = True
+    try:
+        result = yield
+    except BaseException as raised:
+        if has_peers(item):
+            from . import _judging
+
+            _judging.judge_failed(item, raised)
+        raise
+    if has_peers(item):
+        from . import _judging
+
+        _judging.judge(item)
+    return result
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

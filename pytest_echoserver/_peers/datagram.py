@@ -49,6 +49,8 @@ class DatagramPeer(ServedPeer):
 
     _echo = staticmethod(echo)
     _kind = "datagram"
+    _asked_of_engine = False
+    """Whether the engine was asked for what may not be done yet."""
     _dropped: int | None = None
     _answering: set[asyncio.Task[None]] | None = None
     _script: DatagramScript | None = None
@@ -159,6 +161,7 @@ class DatagramPeer(ServedPeer):
         address = _checked_address(to)
         self._refuse_if_closed("send()")
         future: CaptureFuture[None] = self._future(f"a datagram to {to[0]} port {to[1]} to be sent")
+        self._asked_of_engine = True
         self._scope.post(self._end.send, payload, address, partial(end_with, future))
         return future
 
@@ -257,7 +260,9 @@ class DatagramPeer(ServedPeer):
         """Close it on this thread, if it can be seen from here that nothing is under way."""
         transport = self._end.transport
         simple = self._behaviour in (None, self._echo) and not self._following and self._faults is None
-        if transport is None or not (simple and self._scope.engine.readers.from_any_thread):
+        if not simple or self._asked_of_engine:
+            return False
+        if transport is None or not self._scope.engine.readers.from_any_thread:
             return False
         if not transport.at_work.acquire(timeout=AT_WORK):
             return False

@@ -55,13 +55,15 @@ def check_encodable(text: str, what: str) -> None:
 
 
 def check_directory(cwd: object) -> None:
-    """Raise TypeError or ValueError if that can be no directory's path."""
+    """Raise TypeError, ValueError or NotADirectoryError if that is no directory."""
     if cwd is None:
         return
     if not isinstance(cwd, (str, os.PathLike)) or not isinstance(path := os.fspath(cwd), str):
         raise TypeError(f"cwd must be a str or a path of str, not {cwd!r}")
     if not path:
         raise ValueError("cwd must be the path of a directory, not ''")
+    if not Path(path).is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "cwd is no directory that is there", path)
 
 
 def check_redirect(value: object, name: str) -> None:
@@ -83,8 +85,6 @@ def why_not_started(
     error: OSError, program: str, environment: Mapping[str, str], cwd: str | os.PathLike[str] | None
 ) -> OSError:
     """What to say of a program that could not be started: ``error`` itself if there is nothing better."""
-    if cwd is not None and not Path(cwd).is_dir():
-        return NotADirectoryError(errno.ENOTDIR, "cwd is no directory that is there", os.fspath(cwd))
     found = _found(program, environment, cwd)
     if found is None and not _is_path(program):
         path = environment.get("PATH", os.defpath)

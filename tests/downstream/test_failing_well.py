@@ -54,6 +54,28 @@ def test_what_no_line_of_the_users_has_raised_is_located_at_its_test(downstream:
     result.stdout.fnmatch_lines(["*at_its_test.py:3: *Mismatch*", "*at_its_test.py:6: *ExceptionGroup*"])
 
 
+@pytest.mark.parametrize("fixture", ["udp_peer", "session_peers"])
+def test_the_first_peer_of_a_run_may_be_asked_for_in_a_call(downstream: Downstream, fixture: str) -> None:
+    result = downstream.run_apart(
+        f"""
+        import pytest
+
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_unmet(request, number):
+            peer = request.getfixturevalue("{fixture}")
+            with getattr(peer, "udp", lambda: peer)() as peer:
+                peer.expect(b"never")
+
+        def test_fails(request):
+            request.getfixturevalue("udp_peer").expect(b"never")
+            assert False, "of the test"
+        """
+    )
+    result.assert_outcomes(failed=3)
+    assert result.stdout.str().count("ScriptMismatch: ") >= 3
+    result.stdout.fnmatch_lines(["*AssertionError: of the test*", "*errors of this test's peers*"])
+
+
 def test_tear_downs_show_no_line_of_ours(downstream: Downstream) -> None:
     downstream.pytester.makeconftest(
         """

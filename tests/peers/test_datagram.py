@@ -140,6 +140,17 @@ def test_send_reaches_a_client_that_asked_for_nothing(udp_echo_server: DatagramP
     assert udp_echo_server.sent[0].data == b"news"
 
 
+def test_what_was_sent_before_a_close_leaves(peers: Peers, udp_client: Client) -> None:
+    client = udp_client()
+    client.bind(("127.0.0.1", 0))
+    for number in range(100):
+        peer = peers.udp()
+        peer.send(b"%d" % number, client.getsockname())
+        peer.close()
+        assert client.recv(10) == b"%d" % number
+        assert len(peer.sent) == 1
+
+
 def test_sends_that_nobody_waits_for_happen_in_order(udp_echo_server: DatagramPeer, udp_client: Client) -> None:
     client = udp_client()
     client.bind(("127.0.0.1", 0))
