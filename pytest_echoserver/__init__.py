@@ -40,6 +40,9 @@ from ._plugin import (
     pytest_configure,
     pytest_configure_node,
     pytest_runtest_call,
+    pytest_runtest_makereport,
+    pytest_runtest_teardown,
+    pytest_sessionfinish,
     pytest_terminal_summary,
 )
 

@@ -326,11 +326,9 @@ def _echoserver_session_scope(pytestconfig: pytest.Config, _echoserver_engine: E
 @pytest.fixture(scope="session")
 def _echoserver_engine(pytestconfig: pytest.Config) -> Iterator[EngineHost]:
     """The thread that peers live on; it is started by whoever asks for it first."""
-    from . import _judging
+    from . import _judging  # noqa: F401  now: where it is needed there may be no descriptor left to load it by
     from ._engine import LOOPS, EngineHost
 
-    if not pytestconfig.pluginmanager.is_registered(_judging):
-        pytestconfig.pluginmanager.register(_judging, _judging.__name__)
     settings = pytestconfig.stash[SETTINGS]
     factory = pytestconfig.hook.pytest_echoserver_loop_factory(config=pytestconfig)
     host = EngineHost(factory or LOOPS[settings.loop])
@@ -361,8 +359,9 @@ def _echoserver_authority(_echoserver_directory: PrivateDirectory) -> TLSAuthori
 
 
 def has_peers(item: pytest.Item) -> bool:
-    """Whether a test has peers, of its own or the session's."""
-    return SCOPE in item.stash or SESSION_SCOPE in item.config.stash
+    """Whether a test has peers, of its own or the session's, which may have been closed with it just now."""
+    of_session = item.config.stash
+    return SCOPE in item.stash or SESSION_SCOPE in of_session or CLOSED_SESSION_SCOPE in of_session
 
 
 def written_after_the_tests(config: pytest.Config, error: Exception) -> bool:

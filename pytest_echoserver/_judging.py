@@ -1,17 +1,13 @@
-"""What has a say in each test, once there are peers: the judgement of a test, the evidence in its report.
+"""The judgement of a test that has peers, and the evidence in its report: what the hooks of `_plugin` do there."""
 
-A plugin of its own, registered by the fixture that the first peer needs: a suite without peers pays for none of it.
-The hook around a test's call isn't here: it is running already where a test asks for its first peer within that.
-"""
-
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from . import _reporting
-from ._fixtures import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS, TESTS_ARE_OVER
+from ._fixtures import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
 from ._neighbours import tell_if_unreachable
 from ._tracebacks import behind_our_frames, is_ours
 
@@ -19,11 +15,6 @@ if TYPE_CHECKING:
     from ._scope import Scope
 
 ERRORS = pytest.StashKey[Sequence[Exception]]()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    session.config.stash[TESTS_ARE_OVER] = True
 
 
 def judge(item: pytest.Item) -> None:
@@ -40,32 +31,24 @@ def judge_failed(item: pytest.Item, raised: BaseException) -> None:
     tell_if_unreachable(raised)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+def judge_tear_down(item: pytest.Item) -> None:
     """Fail the tear-down with what went wrong in it at peers of the session: it is no fault of the next test."""
-    __tracebackhide__ = True
-    try:
-        result = yield
-    except BaseException:
-        _errors_of(_open_scope_of_session(item), item)
-        raise
-    errors = _errors_of(_open_scope_of_session(item), item)
+    errors = _errors_of([item.config.stash[SESSION_SCOPE]], item)
     if errors:
         __tracebackhide__ = len(errors) == 1
         raise _as_one(errors, "the session's peers")
-    return result
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add to a failed test's report what its peers saw."""
-    report = yield
+def judge_failed_tear_down(item: pytest.Item) -> None:
+    """Keep them, to be shown beside what the tear-down failed by."""
+    _errors_of([item.config.stash[SESSION_SCOPE]], item)
+
+
+def tell(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Add to a failed test's report what its peers saw; and let go of it at the end of its tear-down."""
     is_wanted = _reporting.is_wanted(report, item.config.stash[SETTINGS])
     if is_wanted or call.when == "teardown":
         _tell_what_peers_saw(item, call, report, is_wanted=is_wanted)
-    return report
 
 
 def _tell_what_peers_saw(
@@ -123,10 +106,6 @@ def _scopes_of(item: pytest.Item) -> "list[Scope]":
     """What a test has peers in: its own scope, and the session's, though it may have been closed just now."""
     of_session = item.config.stash.get(SESSION_SCOPE, None) or item.config.stash.get(CLOSED_SESSION_SCOPE, None)
     return [scope for scope in (item.stash.get(SCOPE, None), of_session) if scope is not None]
-
-
-def _open_scope_of_session(item: pytest.Item) -> "list[Scope]":
-    return [item.config.stash[SESSION_SCOPE]] if SESSION_SCOPE in item.config.stash else []
 
 
 def _errors_of(scopes: "Sequence[Scope]", item: pytest.Item) -> Sequence[Exception]:

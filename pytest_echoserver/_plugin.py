@@ -1,4 +1,4 @@
-"""pytest's side, as it is loaded with every run: options, the marker, what is shown at the end."""
+"""pytest's side, as it is loaded with every run: options, the marker, hooks."""
 
 from collections.abc import Generator
 from typing import Any
@@ -12,7 +12,7 @@ from . import (
     _settings,
     hookspecs,
 )
-from ._fixtures import SETTINGS, has_peers
+from ._fixtures import SESSION_SCOPE, SETTINGS, TESTS_ARE_OVER, has_peers
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -45,9 +45,11 @@ def pytest_configure_node(node: Any) -> None:
     _settings.share(node.config.stash[SETTINGS], node.workerinput)
 
 
+# A test without peers pays for no more than a look whether it has any.
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail a test that has peers with what went wrong there."""
     __tracebackhide__ = True
     try:
         result = yield
@@ -62,6 +64,41 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
         _judging.judge(item)
     return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    __tracebackhide__ = True
+    try:
+        result = yield
+    except BaseException:
+        if SESSION_SCOPE in item.config.stash:
+            from . import _judging
+
+            _judging.judge_failed_tear_down(item)
+        raise
+    if SESSION_SCOPE in item.config.stash:
+        from . import _judging
+
+        _judging.judge_tear_down(item)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if has_peers(item):
+        from . import _judging
+
+        _judging.tell(item, call, report)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    session.config.stash[TESTS_ARE_OVER] = True
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

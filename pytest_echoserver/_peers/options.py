@@ -166,6 +166,7 @@ class Defaults:
     def _udp(
         self,
         kind: str,
+        /,
         *,
         host: str | None = None,
         port: int = 0,
@@ -193,6 +194,7 @@ class Defaults:
     def _tcp(
         self,
         kind: str,
+        /,
         *,
         host: str | None = None,
         port: int = 0,
@@ -201,13 +203,14 @@ class Defaults:
     ) -> tuple[Place, StreamOptions]:
         return self.place(host, port, allow_remote), self._stream(kind, TCPOptions, **options)
 
-    def _unix(self, kind: str, *, path: str | None = None, **options: Any) -> tuple[str | None, StreamOptions]:
+    def _unix(self, kind: str, /, *, path: str | None = None, **options: Any) -> tuple[str | None, StreamOptions]:
         return None if path is None else checked_path(path), self._stream(kind, UnixOptions, **options)
 
     def _stream(
         self,
         kind: str,
         known: Any,
+        /,
         *,
         framing: Any = None,
         tls: Any = False,

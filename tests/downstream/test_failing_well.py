@@ -54,6 +54,31 @@ def test_what_no_line_of_the_users_has_raised_is_located_at_its_test(downstream:
     result.stdout.fnmatch_lines(["*at_its_test.py:3: *Mismatch*", "*at_its_test.py:6: *ExceptionGroup*"])
 
 
+def test_hooks_of_a_conftest_see_that_the_peers_have_failed_the_test(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_call(item):
+            try:
+                return (yield)
+            except BaseException as raised:
+                print("the call:", type(raised).__name__)
+                raise
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_makereport(call):
+            report = yield
+            if call.when == "call":
+                print("the report:", report.longrepr.reprcrash.path)
+            return report
+        """
+    )
+    result = downstream.run("def test_it(udp_peer): udp_peer.expect(b'never')", "-s")
+    result.stdout.fnmatch_lines(["*the call: ScriptMismatch", "*the report: *the_peers_have_failed_the_test.py"])
+
+
 @pytest.mark.parametrize("fixture", ["udp_peer", "session_peers"])
 def test_the_first_peer_of_a_run_may_be_asked_for_in_a_call(downstream: Downstream, fixture: str) -> None:
     result = downstream.run_apart(

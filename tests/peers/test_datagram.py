@@ -420,3 +420,12 @@ def test_an_error_shows_what_was_to_be_sent_in_short(udp_peer: DatagramPeer) -> 
 def test_whether_others_may_reach_it_is_yes_or_no(peers: Peers) -> None:
     with pytest.raises(TypeError, match=r"allow_remote must be True or False, not \[\]"):
         peers.udp(allow_remote=[])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("option", ["kind", "known", "options", "backlog"])
+@pytest.mark.parametrize("make", ["udp_echo", "tcp_echo", "unix_echo"])
+def test_an_option_that_there_is_not_is_refused(peers: Peers, make: str, option: str) -> None:
+    with pytest.raises(
+        TypeError, match=rf"peers\.{make}\(\) got an unexpected keyword argument '{option}'; it takes "
+    ):
+        getattr(peers, make)(**{option: 1})
