@@ -31,8 +31,10 @@ _pid = os.getpid()
 
 
 def _notice_fork() -> None:
+    """The threads of these engines aren't here, and another thread may be known by what they were."""
     global _pid
     _pid = os.getpid()
+    _running.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -81,7 +83,7 @@ class Engine:
     @property
     def here(self) -> bool:
         """Whether the code that asks runs on the engine's thread."""
-        return threading.get_ident() == self._ident
+        return threading.get_ident() == self._ident and self._pid == _pid
 
     @property
     def readers(self) -> Readers:

@@ -39,11 +39,12 @@ def real_programs() -> Iterator[None]:
     if starting is None:  # Windows has a Popen of asyncio's own
         yield
         return
+    there = starting.subprocess
     starting.subprocess = _REAL
     try:
         yield
     finally:
-        starting.subprocess = subprocess
+        starting.subprocess = subprocess if there is _REAL else there
 
 
 def refuse_if_blocked(family: int) -> None:

@@ -36,6 +36,8 @@ class Adopted(Protocol):
     those. ``traffic`` gives what it saw, for who asks what went wrong.
     What has to be asked to read what has arrived has one more call, made where the test ran: ``settle``; and what
     lives on another loop than the engine's yet another: ``leave`` lets it go before ``close``.
+    ``abandon`` does on the thread of the test what can be done there, where the engine is held up; it gives errors
+    that tell of it.
     """
 
     @property
@@ -53,6 +55,8 @@ class Adopted(Protocol):
     def settle(self) -> Callable[[], None] | None: ...
     @property
     def leave(self) -> Callable[[], None] | None: ...
+    @property
+    def abandon(self) -> Callable[[], list[Exception]] | None: ...
     def rests(self) -> bool:
         """Whether it has dealt with all that has come, by no code but ours: nothing can come of that any more.
 
@@ -77,6 +81,7 @@ class Member:
     told: Callable[[], None] | None = None
     settle: Callable[[], None] | None = None
     leave: Callable[[], None] | None = None
+    abandon: Callable[[], list[Exception]] | None = None
 
     def rests(self) -> bool:
         return False
@@ -334,7 +339,7 @@ class Scope:
             return self.engine.run(self.context, self._close_all, patience=patience)
         with suppress(TimeoutError):  # the judgement has waited for it in vain, and told so
             return self.engine.run(self.context, self._close_all, patience=0.1)
-        return []
+        return [error for member in self._members if member.abandon is not None for error in member.abandon()]
 
     def _close_at_rest(self) -> bool:
         """Close everything on this thread; false if something is left, for the engine to close and to tell of."""

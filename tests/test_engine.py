@@ -334,3 +334,27 @@ def test_time_spent_idle_costs_nothing(engine: Engine) -> None:
     engine.loop.call_soon_threadsafe(lambda: None)
     threading.Event().wait(0.2)
     assert time.process_time() - before < 0.1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_no_thread_of_a_forked_child_is_taken_for_the_engines(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        FORKS
+        + """
+    def test_it(udp_echo_server):
+        import threading
+        from pytest_echoserver import CaptureFuture, CaptureTimeout
+
+        engine = udp_echo_server._scope.engine
+
+        def child():
+            engine._ident = threading.get_ident()  # as a new thread's may be
+            with pytest.raises(CaptureTimeout):
+                CaptureFuture().result(timeout=0)
+            with pytest.raises(RuntimeError, match="its forked child"):
+                udp_echo_server.clear()
+
+        in_a_child(child)
+    """
+    )
+    result.assert_outcomes(passed=1)

@@ -248,7 +248,7 @@ class PeerMember:
 
     __slots__ = ("_peer",)
 
-    leave = None
+    leave = abandon = None
 
     def __init__(self, peer: ServedPeer) -> None:
         self._peer = peer

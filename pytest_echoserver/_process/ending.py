@@ -7,7 +7,7 @@ import sys
 from .._outcomes import raise_together
 from .child import Child
 from .escaped import Cookies, kill_escaped, told_process
-from .group import signal_group, until_group_is_gone, within
+from .group import living, signal_group, until_group_is_gone, within
 
 GRACE = 2.0
 """Seconds from TERM to KILL at the end of a test, and again from KILL to giving up."""
@@ -26,6 +26,7 @@ class Ending:
     def __init__(self) -> None:
         self.cookies = Cookies()
         self._children: list[Child] = []
+        self._abandoned = False
 
     def add(self, child: Child) -> float:
         """End ``child`` with the others; gives the seconds that this adds to what `close` may take."""
@@ -56,6 +57,20 @@ class Ending:
             complaints = _complaints(child, had_to_be_killed, had_left, is_left + is_left_outside)
             errors += [RuntimeError(f"{child.told} {text}") for text in complaints]
         raise_together(errors, "programs did not end as they should")
+
+    def abandon(self) -> list[Exception]:
+        """Kill all of them on this thread, at once: the engine is held up. Called again it does nothing.
+
+        Gives an error for each that had to be killed.
+        """
+        children = [] if self._abandoned or sys.platform == "win32" else self._children
+        self._abandoned = True
+        groups = [child for child in children if child.capture.leads_group and living([child.pid])]
+        return [
+            RuntimeError(f"{child.told} had to be killed: the engine, which would have ended it, is held up")
+            for child in groups
+            if signal_group(child.pid, signal.SIGKILL)
+        ]
 
 
 async def _after_eof(children: list[Child]) -> None:

@@ -176,7 +176,11 @@ class SubprocessRunner:
     def _adopt(self, process: Process) -> None:
         child = process._child
         patience = self._ending.add(child)
-        self._scope.adopt(Member(process._traffic, child.record, self._ending.close, patience=patience))
+        self._scope.adopt(
+            Member(
+                process._traffic, child.record, self._ending.close, patience=patience, abandon=self._ending.abandon
+            )
+        )
 
     def _wait_until_ready(self, check: Check, child: Child, limit: float, command: str) -> None:
         held = "this call held up the event loop of its thread meanwhile" if asyncio_runs_here() else ""

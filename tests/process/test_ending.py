@@ -52,6 +52,32 @@ def test_one_that_ignores_term_is_killed_and_told_of(downstream: Downstream) -> 
     )
 
 
+def test_one_is_killed_where_a_handler_holds_the_engine_up(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import pathlib, socket, threading
+
+        held_up, go_on = threading.Event(), threading.Event()
+
+        def test_it(subprocess_runner, udp_peer):
+            process = subprocess_runner("sleep", "60")
+            pathlib.Path("pid").write_text(str(process.pid))
+
+            @udp_peer.serve
+            def handler(datagram):
+                held_up.set()
+                go_on.wait(60)
+
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"x", udp_peer.address)
+                held_up.wait(60)
+        """
+    )
+    result.assert_outcomes(failed=1, errors=1)
+    result.stdout.fnmatch_lines(["*process-1 (sleep 60) had to be killed: the engine, *is held up*"])
+    assert not alive(int(Path(downstream.pytester.path, "pid").read_text()))
+
+
 def test_an_interrupted_run_says_so_beside_what_it_killed(downstream: Downstream) -> None:
     result = downstream.run_apart(
         f"""
