@@ -87,27 +87,30 @@ class Place(NamedTuple):
     port: int
 
 
-class DatagramOptions(NamedTuple):
-    """What a UDP peer is made with, checked."""
+class CommonOptions(NamedTuple):
+    """What a peer of any kind is made with, checked."""
 
     name: str | None
-    place: Place
-    receive_buffer: int
     timeout: float
     strict: bool
     faults: Any
+
+
+class DatagramOptions(NamedTuple):
+    """What a UDP peer is made with, checked."""
+
+    place: Place
+    receive_buffer: int
+    common: CommonOptions
 
 
 class StreamOptions(NamedTuple):
     """What a stream peer is made with, checked; but for ``tls``, which only who has a certificate can look at."""
 
-    name: str | None
     receive_buffer: int | None
-    timeout: float
-    strict: bool
     framing: Any
     tls: Any
-    faults: Any
+    common: CommonOptions
 
 
 class Defaults:
@@ -172,23 +175,12 @@ class Defaults:
         port: int = 0,
         allow_remote: bool = False,
         receive_buffer: int | None = None,
-        name: str | None = None,
-        timeout: float | None = None,
-        strict: bool | None = None,
-        faults: Any = None,
-        inbound: Any = None,
-        outbound: Any = None,
-        **unknown: Any,
+        **common: Any,
     ) -> DatagramOptions:
-        if unknown:
-            _refuse(unknown, kind, UDPOptions)
         return DatagramOptions(
-            checked_peer_name(name),
             self.place(host, port, allow_remote),
             RECEIVE_BUFFER if receive_buffer is None else checked_size(receive_buffer),
-            self.limit(timeout),
-            self._strictness(strict),
-            self.faults_of("datagram", one_or_both(faults, inbound, outbound)),
+            self._common(kind, "datagram", UDPOptions, **common),
         )
 
     def _tcp(
@@ -215,6 +207,22 @@ class Defaults:
         framing: Any = None,
         tls: Any = False,
         receive_buffer: int | None = None,
+        **common: Any,
+    ) -> StreamOptions:
+        return StreamOptions(
+            None if receive_buffer is None else checked_size(receive_buffer),
+            None if framing is None else _checked_framing(framing),
+            tls,
+            self._common(kind, "stream", known, **common),
+        )
+
+    def _common(
+        self,
+        kind: str,
+        kind_of_faults: Kind,
+        known: Any,
+        /,
+        *,
         name: str | None = None,
         timeout: float | None = None,
         strict: bool | None = None,
@@ -222,21 +230,15 @@ class Defaults:
         inbound: Any = None,
         outbound: Any = None,
         **unknown: Any,
-    ) -> StreamOptions:
+    ) -> CommonOptions:
         if unknown:
             _refuse(unknown, kind, known)
-        return StreamOptions(
+        return CommonOptions(
             checked_peer_name(name),
-            None if receive_buffer is None else checked_size(receive_buffer),
             self.limit(timeout),
-            self._strictness(strict),
-            None if framing is None else _checked_framing(framing),
-            tls,
-            self.faults_of("stream", one_or_both(faults, inbound, outbound)),
+            self._strict if strict is None else flag(strict, "strict"),
+            self.faults_of(kind_of_faults, one_or_both(faults, inbound, outbound)),
         )
-
-    def _strictness(self, strict: bool | None) -> bool:
-        return self._strict if strict is None else flag(strict, "strict")
 
 
 def checked_peer_name(name: object) -> str | None:

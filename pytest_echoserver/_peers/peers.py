@@ -251,16 +251,15 @@ class Peers:
         return ports.reserve(self._scope)
 
     def _datagram_peer(self, kind: str, behaviour: DatagramBehaviour | None, options: UDPOptions) -> DatagramPeer:
-        made = self._defaults.udp(kind, options)
-        name = made.name or self._scope.name_for(kind)
+        place, receive_buffer, (name, timeout, strict, faults) = self._defaults.udp(kind, options)
         return DatagramPeer(
             self._scope,
-            name,
-            bound_datagram_socket(*made.place, made.receive_buffer),
+            name or self._scope.name_for(kind),
+            bound_datagram_socket(*place, receive_buffer),
             behaviour=behaviour,
-            timeout=made.timeout,
-            strict=made.strict,
-            faults=made.faults,
+            timeout=timeout,
+            strict=strict,
+            faults=faults,
         )
 
     def _tcp_peer(self, kind: str, behaviour: Any, options: TCPOptions) -> StreamPeer:
@@ -276,18 +275,18 @@ class Peers:
     def _stream_peer(
         self, kind: str, behaviour: Any, made: StreamOptions, bind: Callable[[], socket.socket]
     ) -> StreamPeer:
-        name = made.name or self._scope.name_for(kind)
+        name, timeout, strict, faults = made.common
         context = self._server_context(made.tls)
         return _stream_peer_type()(
             self._scope,
-            name,
+            name or self._scope.name_for(kind),
             _listening(bind, made.receive_buffer),
             behaviour=behaviour,
-            timeout=made.timeout,
-            strict=made.strict,
+            timeout=timeout,
+            strict=strict,
             framing=made.framing,
             tls=context,
-            faults=made.faults,
+            faults=faults,
         )
 
     def _server_context(self, tls: object) -> Any:
