@@ -364,17 +364,6 @@ def has_peers(item: pytest.Item) -> bool:
     return SCOPE in item.stash or SESSION_SCOPE in of_session or CLOSED_SESSION_SCOPE in of_session
 
 
-def written_after_the_tests(config: pytest.Config, error: Exception) -> bool:
-    """Write an error to the terminal, once no test runs any more: raised then, it would hide the run's report."""
-    terminal = config.pluginmanager.get_plugin("terminalreporter")
-    if TESTS_ARE_OVER not in config.stash or terminal is None:
-        return False
-    terminal.write_line("")
-    for line in format_exception(error, limit=0):
-        terminal.write_line(line.rstrip())
-    return True
-
-
 class _Hooks:
     """Passes what happens to peers on to pytest's hooks."""
 
@@ -389,7 +378,14 @@ class _Hooks:
         self._hook.pytest_echoserver_peer_closed(peer=peer)
 
     def written(self, error: Exception) -> bool:
-        return written_after_the_tests(self._config, error)
+        # Once no test runs any more nobody takes what is raised.
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if TESTS_ARE_OVER not in self._config.stash or terminal is None:
+            return False
+        terminal.write_line("")
+        for line in format_exception(error, limit=0):
+            terminal.write_line(line.rstrip())
+        return True
 
     def redacted(self, peer: Any, data: bytes) -> bytes:
         return redacted(reversed(self._hook.pytest_echoserver_redact.get_hookimpls()), peer, data)

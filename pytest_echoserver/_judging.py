@@ -47,31 +47,25 @@ def judge_failed_tear_down(item: pytest.Item) -> None:
 def tell(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Add to a failed test's report what its peers saw; and let go of it at the end of its tear-down."""
     is_wanted = _reporting.is_wanted(report, item.config.stash[SETTINGS])
-    if is_wanted or call.when == "teardown":
-        _tell_what_peers_saw(item, call, report, is_wanted=is_wanted)
-
-
-def _tell_what_peers_saw(
-    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, *, is_wanted: bool
-) -> None:
+    if not is_wanted and call.when != "teardown":
+        return
     scopes = _scopes_of(item)
     if report.failed:
         if call.when == "setup":  # there is no call phase, so this is the judgement
             _errors_of(scopes, item)
         _leave_out_that_frames_are_hidden(report)
         _point_at_the_test(item, report, call.excinfo.value if call.excinfo else None)
-    if scopes and call.when == "teardown":
+    if call.when == "teardown":
         with _reporting.losing_no_report(report):
             _reporting.tell_hooks(item, report, scopes)
         is_wanted = is_wanted or report.failed
-    if scopes and is_wanted:
+    if is_wanted:
         raised = call.excinfo.value if call.excinfo else None
         with _reporting.losing_no_report(report):
             _reporting.add_evidence(item, report, scopes, _beside(raised, item.stash.get(ERRORS, [])))
     if call.when == "teardown":
-        if scopes:
-            with _reporting.losing_no_report(report):
-                _reporting.wind_up(item, report, scopes)
+        with _reporting.losing_no_report(report):
+            _reporting.wind_up(item, report, scopes)
         for scope in scopes:
             scope.test_is_over()
         _forget(item.stash, SCOPE)  # pytest keeps the item as long as the session
