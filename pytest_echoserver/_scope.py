@@ -263,12 +263,15 @@ class Scope:
         return errors
 
     def test_is_over(self) -> None:
-        """A test was reported: what a wide scope shows from now on is the next one's."""
-        with self._lock:
-            self._part_with_released()
-            self._parted.clear()
-            self._shown_from = self._last_judged
-            self.outlived += 1
+        """A test was reported: what a wide scope shows from now on is the next one's; another shows no more."""
+        if self.wide:
+            with self._lock:
+                self._part_with_released()
+                self._parted.clear()
+                self._shown_from = self._last_judged
+                self.outlived += 1
+        elif not self.engine.stuck:
+            self._members.clear()  # they know the scope: freed now, they are no work for the garbage collector
 
     def _part_with_released(self) -> None:
         """Judge and close no more what was released; until the test is over it is still shown."""

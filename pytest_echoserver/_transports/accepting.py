@@ -129,3 +129,4 @@ class Acceptor:
     def _end(self) -> None:
         self._readers.remove(self._sock)
         self._sock.close()
+        del self._accepted, self._failed  # they know who knows this: a circle, work for the garbage collector

@@ -55,7 +55,7 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
     ) -> None:
         self._loop = loop
         self._sock = sock
-        self._protocol = protocol
+        self._protocol: Any = protocol
         self._unsent: deque[tuple[bytes, Sockaddr | None, Sent | None]] | None = None
         self._closing = False
         self.at_work = threading.RLock()
@@ -70,7 +70,8 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
             return self._sock.getsockname()
         return self._sock if name == "socket" else default
 
-    def get_protocol(self) -> asyncio.DatagramProtocol:
+    def get_protocol(self) -> Any:
+        """The protocol; None once it is closed, as of asyncio's own."""
         return self._protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
@@ -106,6 +107,7 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         if self._unsent:
             self._give_up_unsent(self._unsent)
         self._protocol.connection_lost(None)
+        self._protocol = None  # it knows this: a circle, work for the garbage collector
 
     @staticmethod
     def _give_up_unsent(unsent: deque[tuple[bytes, Sockaddr | None, Sent | None]]) -> None:

@@ -169,3 +169,33 @@ def test_nothing_is_left_of_a_peer_that_could_not_accept_at_its_end(downstream: 
     """
     )
     result.assert_outcomes(failed=1, passed=1)
+
+
+def test_what_was_closed_is_no_work_for_the_garbage_collector(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import gc, socket, weakref
+        import pytest
+
+        KNOWN = []
+
+        @pytest.fixture(scope="module", autouse=True)
+        def without_the_collector():
+            gc.disable()
+            yield
+            gc.enable()
+
+        @pytest.mark.parametrize("kind", ["udp_peer", "udp_echo_server", "tcp_peer", "tcp_echo_server"])
+        def test_it(request, kind):
+            peer = request.getfixturevalue(kind)
+            if kind == "udp_echo_server":
+                with socket.socket(peer.family, socket.SOCK_DGRAM) as client:
+                    client.sendto(b"x", peer.address)
+                    peer.next_datagram().result()
+            KNOWN.append(weakref.ref(peer))
+
+        def test_the_others_are_gone():
+            assert [known() for known in KNOWN] == [None] * 4
+        """
+    )
+    result.assert_outcomes(passed=5)
