@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import _deadline, _settings
-from ._redaction import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -388,4 +387,6 @@ class _Hooks:
         return True
 
     def redacted(self, peer: Any, data: bytes) -> bytes:
+        from ._redaction import redacted
+
         return redacted(reversed(self._hook.pytest_echoserver_redact.get_hookimpls()), peer, data)

@@ -8,7 +8,6 @@ import pytest
 from . import (
     _deadline,
     _neighbours,  # noqa: F401  now, before a test puts something in the place of subprocess.Popen
-    _reporting,
     _settings,
     hookspecs,
 )
@@ -27,7 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
     settings = config.stash[SETTINGS] = _settings.of_run(config)
     config.addinivalue_line("markers", _settings.MARKER_LINE)
     if settings.html is not None and not hasattr(config, "workerinput") and not _only_lists(config):
-        config.pluginmanager.register(_reporting.Page(settings.html))
+        from ._reporting import Page
+
+        config.pluginmanager.register(Page(settings.html))
     before, _deadline.default = _deadline.default, settings.timeout
     # A run within a run, as pytester makes them, must not change the outer one's.
     config.add_cleanup(lambda: setattr(_deadline, "default", before))
@@ -102,6 +103,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_terminal_summary(config: pytest.Config) -> Generator[None, object, object]:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None, object, object]:
+    if config.stash[SETTINGS].traffic != "all" and terminalreporter.stats.keys().isdisjoint(("failed", "error")):
+        return (yield)
+    from . import _reporting
+
     with _reporting.shown_on_terminal(config):
         return (yield)

@@ -5,9 +5,8 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,8 +19,7 @@ TRAFFIC = ("failed", "all", "off")
 WIDTH = "echoserver_width"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """How peers are made and waited for, unless a keyword says otherwise."""
 
     timeout: float = 5.0
@@ -170,7 +168,7 @@ def _drawn_seed(config: pytest.Config) -> int:
 
 def _with(settings: Settings, given: dict[str, Any], prefix: str) -> Settings:
     checked: dict[str, Any] = {name: _CHECKS[name](value, prefix + name) for name, value in given.items()}
-    return replace(settings, **checked)
+    return settings._replace(**checked)
 
 
 def _option(name: str) -> str:

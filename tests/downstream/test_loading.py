@@ -157,10 +157,7 @@ def test_a_suite_that_does_not_use_it_pays_no_import(
                 "_fixtures",
                 "_neighbours",
                 "_plugin",
-                "_redaction",
-                "_reporting",
                 "_settings",
-                "_telling",
                 "hookspecs",
             )
         ),
