@@ -179,11 +179,11 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         self._context.run(self._read, most)
 
     def _read(self, most: int) -> None:
-        receive, received = self._sock.recvfrom, self._protocol.datagram_received
         with self.at_work:
+            if self._closing:  # on another thread, after the poller had seen that there was something
+                return
+            receive, received = self._sock.recvfrom, self._protocol.datagram_received
             for _ in range(most):
-                if self._closing:
-                    return
                 try:
                     data, source = receive(LARGEST_READ)
                 except (BlockingIOError, InterruptedError):
@@ -192,6 +192,8 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
                     self._protocol.error_received(error)
                     return
                 received(data, source)
+                if self._closing:
+                    return
 
 
 def bound_datagram_socket(

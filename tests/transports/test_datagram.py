@@ -114,6 +114,16 @@ async def test_it_may_be_closed_by_what_it_has_received(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_it_may_be_closed_while_the_poller_is_about_to_tell_it(tmp_path: Path) -> None:
+    ends = Ends(tmp_path)
+    ends.far.sendto(b"x", str(tmp_path / "near"))
+    ends.transport.abort()
+    ends.transport.readable(1)
+    assert ends.protocol.calls == ["lost"]
+    ends.close()
+
+
+@pytest.mark.asyncio
 async def test_it_reads_many_a_turn_but_not_all() -> None:
     near, far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
     near.setblocking(False)
