@@ -33,6 +33,8 @@ DIFFERS = re.compile(
 PLUGINS = ("pytest_asyncio.plugin", "anyio.pytest_plugin", "xdist.plugin", "pytest_httpserver.pytest_plugin")
 """Other people's that readers of the pages have installed; pytest loads theirs by itself."""
 NOT_RUN = {"sh": "to install, or to build", "text": "a drawing", "html": "a drawing"}
+PAGE_WIDTH = 90
+"""Characters of code that a page shows without scrolling."""
 
 
 @dataclass(frozen=True)
@@ -143,3 +145,9 @@ def test_what_a_page_says_is_so(page: str, tmp_path: Path) -> None:
     for block in blocks(page):
         reader.meet(block)
     reader.end()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_its_code_fits_the_page(page: str) -> None:
+    lines = [line for block in blocks(page) if block.kind == "python" for line in block.text.splitlines()]
+    assert [line for line in lines if len(line) > PAGE_WIDTH] == []
