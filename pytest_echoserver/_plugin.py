@@ -1,6 +1,6 @@
 """pytest's side, as it is loaded with every run: options, the marker, hooks."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +12,9 @@ from . import (
     hookspecs,
 )
 from ._fixtures import SESSION_SCOPE, SETTINGS, TESTS_ARE_OVER, has_peers
+
+OURS = "(pytest-echoserver)"
+"""How the titles of our sections in a report end."""
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -106,9 +109,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Generator[None, object, object]:
-    if config.stash[SETTINGS].traffic != "all" and terminalreporter.stats.keys().isdisjoint(("failed", "error")):
+    kinds = ("failed", "error", *(["passed"] if config.stash[SETTINGS].traffic == "all" else []))
+    sections = [
+        each for kind in kinds for report in terminalreporter.stats.get(kind, ()) for each in _sections(report)
+    ]
+    if not any(is_ours(section) for each in sections for section in each):
         return (yield)
-    from . import _reporting
+    from . import _reporting  # only here: to load it may need one descriptor more than there is
 
-    with _reporting.shown_on_terminal(config):
+    with _reporting.shown_on_terminal(terminalreporter, sections):
         return (yield)
+
+
+def is_ours(section: Sequence[str]) -> bool:
+    return section[0].endswith(OURS)
+
+
+def _sections(report: pytest.TestReport) -> list[list[Any]]:
+    return [report.sections, getattr(report.longrepr, "sections", [])]

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ._fixtures import SETTINGS
+from ._plugin import OURS, is_ours
 from ._redaction import redacted
 from ._telling import escaped
 
@@ -33,8 +33,6 @@ SHOWN = pytest.StashKey[tuple[str, str]]()
 """Of a test that there is evidence of: its outcome, and why."""
 LONGEST_NAME = 120
 """Characters of a test's id that stand in the name of a file."""
-OURS = "(pytest-echoserver)"
-"""How the titles of our sections end."""
 
 
 def is_wanted(report: pytest.TestReport, settings: Settings) -> bool:
@@ -144,45 +142,40 @@ def losing_no_report(report: pytest.TestReport) -> Iterator[None]:
 
 
 @contextmanager
-def shown_on_terminal(config: pytest.Config) -> Iterator[None]:
+def shown_on_terminal(terminal: Any, lists: Sequence[list[Any]]) -> Iterator[None]:
     """While the terminal's summary is written, have our sections in colour, and folded in a log of GitHub's.
 
     Those of tests that passed, where they are wanted, nobody else shows but with ``-rP``.
-    """
-    terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
-    kinds = ("failed", "error", *(["passed"] if config.stash[SETTINGS].traffic == "all" else []))
-    shown = [] if terminal is None else [terminal.stats.get(kind, ()) for kind in kinds]
-    lists = [sections for report in chain(*shown) for sections in _sections_of(report)]
-    before = [(sections, list(sections)) for sections in lists if any(map(_is_ours, sections))]
-    if terminal is not None and before:
-        from ._evidence import text
 
-        colour, fold = terminal.hasmarkup, os.environ.get("GITHUB_ACTIONS") == "true"
-        for sections, _ in before:
-            for place, section in enumerate(sections):
-                if _is_ours(section):
-                    title, content, *more = section
-                    sections[place] = (title, text.for_terminal(title, content, colour=colour, fold=fold), *more)
-        if not terminal.hasopt("P"):
-            _show_passed(terminal)
+    Args:
+        terminal: the terminal's reporter.
+        lists: the sections of reports, ours among them.
+    """
+    from ._evidence import text
+
+    before = [(sections, list(sections)) for sections in lists if any(map(is_ours, sections))]
+    colour, fold = terminal.hasmarkup, os.environ.get("GITHUB_ACTIONS") == "true"
+    for sections, _ in before:
+        for place, section in enumerate(sections):
+            if is_ours(section):
+                title, content, *more = section
+                sections[place] = (title, text.for_terminal(title, content, colour=colour, fold=fold), *more)
+    if not terminal.hasopt("P"):
+        _show_passed(terminal)
     yield
     for sections, as_they_were in before:
         sections[:] = as_they_were
 
 
 def _show_passed(terminal: Any) -> None:
-    passed = [report for report in terminal.stats.get("passed", ()) if any(map(_is_ours, report.sections))]
+    passed = [report for report in terminal.stats.get("passed", ()) if any(map(is_ours, report.sections))]
     if passed:
         terminal.section("TRAFFIC OF PASSED TESTS")
     for report in passed:
         terminal.section(report.head_line or report.nodeid, sep="_")
-        for title, content in filter(_is_ours, report.sections):
+        for title, content in filter(is_ours, report.sections):
             terminal.section(title, sep="-")
             terminal.line(content)
-
-
-def _is_ours(section: Sequence[str]) -> bool:
-    return section[0].endswith(OURS)
 
 
 def _add_section(report: pytest.TestReport, title: str, content: str) -> None:
@@ -198,10 +191,6 @@ def _add_section(report: pytest.TestReport, title: str, content: str) -> None:
 def _message(report: pytest.TestReport) -> str:
     crash: Any = getattr(report.longrepr, "reprcrash", None)
     return str(report.longrepr or "") if crash is None else str(crash.message)
-
-
-def _sections_of(report: pytest.TestReport) -> list[list[Any]]:
-    return [report.sections, getattr(report.longrepr, "sections", [])]
 
 
 def _reading(item: pytest.Item) -> Reading:

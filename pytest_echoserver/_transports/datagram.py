@@ -87,9 +87,9 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
 
     def drain(self) -> None:
         """Read what has arrived, and no more than that if more keeps coming."""
-        if self._closing:
-            return
-        self._read(_most_waiting(self._sock) + 1)
+        with self.at_work:
+            if not self._closing:
+                self._read(_most_waiting(self._sock) + 1)
 
     def connect(self, address: Sockaddr) -> None:
         """Connect the socket (udp(7)): it then gets datagrams from there alone, and others' senders are refused."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ..conftest import Downstream
+
 ROOT = Path(__file__).parents[2]
 THREE_LINES = """\
 def test_it(udp_echo_server, client=__import__("socket").socket(type=2)):
@@ -186,3 +188,19 @@ def test_udp_peers_load_nothing_of_what_other_things_need(pytester: pytest.Pytes
 def test_a_suite_that_does_not_use_it_starts_no_thread(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(STARTS_NOTHING)
     run(pytester).assert_outcomes(passed=1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+def test_a_suite_that_does_not_use_it_keeps_its_report_without_descriptors(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import os, resource
+
+        def test_it():
+            _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), most))
+            assert not "the failure that is to be seen"
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*the failure that is to be seen*"])
