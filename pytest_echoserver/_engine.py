@@ -69,7 +69,7 @@ class Engine:
         self.stuck: bool = False
         self._pid = _pid
         self._ident = 0
-        self._stopping = False
+        self._retired = self._ended = False
         self._readers = best_readers(self.loop)
         self._thread = threading.Thread(target=self._serve, name=THREAD_NAME, daemon=True)
         self._thread.start()
@@ -173,9 +173,9 @@ class Engine:
     def retire(self) -> None:
         """Have the loop end as soon as it can, without waiting for that."""
         _running.discard(self)
-        if not (self.forked or self._stopping):
-            self._stopping = True
-            self.loop.call_soon_threadsafe(self.loop.stop)
+        if not (self.forked or self._retired):
+            self._retired = True
+            self.loop.call_soon_threadsafe(self._end)
 
     def _refuse_if_forked(self) -> None:
         if self.forked:
@@ -197,9 +197,13 @@ class Engine:
         self.loop.call_soon_threadsafe(answered.set)
         return answered.wait(within)
 
+    def _end(self) -> None:
+        self._ended = True
+        self.loop.stop()
+
     def _serve(self) -> None:
         self._ident = threading.get_ident()
-        while not self._stopping:
+        while not self._ended:
             try:
                 self.loop.run_forever()
             except BaseException as error:  # noqa: BLE001  a callback's SystemExit must not end every peer

@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import trustme  # noqa: F401  before a run within this process imports it, and takes it away: it can't be had twice
 
 from pytest_echoserver import Peers, StreamPeer, TLSAuthority
 
 pytest.register_assert_rewrite("tests.golden")
+
+# How long an example takes says something of the machine's load, and nothing of what is tested.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A script's background job ignores it, and so would all that it starts: nothing could be interrupted.

@@ -36,6 +36,21 @@ def test_it_is_one_named_daemon_thread(engine: Engine) -> None:
     assert engine.call(CONTEXT, threading.current_thread) is thread
 
 
+def test_it_may_be_stopped_before_its_thread_has_done_anything() -> None:
+    may_begin = threading.Event()
+
+    class LateEngine(Engine):
+        def _serve(self) -> None:
+            may_begin.wait()
+            super()._serve()
+
+    engine = LateEngine(loop_of_asyncio)
+    engine.retire()
+    may_begin.set()
+    engine.stop()
+    assert engine.loop.is_closed()
+
+
 def test_what_is_called_on_its_own_thread_is_called_at_once(engine: Engine) -> None:
     assert engine.call(CONTEXT, lambda: engine.call(CONTEXT, lambda: engine.here))
 

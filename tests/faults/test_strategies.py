@@ -14,9 +14,7 @@ from pytest_echoserver.strategies import chunkings, datagram_schedules, stream_f
 from ..conftest import Client, Connect, Downstream
 from .test_stream_faults import read_to_the_end, read_until_it_stalls
 
-FOR_EACH_EXAMPLE = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FOR_EACH_EXAMPLE = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(st.data(), st.binary(max_size=50), st.none() | st.integers(1, 5))

@@ -23,7 +23,6 @@ def examples(most: int) -> settings:
     return settings(
         max_examples=most * 50 if LONG else most,
         derandomize=not LONG,
-        deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
 

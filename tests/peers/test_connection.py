@@ -243,7 +243,7 @@ def test_a_small_send_that_must_wait_is_done_once_it_has_left(pair: Pair) -> Non
     assert last.result() is None
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.lists(st.binary(min_size=1, max_size=500), min_size=1, max_size=10))
 def test_whatever_is_sent_arrives_whole_and_in_order(stream_harness: StreamHarness, pieces: list[bytes]) -> None:
     sock, connection = stream_harness.pair()

@@ -53,7 +53,7 @@ def test_every_size_is_echoed(peers: Peers, udp_client: Client, host: str, size:
     assert peer.received[0].source == peer.sent[0].to == (host, client.getsockname()[1])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(st.lists(st.binary(max_size=2000), max_size=20))
 def test_whatever_is_sent_comes_back_in_order(
     udp_echo_server: DatagramPeer, udp_client: Client, payloads: list[bytes]

@@ -101,7 +101,7 @@ LINES = [b"A\n", b"ab\n", b"abc\n", b"NO\n", b"NOOP\n", b"x1\n", b"x12\n"]
 PATTERNS: list[Any] = [*LINES, b"ab", b"NO", re.compile(rb"x(\d*)1"), re.compile(rb"x\d+\n"), re.compile(rb".*\n")]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(
     script=st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=4),
     rules=st.lists(st.sampled_from(PATTERNS), max_size=3, unique_by=id),

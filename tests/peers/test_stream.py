@@ -107,7 +107,7 @@ def test_under_trio(make_peer: MakePeer, tls_authority: TLSAuthority) -> None:
     trio.run(main)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(pieces=st.lists(st.binary(min_size=1, max_size=300), max_size=10))
 def test_whatever_is_sent_comes_back(tcp_echo_server: StreamPeer, pieces: list[bytes]) -> None:
     with socket.create_connection(tcp_echo_server.address, timeout=5) as client:

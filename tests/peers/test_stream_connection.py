@@ -113,7 +113,7 @@ async def test_each_segment_is_a_read_of_its_own_in_asyncio(
     assert_apart(reads, [b"x"] * 200 + [b"a", b"bc"])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(data=st.data())
 @pytest.mark.parametrize("kind", ["tcp", "unix", "tls"])
 def test_whatever_the_cuts_each_is_a_read(peers: Peers, connect: Connect, kind: str, data: st.DataObject) -> None:
