@@ -110,14 +110,13 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Generator[None, object, object]:
     kinds = ("failed", "error", *(["passed"] if config.stash[SETTINGS].traffic == "all" else []))
-    sections = [
-        each for kind in kinds for report in terminalreporter.stats.get(kind, ()) for each in _sections(report)
-    ]
-    if not any(is_ours(section) for each in sections for section in each):
+    reports = [report for kind in kinds for report in terminalreporter.stats.get(kind, ())]
+    lists = [sections for report in reports for sections in _sections(report) if any(map(is_ours, sections))]
+    if not lists:
         return (yield)
     from . import _reporting  # only here: to load it may need one descriptor more than there is
 
-    with _reporting.shown_on_terminal(terminalreporter, sections):
+    with _reporting.shown_on_terminal(terminalreporter, lists):
         return (yield)
 
 

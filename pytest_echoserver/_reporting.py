@@ -149,11 +149,11 @@ def shown_on_terminal(terminal: Any, lists: Sequence[list[Any]]) -> Iterator[Non
 
     Args:
         terminal: the terminal's reporter.
-        lists: the sections of reports, ours among them.
+        lists: those of the reports' lists of sections that have some of ours.
     """
     from ._evidence import text
 
-    before = [(sections, list(sections)) for sections in lists if any(map(is_ours, sections))]
+    before = [(sections, list(sections)) for sections in lists]
     colour, fold = terminal.hasmarkup, os.environ.get("GITHUB_ACTIONS") == "true"
     for sections, _ in before:
         for place, section in enumerate(sections):
