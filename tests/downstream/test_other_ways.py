@@ -17,8 +17,6 @@ FILES = (
     "process/test_runner.py",
     "process/test_terminal.py",
 )
-
-
 PLAIN_FILES = (
     "peers/test_datagram.py",
     "peers/test_datagram_handlers.py",
@@ -28,6 +26,13 @@ PLAIN_FILES = (
     "process/test_output.py",
     "process/test_runner.py",
 )
+
+
+@pytest.fixture(autouse=True)
+def _no_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1"
+    )  # to load them all takes longer than most of the tests
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -49,10 +54,7 @@ def _run(pytester: pytest.Pytester, request: pytest.FixtureRequest, name: str, *
         "-c",
         str(root / "pyproject.toml"),
         f"--rootdir={root}",
-        "-p",
-        "pytest_echoserver",
-        "-p",
-        "no:cacheprovider",
+        *("-p", "pytest_echoserver", "-p", "pytest_asyncio.plugin", "-p", "no:cacheprovider"),
         *options,
         "--tb=short",
         str(Path(__file__).parents[1] / name),
