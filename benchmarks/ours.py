@@ -8,7 +8,7 @@ from ssl import SSLContext
 from pytest_echoserver._directory import PrivateDirectory
 from pytest_echoserver._engine import Engine
 from pytest_echoserver._harness.stream import StreamHarness
-from pytest_echoserver._peers.options import Defaults
+from pytest_echoserver._peers.defaults import Defaults
 from pytest_echoserver._peers.peers import Peers
 from pytest_echoserver._peers.tls import TLSAuthority
 from pytest_echoserver._process.runner import SubprocessRunner

@@ -68,7 +68,8 @@ if TYPE_CHECKING:
     from ._process.process import Process
     from ._process.ready import ProcessDied
     from ._process.runner import SubprocessRunner
-    from ._record import Datagram, Event, Expected, PeerTraffic, SentDatagram, Traffic
+    from ._record import Datagram, Event, SentDatagram
+    from ._traffic import Expected, PeerTraffic, Traffic
 
 __version__ = "0.1.0"
 
@@ -141,13 +142,13 @@ _TYPES = {
     "DeadPeer": "_peers.dead",
     "Event": "_record",
     "Expectation": "_peers.expectations",
-    "Expected": "_record",
+    "Expected": "_traffic",
     "FaultNotMet": "_faults.peer",
     "HarnessDatagram": "_harness.far_datagrams",
     "HarnessedEndpoint": "_harness.datagram",
     "HarnessedStream": "_harness.stream",
     "Packet": "_faults.verdict",
-    "PeerTraffic": "_record",
+    "PeerTraffic": "_traffic",
     "Peers": "_peers.peers",
     "Process": "_process.process",
     "ProcessDied": "_process.ready",
@@ -164,7 +165,7 @@ _TYPES = {
     "TCPProxy": "_peers.tcp_proxy",
     "TLSAuthority": "_peers.tls",
     "TLSHandshakeError": "_peers.tls",
-    "Traffic": "_record",
+    "Traffic": "_traffic",
     "UDPProxy": "_peers.udp_proxy",
     "Verdict": "_faults.verdict",
 }

@@ -273,7 +273,7 @@ def _of_session(request: pytest.FixtureRequest, name: str) -> Any:
 @pytest.fixture(scope="session")
 def _echoserver_peer_maker(pytestconfig: pytest.Config, _echoserver_directory: PrivateDirectory) -> PeerMaker:
     """Makes the ``Peers`` of any scope: all that is the same in the whole session, put together once."""
-    from ._peers.options import Defaults
+    from ._peers.defaults import Defaults
     from ._peers.peers import Peers, merged_types
 
     @cache

@@ -21,9 +21,9 @@ from ._telling import escaped
 
 if TYPE_CHECKING:
     from ._evidence.timeline import Reading
-    from ._record import Traffic
     from ._scope import Scope
     from ._settings import Settings
+    from ._traffic import Traffic
 
 IN_PAGE = "_echoserver_page"
 """The attribute of a report that has what the page shows of it."""

@@ -10,14 +10,17 @@ from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ._engine import ANSWER, OWNER, Engine
 from ._outcomes import as_exception, raise_together
 from ._quiet import until_quiet
-from ._record import PeerTraffic, Record, Traffic
+from ._record import Record
 from ._tasks import end_tasks, failed_unseen, waits
 from ._tracebacks import is_of_users, without_our_frames
+
+if TYPE_CHECKING:
+    from ._traffic import PeerTraffic, Traffic
 
 T = TypeVar("T")
 
@@ -42,7 +45,7 @@ class Adopted(Protocol):
 
     @property
     def record(self) -> Record: ...
-    def traffic(self) -> PeerTraffic: ...
+    def traffic(self) -> "PeerTraffic": ...
     @property
     def close(self) -> Callable[[], Awaitable[None]] | None: ...
     @property
@@ -73,7 +76,7 @@ class Adopted(Protocol):
 class Member:
     """What is adopted by its parts, and leaves all to the engine."""
 
-    traffic: Callable[[], PeerTraffic]
+    traffic: "Callable[[], PeerTraffic]"
     record: Record
     close: Callable[[], Awaitable[None]] | None
     patience: float = 0.0
@@ -289,8 +292,10 @@ class Scope:
         """Whether nothing of the test's may be on its way to the engine, or under way there."""
         return not (self._posted or self._tasks)
 
-    def traffic(self) -> Traffic:
+    def traffic(self) -> "Traffic":
         """What its peers saw; of a wide scope, since the last judgement of a test that is over."""
+        from ._traffic import Traffic  # for who asks what went wrong
+
         seed, repeat = self._seeding()
         return Traffic(
             self._shown_from if self.wide else self._started,
@@ -299,7 +304,7 @@ class Scope:
             seed.decode(),
         )
 
-    def _since_shown(self, traffic: PeerTraffic) -> PeerTraffic:
+    def _since_shown(self, traffic: "PeerTraffic") -> "PeerTraffic":
         if not self.wide:
             return traffic
         since = self._shown_from

@@ -1,6 +1,28 @@
-"""Text that can be shown anywhere, whatever names it has in it."""
+"""Text that can be shown anywhere, whatever names it has in it; and no longer than it needs be."""
+
+from dataclasses import fields
+from typing import Any
 
 
 def escaped(text: str, *, keeping: str = "") -> str:
     """A text with all that isn't printable as Python would write it: no terminal obeys it, any file takes it."""
     return "".join(char if char.isprintable() or char in keeping else repr(char)[1:-1] for char in text)
+
+
+class ToldInShort:
+    """A dataclass whose text has only what differs from its defaults; an event's argument is shown by it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in differing(self).items())
+        return f"{type(self).__name__}({shown})"
+
+
+def differing(told: ToldInShort) -> dict[str, Any]:
+    """The fields that differ from their defaults."""
+    return {
+        each.name: value
+        for each in fields(told)  # type: ignore[arg-type]  # who inherits that is a dataclass
+        if (value := getattr(told, each.name)) != each.default
+    }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from ._peers.bound import BoundPeer
-    from ._record import Traffic
+    from ._traffic import Traffic
 
 
 @pytest.hookspec(firstresult=True)

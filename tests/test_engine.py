@@ -282,7 +282,7 @@ def test_a_forked_child_gets_an_engine_of_its_own_and_harms_ours_nothing(downstr
         ping(ours)
 
         def child():
-            from pytest_echoserver._peers.options import Defaults
+            from pytest_echoserver._peers.defaults import Defaults
             from pytest_echoserver._peers.peers import Peers
             from pytest_echoserver._scope import Scope
 

@@ -11,8 +11,9 @@ import pytest
 
 from pytest_echoserver import Peers
 from pytest_echoserver._engine import Engine
-from pytest_echoserver._record import PeerTraffic, Record
+from pytest_echoserver._record import Record
 from pytest_echoserver._scope import Member, Scope
+from pytest_echoserver._traffic import PeerTraffic
 
 
 def nothing() -> PeerTraffic:

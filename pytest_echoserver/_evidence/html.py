@@ -12,8 +12,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from .._record import Traffic
 from .._telling import escaped
+from .._traffic import Traffic
 from .payload import Payload
 from .steps import Step, told_address
 from .timeline import OF_NONE, Reading, timeline

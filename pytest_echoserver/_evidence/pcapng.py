@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from .._record import PeerTraffic, Traffic
 from .._telling import escaped
+from .._traffic import PeerTraffic, Traffic
 from .packets import Flow, client_of, invented, packed, udp_packet
 from .steps import Step, told_address
 from .timeline import Reading, all_steps, read

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .._record import ToldInShort, differing
-from .._telling import escaped
+from .._telling import ToldInShort, differing, escaped
 from .payload import Payload
 
 Way = Literal["in", "out"]

@@ -4,9 +4,9 @@ import re
 import traceback
 from collections.abc import Iterator, Sequence
 
-from .._record import PeerTraffic, Traffic
 from .._telling import escaped
 from .._tracebacks import behind_our_frames, is_ours
+from .._traffic import PeerTraffic, Traffic
 from .payload import on_one_line, rows
 from .steps import Step, told_address
 from .timeline import OF_NONE, Reading, timeline

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from .._record import Event, Expected, PeerTraffic, ToldInShort, Traffic, differing
+from .._record import Event
+from .._telling import ToldInShort, differing
+from .._traffic import Expected, PeerTraffic, Traffic
 from .payload import Payload
 from .steps import Step, Way, call_of, message, step_of
 

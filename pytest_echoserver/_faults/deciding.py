@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from .._checks import not_async
-from .._record import differing
+from .._telling import differing
 from .model import DatagramFaults, StreamFaults, Trigger
 from .schedule import Chances, Key, Schedule
 from .verdict import BLOCK, PASS, Direction, Ending, Judge, Packet, Verdict

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from .. import _deadline
 from .._checks import bytes_like, whole_number
 from .._patterns import compile_pattern
-from .._record import ToldInShort
+from .._telling import ToldInShort
 from .verdict import PASS, Ending, Verdict
 
 __tracebackhide__ = True

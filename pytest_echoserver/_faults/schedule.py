@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .._checks import choice, whole_number
-from .._record import differing
+from .._telling import differing
 from .model import checked_rate
 from .verdict import PASS, Direction, Verdict
 

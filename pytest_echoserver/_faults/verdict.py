@@ -6,7 +6,8 @@ from typing import Literal
 
 from .. import _deadline
 from .._checks import bytes_like, choice, flag, whole_number
-from .._record import Address, ToldInShort
+from .._record import Address
+from .._telling import ToldInShort
 
 __tracebackhide__ = True
 

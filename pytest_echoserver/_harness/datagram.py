@@ -12,8 +12,9 @@ from .._checks import factory as checked_factory
 from .._futures import CaptureFuture
 from .._outcomes import end_with, fulfil, raise_together, start
 from .._peers.hosts import check_host, check_port
-from .._record import Address, PeerTraffic, SentDatagram
+from .._record import Address, SentDatagram
 from .._scope import Member, Scope
+from .._traffic import PeerTraffic
 from .far_datagrams import FarEnd, HarnessDatagram
 from .harnessed import Harnessed, running_loop
 from .near import NearEnd

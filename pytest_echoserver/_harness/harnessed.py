@@ -6,8 +6,9 @@ from typing import Any, Generic, TypeVar
 
 from .._futures import CaptureFuture
 from .._outcomes import fail, fulfil, start
-from .._record import Event, PeerTraffic
+from .._record import Event
 from .._scope import Member, Scope
+from .._traffic import PeerTraffic
 from .near import NearEnd
 
 __tracebackhide__ = True

@@ -13,8 +13,8 @@ from .._checks import bytes_like, whole_number
 from .._futures import CaptureFuture
 from .._outcomes import fulfil
 from .._patterns import compile_pattern
-from .._record import PeerTraffic
 from .._scope import Scope
+from .._traffic import PeerTraffic
 from .expectations import PatternLike, StreamExpectation
 from .matching import Framing
 from .script import Act, Moment, Step, expected_of

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from .._record import PeerTraffic, Record
+from .._record import Record
 from .._scope import Member, Scope
+from .._traffic import PeerTraffic
 from .._transports.datagram import bound_datagram_socket
 from .._transports.listening import bound_stream_socket, listen
 from .bound import BoundPeer

@@ -17,13 +17,14 @@ from .._transports.listening import bound_stream_socket, bound_unix_socket, list
 from .behaviours import DatagramBehaviour, StreamBehaviour, StreamEcho, check_handler, echo
 from .bound import one_or_both
 from .datagram import DatagramPeer
+from .defaults import Defaults, StreamOptions, checked_peer_name, checked_size
 from .hosts import free_path
-from .options import Defaults, StreamOptions, TCPOptions, UDPOptions, UnixOptions, checked_peer_name, checked_size
 
 if TYPE_CHECKING:
     import ssl
 
     from .dead import DeadPeer
+    from .options import TCPOptions, UDPOptions, UnixOptions
     from .stream import StreamPeer
     from .tcp_proxy import TCPProxy
     from .udp_proxy import UDPProxy

@@ -14,8 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from .._neighbours import refuse_if_blocked
-from .._record import PeerTraffic, Record
+from .._record import Record
 from .._scope import Member, Scope
+from .._traffic import PeerTraffic
 
 if sys.platform == "win32":
     import msvcrt

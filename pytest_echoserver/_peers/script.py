@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from .._checks import whole_number
 from .._cursors import Cursor
 from .._futures import CaptureFuture
-from .._record import Expected
 from .._tracebacks import call_site
+from .._traffic import Expected
 from .telling import shown
 
 __tracebackhide__ = True

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._futures import CaptureFuture
-from .._record import PeerTraffic, Record
+from .._record import Record
 from .._scope import Scope
 from .behaviours import check_handler
 from .bound import BoundPeer, one_or_both
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .._faults.deciding import Kind
     from .._faults.peer import PeerFaults
     from .._faults.schedule import Schedule
+    from .._traffic import PeerTraffic
     from .script import Script
 
 __tracebackhide__ = True
@@ -225,8 +226,9 @@ class ServedPeer(BoundPeer):
         """What came as an error may show it."""
         return self._scope.redacted(self, data)
 
-    def _traffic(self) -> PeerTraffic:
-        from .script import expected_of  # few peers have any; and this is for who asks what went wrong
+    def _traffic(self) -> "PeerTraffic":
+        from .._traffic import PeerTraffic  # for who asks what went wrong
+        from .script import expected_of
 
         return PeerTraffic(
             self._name,
@@ -257,7 +259,7 @@ class PeerMember:
     def record(self) -> Record:
         return self._peer._record
 
-    def traffic(self) -> PeerTraffic:
+    def traffic(self) -> "PeerTraffic":
         return self._peer._traffic()
 
     @property

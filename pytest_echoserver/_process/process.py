@@ -13,8 +13,9 @@ from .._checks import bytes_like, whole_number
 from .._cursors import Cursor
 from .._futures import CaptureFuture
 from .._patterns import compile_pattern
-from .._record import Event, PeerTraffic
+from .._record import Event
 from .._scope import Scope
+from .._traffic import PeerTraffic
 from .arguments import characters
 from .child import Child
 from .output import STDERR, STDOUT, STREAMS

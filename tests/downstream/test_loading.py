@@ -177,7 +177,9 @@ def test_udp_peers_load_nothing_of_what_other_things_need(pytester: pytest.Pytes
     assert not {name for name in ours if name.startswith(("_harness", "_process", "_evidence"))}
     assert not ours & {
         "_bytestream",
+        "_traffic",
         "_peers.connection",
+        "_peers.options",
         "_peers.stream",
         "_peers.script",
         "_peers.tls",

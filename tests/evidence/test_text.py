@@ -12,7 +12,7 @@ from pytest_echoserver._evidence import text
 from pytest_echoserver._evidence.payload import Payload, rows
 from pytest_echoserver._evidence.steps import Step
 from pytest_echoserver._evidence.timeline import Reading, read
-from pytest_echoserver._record import Expected, PeerTraffic, Traffic
+from pytest_echoserver._traffic import Expected, PeerTraffic, Traffic
 
 CLIENT = ("127.0.0.1", 9)
 Told = tuple[str, tuple[Any, ...]]
