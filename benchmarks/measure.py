@@ -21,8 +21,40 @@ class Goal:
     ratio: float
     more: bool = False
 
-    def __str__(self) -> str:
+    def figures(self, result: "Result") -> list[float]:
+        return result.ratios(self.ours, self.rival)
+
+    def reached(self, figure: float) -> bool:
+        return figure >= self.ratio if self.more else figure <= self.ratio
+
+    def told(self, _: "Topic") -> str:
         return f"{'at least' if self.more else 'at most'} {self.ratio:g} of {self.rival!r}"
+
+    def told_figure(self, figure: float, _: "Topic") -> str:
+        return f"{figure:.2f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What ``ours`` is to be: at most so many seconds or bytes; with ``over``, so many more than that."""
+
+    ours: str
+    most: float
+    over: str | None = None
+
+    def figures(self, result: "Result") -> list[float]:
+        ours = result.figures[self.ours]
+        return ours if self.over is None else [a - b for a, b in zip(ours, result.figures[self.over], strict=True)]
+
+    def reached(self, figure: float) -> bool:
+        return figure <= self.most
+
+    def told(self, topic: "Topic") -> str:
+        return f"at most {self.told_figure(self.most, topic)}{'' if self.over is None else f' over {self.over!r}'}"
+
+    def told_figure(self, figure: float, topic: "Topic") -> str:
+        unit, per = topic.unit
+        return f"{figure * per:,.1f} {unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +74,7 @@ class Topic:
     unit: tuple[str, float]
     variants: dict[str, Variant]
     times: int
-    goals: Sequence[Goal] = ()
+    goals: Sequence[Goal | Limit] = ()
     bigger_is_better: bool = False
 
 
@@ -60,12 +92,17 @@ class Result:
     def ratios(self, ours: str, rival: str) -> list[float]:
         return [a / b for a, b in zip(self.figures[ours], self.figures[rival], strict=True)]
 
-    def reached(self, goal: Goal) -> bool | None:
-        """Whether the median of the ratios is as good as the goal; None if one of the two is missing."""
-        if not {goal.ours, goal.rival} <= self.figures.keys():
+    def of_goal(self, goal: Goal | Limit) -> float | None:
+        """The median of what a goal is about; None if one of the variants is missing."""
+        try:
+            return statistics.median(goal.figures(self))
+        except KeyError:
             return None
-        ratio = statistics.median(self.ratios(goal.ours, goal.rival))
-        return ratio >= goal.ratio if goal.more else ratio <= goal.ratio
+
+    def reached(self, goal: Goal | Limit) -> bool | None:
+        """Whether that is as good as the goal; None if it can't be told."""
+        figure = self.of_goal(goal)
+        return None if figure is None else goal.reached(figure)
 
 
 class Unavailable(Exception):

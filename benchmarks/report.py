@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any
 
-from .measure import Goal, Result
+from .measure import Goal, Limit, Result
 
 LONGEST_BAR = 20
 """Times the first of its topic: a longer bar is cut off, with a gap to say so, lest it makes dots of the others."""
@@ -35,7 +35,9 @@ def as_json(results: Iterable[Result]) -> str:
     topics: dict[str, Any] = {
         result.topic.title: {
             "figures": result.figures,
-            "goals": {f"{goal.ours!r}: {goal}": result.reached(goal) for goal in result.topic.goals},
+            "goals": {
+                f"{goal.ours!r}: {goal.told(result.topic)}": result.reached(goal) for goal in result.topic.goals
+            },
         }
         for result in results
     }
@@ -82,10 +84,9 @@ def _rows(results: Iterable[Result]) -> Iterator[tuple[str, float | None, str, s
             yield name, median / longest, f"{median * per:,.1f}", colour
 
 
-def _told(result: Result, goal: Goal) -> str:
-    reached = result.reached(goal)
-    if reached is None:
-        return f"goal: {goal.ours!r} {goal}: can't be told here"
-    ratios = result.ratios(goal.ours, goal.rival)
-    verdict = "reached" if reached else "NOT reached"
-    return f"goal: {goal.ours!r} {goal}: {verdict}, with {statistics.median(ratios):.2f}"
+def _told(result: Result, goal: Goal | Limit) -> str:
+    told, figure = f"goal: {goal.ours!r} {goal.told(result.topic)}", result.of_goal(goal)
+    if figure is None:
+        return f"{told}: can't be told here"
+    verdict = "reached" if goal.reached(figure) else "NOT reached"
+    return f"{told}: {verdict}, with {goal.told_figure(figure, result.topic)}"

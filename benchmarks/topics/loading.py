@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import ours
-from ..measure import Sample, Topic, Variant, each
+from ..measure import Limit, Sample, Topic, Variant, each
 
 EMPTY = "an empty plugin"
 TEST = "def test_it():\n    pass\n"
@@ -38,11 +38,13 @@ TOPICS = {
         ("ms", 1e3),
         {ours.NAME: _run("pytest_echoserver", TEST), EMPTY: _run("empty_plugin", TEST)},
         3,
+        (Limit(ours.NAME, 0.001, over=EMPTY),),
     ),
     "first-use": Topic(
         "the same, where that test asks for a UDP peer",
         ("ms", 1e3),
         {ours.NAME: _run("pytest_echoserver", FIRST), EMPTY: _run("empty_plugin", TEST)},
         3,
+        (Limit(ours.NAME, 0.025, over=EMPTY),),
     ),
 }

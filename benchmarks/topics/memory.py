@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .. import ours, rivals
 from ..child import MAPPED, in_a_child
-from ..measure import Goal, Topic
+from ..measure import Goal, Limit, Topic
 from .udp_echo import ASYNCIO, ASYNCIO_MAPPED, PAYLOAD, SERVERS
 
 
@@ -39,6 +39,6 @@ TOPICS = {
             ASYNCIO_MAPPED: in_a_child(kept, ASYNCIO, MAPPED),
         },
         60_000,  # as many as asyncio can keep, with a mapping each: a process has room for some 65,000
-        (Goal(ours.NAME, ASYNCIO_MAPPED, 0.1),),
+        (Limit(ours.NAME, 250), Goal(ours.NAME, ASYNCIO_MAPPED, 0.1)),
     )
 }

@@ -12,7 +12,7 @@ from typing import Any
 from pytest_echoserver import CaptureFuture
 
 from .. import ours
-from ..measure import Goal, Sample, Topic, Variant
+from ..measure import Goal, Limit, Sample, Topic, Variant
 
 PLAIN = "concurrent.futures.Future"
 WAIT = 0.001
@@ -80,5 +80,6 @@ TOPICS = {
         ("µs", 1e6),
         {name: _fulfilled(make) for name, make in MAKERS.items()},
         5_000,
+        (Limit(ours.NAME, 2e-6),),
     ),
 }
