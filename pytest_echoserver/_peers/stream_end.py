@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from .. import _deadline
 from .._bytestream import ByteStream
@@ -17,6 +17,7 @@ from .._record import Event, Record, View
 from .._transports.arrival import acknowledge, await_reader, input_queue, until_arrived, until_read
 from .._transports.writing import WriteQueue, linger_not, until_taken
 from .outbox import Outbox
+from .pausing import PausableProtocol
 
 __tracebackhide__ = True
 
@@ -46,7 +47,7 @@ class ConnectionGone(BrokenPipeError):
     end: "StreamEnd | None" = None
 
 
-class StreamEnd(asyncio.Protocol):
+class StreamEnd(PausableProtocol):
     """Records what comes and goes, and does what the connection's users ask for, in order.
 
     Its ``listener`` acts on what comes; ``made`` is called once it has its transport. ``sock`` is the socket that
@@ -57,6 +58,7 @@ class StreamEnd(asyncio.Protocol):
     """
 
     def __init__(self, record: Record, *prefix: Any) -> None:
+        super().__init__()
         self.inbound: ByteStream = ByteStream(record.lock)
         self.outbound: ByteStream = ByteStream(record.lock)
         self.end_cursor: Cursor = Cursor(record.lock)
@@ -75,18 +77,15 @@ class StreamEnd(asyncio.Protocol):
         self._prefix = prefix
         self._eof_sent = False
         self.closed_by_us: bool = False
-        self._transport: asyncio.Transport | None = None
         self._queue: WriteQueue | None = None
-        self._paused_by: set[str] = set()
         self._handshake: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
+        assert self._transport is not None
         self._queue = WriteQueue(self._transport, self._gone)
         if self.tls and self.sock is not None:
             acknowledge(self.sock)  # we say nothing after a handshake: there are no session tickets
-        if self._paused_by:
-            self._transport.pause_reading()
         if self.made is not None:
             self.made()
 
@@ -194,18 +193,6 @@ class StreamEnd(asyncio.Protocol):
 
     def unstall(self) -> None:
         self.resume_reading("stalled")
-
-    def pause_reading(self, why: str) -> None:
-        """Don't read, for this reason; there may be several."""
-        self._paused_by.add(why)
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume_reading(self, why: str) -> None:
-        """This reason is gone."""
-        self._paused_by.discard(why)
-        if not (self._paused_by or self._transport is None or self._transport.is_closing()):
-            self._transport.resume_reading()
 
     def fail(self, error: BaseException) -> None:
         """Reset the connection, for ``error``: who waits for something to be read gets it."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import socket
-from typing import Any, cast
+from typing import Any
 
 from .. import _deadline
 from .._futures import CaptureFuture
 from .._record import Address
 from .._scope import Scope
 from .._transports.writing import linger_not
+from .pausing import PausableProtocol
 from .proxying import Proxying
 from .stream import PeerConnection, StreamPeer
 from .stream_end import StreamEnd
@@ -119,14 +120,13 @@ class Relay:
         self.target.end(reset=self.client.ends == ["reset"])
 
 
-class TargetEnd(asyncio.Protocol):
+class TargetEnd(PausableProtocol):
     """The connection to the target: what comes from there goes to the client."""
 
     def __init__(self, client: StreamEnd) -> None:
+        super().__init__()
         self.lost = asyncio.Event()
         self._client = client
-        self._transport: asyncio.Transport | None = None
-        self._paused_by: set[str] = set()
         self._eof_sent = self._eof_received = False
         self._early: list[bytes] = []
         """What came before the target was connected, EOF as empty bytes: uvloop reads once in spite of a pause."""
@@ -166,23 +166,9 @@ class TargetEnd(asyncio.Protocol):
             self._transport.abort()
             await self.lost.wait()
 
-    def pause_reading(self, why: str) -> None:
-        """Read nothing from the target, for this reason; there may be several."""
-        self._paused_by.add(why)
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume_reading(self, why: str) -> None:
-        """This reason is gone."""
-        self._paused_by.discard(why)
-        if not (self._paused_by or self._transport is None or self._transport.is_closing()):
-            self._transport.resume_reading()
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
         self._client.note("target_connected", transport.get_extra_info("peername")[:2])
-        if self._paused_by:
-            self._transport.pause_reading()
         for data in self._early:
             if data:
                 self.send(data)
