@@ -17,6 +17,7 @@ from .._readers import Readers
 from .._record import Event
 from .._scope import Scope
 from .._transports.accepting import Acceptor
+from .accepted import PeerConnection
 from .behaviours import StreamBehaviour, StreamEcho
 from .connection import Connection, check_act
 from .expectations import PatternLike, StreamExpectation, StreamRule
@@ -25,7 +26,6 @@ from .matching import Framing
 from .mismatch import ScriptMismatch
 from .script import Act, Moment, Script, Step
 from .served import PeerMember, ServedPeer
-from .stream_end import StreamEnd
 from .stream_script import StreamScript
 from .tls import handshake_error
 
@@ -283,7 +283,7 @@ class StreamPeer(ServedPeer):
         self._attaching.add(task)
         task.add_done_callback(self._attaching.discard)
 
-    async def _attach(self, connection: "PeerConnection", sock: socket.socket) -> None:
+    async def _attach(self, connection: PeerConnection, sock: socket.socket) -> None:
         """Put an accepted socket on the loop; over TLS, after the handshake."""
         loop = asyncio.get_running_loop()
         end = connection._end
@@ -300,7 +300,7 @@ class StreamPeer(ServedPeer):
         finally:
             end.settle_without_transport()
 
-    def _handshake_failed(self, connection: "PeerConnection", error: OSError) -> None:
+    def _handshake_failed(self, connection: PeerConnection, error: OSError) -> None:
         self._record.note("handshake_failed", connection.number, error)
         excused = next((future for future in self._excused if future.claim()), None)
         if excused is not None:
@@ -312,7 +312,7 @@ class StreamPeer(ServedPeer):
             handshake_error(connection.peername if isinstance(connection.peername, tuple) else None, error),
         )
 
-    def _connected(self, connection: "PeerConnection") -> None:
+    def _connected(self, connection: PeerConnection) -> None:
         if self._tls is not None:
             self._record.note("handshake_completed", connection.number, connection._end.tls_version)
         self._connections.append(connection)
@@ -322,7 +322,7 @@ class StreamPeer(ServedPeer):
         self._made.serve()
         self._first.serve()
 
-    def _start(self, connection: "PeerConnection", start: int = 0) -> None:
+    def _start(self, connection: PeerConnection, start: int = 0) -> None:
         """Let the peer's behaviour have ``connection``, from position ``start`` of its input on."""
         if self._behaviour is StreamEcho:
             connection._end.listener = StreamEcho(connection)
@@ -397,14 +397,14 @@ class StreamPeer(ServedPeer):
             if not connection._end.lost.is_set():
                 self._put_network_under(connection)
 
-    def _put_network_under(self, connection: "PeerConnection") -> None:
+    def _put_network_under(self, connection: PeerConnection) -> None:
         """Have what goes over a connection pass by the faults of now."""
         if connection._network is None:
             connection._network = self._make_network(connection)
             connection._network.stand_between()
         connection._network.have(self._known_faults())
 
-    def _make_network(self, connection: "PeerConnection") -> "FaultyStream":
+    def _make_network(self, connection: PeerConnection) -> "FaultyStream":
         from .faulty_streams import FaultyStream  # few peers have any faults
 
         def at(when: float, function: Callable[[], object]) -> None:
@@ -531,42 +531,3 @@ class StreamPeer(ServedPeer):
         made, accepted = len(self._connections), len(self._accepted)
         told = {0: "no connection was made", 1: "1 connection was made"}.get(made, f"{made} connections were made")
         return told + (f", and {accepted - made} got no further than a TLS handshake" if accepted > made else "")
-
-
-class PeerConnection(Connection):
-    """A `Connection` that a peer has accepted."""
-
-    def __init__(self, peer: StreamPeer, sock: socket.socket, peername: Any) -> None:
-        self.number = next(peer._numbers)
-        end = StreamEnd(peer._record, self.number)
-        end.sock, end.tls = sock, peer._tls is not None
-        super().__init__(peer._scope, f"connection {self.number} of {peer}", peer._timeout, end)
-        self._short_name = f"connection {self.number}"
-        self._peername = peername[:2] if isinstance(peername, tuple) else peername
-        self._peer = peer
-        self._older_than_script = 0
-        self._network: FaultyStream | None = None
-        self._framing, self._strict, self._rules = peer._framing, peer._strict, peer._rules
-
-    def _redacted(self, data: bytes) -> bytes:
-        return self._peer._redacted(data)
-
-    def _forget_script(self) -> None:
-        self._own_script = None
-        self._following = False
-        self._end.listener = None
-
-    def _make_script(self) -> StreamScript:
-        peer = self._peer
-        peer._refuse_if_served("expect()")
-        peer._scripted = True
-        peer._with_scripts.append(self)
-        return super()._make_script()
-
-    def _follow_script(self, script: StreamScript) -> None:
-        shared = self._peer._script
-        start = max(self._for_test.position, 0 if shared is None else shared.leave(self))
-        script.follow(self, start, self._end.arrived)
-
-    def _fail(self, error: Exception) -> None:
-        self._peer._fail(self, error)

@@ -9,9 +9,10 @@ from .._futures import CaptureFuture
 from .._record import Address
 from .._scope import Scope
 from .._transports.writing import linger_not
+from .accepted import PeerConnection
 from .pausing import PausableProtocol
 from .proxying import Proxying
-from .stream import PeerConnection, StreamPeer
+from .stream import StreamPeer
 from .stream_end import StreamEnd
 
 __tracebackhide__ = True

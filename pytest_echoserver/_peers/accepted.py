@@ -1,0 +1,53 @@
+"""`PeerConnection`: a connection that a stream peer has accepted."""
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from .connection import Connection
+from .stream_end import StreamEnd
+from .stream_script import StreamScript
+
+if TYPE_CHECKING:
+    from .faulty_streams import FaultyStream
+    from .stream import StreamPeer
+
+__tracebackhide__ = True
+
+
+class PeerConnection(Connection):
+    """A `Connection` that a peer has accepted."""
+
+    def __init__(self, peer: "StreamPeer", sock: socket.socket, peername: Any) -> None:
+        self.number = next(peer._numbers)
+        end = StreamEnd(peer._record, self.number)
+        end.sock, end.tls = sock, peer._tls is not None
+        super().__init__(peer._scope, f"connection {self.number} of {peer}", peer._timeout, end)
+        self._short_name = f"connection {self.number}"
+        self._peername = peername[:2] if isinstance(peername, tuple) else peername
+        self._peer = peer
+        self._older_than_script = 0
+        self._network: FaultyStream | None = None
+        self._framing, self._strict, self._rules = peer._framing, peer._strict, peer._rules
+
+    def _redacted(self, data: bytes) -> bytes:
+        return self._peer._redacted(data)
+
+    def _forget_script(self) -> None:
+        self._own_script = None
+        self._following = False
+        self._end.listener = None
+
+    def _make_script(self) -> StreamScript:
+        peer = self._peer
+        peer._refuse_if_served("expect()")
+        peer._scripted = True
+        peer._with_scripts.append(self)
+        return super()._make_script()
+
+    def _follow_script(self, script: StreamScript) -> None:
+        shared = self._peer._script
+        start = max(self._for_test.position, 0 if shared is None else shared.leave(self))
+        script.follow(self, start, self._end.arrived)
+
+    def _fail(self, error: Exception) -> None:
+        self._peer._fail(self, error)
