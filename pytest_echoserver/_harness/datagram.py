@@ -7,11 +7,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from .._checks import bytes_like, flag
 from .._checks import factory as checked_factory
+from .._checks import flag
 from .._futures import CaptureFuture
 from .._outcomes import end_with, fulfil, raise_together, start
 from .._peers.hosts import check_host, check_port
+from .._peers.outgoing import checked_payload
 from .._record import Address, SentDatagram
 from .._scope import Member, Scope
 from .._traffic import PeerTraffic
@@ -135,10 +136,11 @@ class HarnessedEndpoint(Harnessed[P]):
 
         Raises:
             TypeError: the data isn't bytes, or the source no address.
-            ValueError: the source can't be one, or the protocol hears of the far end alone (``remote=True``).
+            ValueError: it is larger than any datagram; or the source can't be one, or the protocol hears of the far
+                end alone (``remote=True``).
             RuntimeError: it is closed.
         """
-        payload = bytes_like(data)
+        payload = checked_payload(data, self.near_address[0])
         place = None if source is None else self._checked_source(source)
         if self._far.closed:
             raise RuntimeError(f"send() on {self}, which is closed")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import ipaddress
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _deadline
-from .._checks import bytes_like, whole_number
+from .._checks import whole_number
 from .._datagram_record import DatagramRecord
 from .._futures import CaptureFuture
 from .._outcomes import as_exception, end_with, fail, fulfil
@@ -22,6 +21,7 @@ from .._scope import Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
 from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_cancelled
 from .datagram_end import DatagramEnd, make_datagram
+from .outgoing import checked_destination, checked_payload
 from .served import PeerMember, ServedPeer
 from .telling import told_bytes
 
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 H = TypeVar("H", bound=DatagramBehaviour)
-
-LARGEST_PAYLOAD, LARGEST_PAYLOAD_OVER_IPV6 = 65_507, 65_527
-"""Bytes: 65,535 less the headers of UDP (RFC 768) and, for IPv4, of IP (RFC 791)."""
 
 
 class DatagramPeer(ServedPeer):
@@ -158,7 +155,7 @@ class DatagramPeer(ServedPeer):
             RuntimeError: the peer is closed.
         """
         payload = self._payload(data)
-        address = _checked_address(to)
+        address = checked_destination(to)
         self._refuse_if_closed("send()")
         future: CaptureFuture[None] = self._future(f"a datagram to {to[0]} port {to[1]} to be sent")
         self._asked_of_engine = True
@@ -486,11 +483,7 @@ class DatagramPeer(ServedPeer):
             self._script.script.error = None
 
     def _payload(self, data: object) -> bytes:
-        payload = bytes_like(data)
-        largest = LARGEST_PAYLOAD_OVER_IPV6 if ":" in self.host else LARGEST_PAYLOAD
-        if len(payload) > largest:
-            raise ValueError(f"data has {len(payload)} bytes; the largest datagram here has {largest}")
-        return payload
+        return checked_payload(data, self.host)
 
     def _what_came(self) -> str:
         received = self._end.received
@@ -503,19 +496,6 @@ class DatagramPeer(ServedPeer):
             f"{came} had come by then, the last {told_bytes(len(last.data))} {_short(self._redacted(last.data))} "
             f"from {last.source[0]} port {last.source[1]}, {ago:.3g} s ago"
         )
-
-
-def _checked_address(to: object) -> Address:
-    match to:
-        case (str() as host, int() as port, *_) if not isinstance(port, bool):
-            try:
-                ipaddress.ip_address(host)
-            except ValueError:
-                raise ValueError(f"to must name an IP address like '127.0.0.1', not {to!r}") from None
-            if not 0 < port <= 65_535:
-                raise ValueError(f"to must name a port from 1 to 65535, not {to!r}")
-            return host, port
-    raise TypeError(f"to must be a (host, port) tuple, as in a datagram's `source`, not {to!r}")
 
 
 def _short(data: bytes, most: int = 60) -> str:
