@@ -101,6 +101,13 @@ def make_peer(request: pytest.FixtureRequest, peers: Peers) -> MakePeer:
     return make
 
 
+@pytest.fixture
+def asyncios_transports(pytestconfig: pytest.Config) -> None:
+    """Skips where the engine's loop is another's, whose transports take no attributes of ours."""
+    if pytestconfig.getoption("--echoserver-loop") not in (None, "asyncio"):
+        pytest.skip("only asyncio's own transports can be followed at any time")
+
+
 def speaks_tls(peer: StreamPeer) -> bool:
     return " (tls " in str(peer)
 

@@ -31,13 +31,6 @@ def names(stream: HarnessedStream[Any]) -> list[str]:
     return [event.name for event in stream.events]
 
 
-@pytest.fixture
-def asyncios_transports(pytestconfig: pytest.Config) -> None:
-    """Skips where the engine's loop is another's, whose transports take no attributes of ours."""
-    if pytestconfig.getoption("--echoserver-loop") not in (None, "asyncio"):
-        pytest.skip("only asyncio's own transports can be followed at any time")
-
-
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Runner:
     """Runs a coroutine on a loop of the test's own."""
