@@ -1,6 +1,7 @@
 """pytest's side, as it is loaded with every run: options, the marker, hooks."""
 
 from collections.abc import Generator, Sequence
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -114,9 +115,11 @@ def pytest_terminal_summary(
     lists = [sections for report in reports for sections in _sections(report) if any(map(is_ours, sections))]
     if not lists:
         return (yield)
-    from . import _reporting  # only here: to load it may need one descriptor more than there is
+    with ExitStack() as stack:
+        with suppress(OSError):  # to load that may need a descriptor, and there may be none; the report goes before
+            from . import _reporting
 
-    with _reporting.shown_on_terminal(terminalreporter, lists):
+            stack.enter_context(_reporting.shown_on_terminal(terminalreporter, lists))
         return (yield)
 
 

@@ -45,8 +45,9 @@ def tell_hooks(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Sc
     __tracebackhide__ = True
     anywhere = item.config.hook.pytest_echoserver_traffic.get_hookimpls()  # to make item.ihook takes a while
     if anywhere and item.ihook.pytest_echoserver_traffic.get_hookimpls():
+        traffic = _traffic(scopes)
         try:
-            item.ihook.pytest_echoserver_traffic(item=item, traffic=_traffic(scopes))
+            item.ihook.pytest_echoserver_traffic(item=item, traffic=traffic)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  of a user's, maybe pytest.fail(): not the end of the run

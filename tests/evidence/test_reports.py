@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -442,3 +443,32 @@ def test_an_error_of_the_evidence_itself_loses_no_report(
     result = downstream.run(SUITE)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*>*assert False*", "*no evidence, for an error of its own*", "LookupError: a*"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+def test_where_no_file_can_be_opened_any_more_a_failure_is_still_shown(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import resource
+
+        def test_it(udp_echo_server):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # what is open stays open
+            assert not "the failure that is to be seen"
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*the failure that is to be seen*", "*no evidence, for an error of its own*"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+def test_nor_is_it_an_error_of_the_traffic_hook(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest("def pytest_echoserver_traffic(item, traffic): pass")
+    result = downstream.run_apart(
+        """
+        import resource
+
+        def test_it(peers):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # what is open stays open
+        """
+    )
+    result.assert_outcomes(passed=1)
