@@ -14,10 +14,10 @@ from .._tracebacks import warn
 from .._transports.datagram import RECEIVE_BUFFER
 from .bound import one_or_both
 from .hosts import check_host, check_port, checked_path
+from .options import TCPOptions, UDPOptions, UnixOptions
 
 if TYPE_CHECKING:
     from .._faults.deciding import Kind
-    from .options import TCPOptions, UDPOptions, UnixOptions
 
 __tracebackhide__ = True
 
@@ -126,7 +126,7 @@ class Defaults:
         return DatagramOptions(
             self.place(host, port, allow_remote),
             RECEIVE_BUFFER if receive_buffer is None else checked_size(receive_buffer),
-            self._common(kind, "datagram", "UDPOptions", **common),
+            self._common(kind, "datagram", UDPOptions, **common),
         )
 
     def _tcp(
@@ -139,15 +139,15 @@ class Defaults:
         allow_remote: bool = False,
         **options: Any,
     ) -> tuple[Place, StreamOptions]:
-        return self.place(host, port, allow_remote), self._stream(kind, "TCPOptions", **options)
+        return self.place(host, port, allow_remote), self._stream(kind, TCPOptions, **options)
 
     def _unix(self, kind: str, /, *, path: str | None = None, **options: Any) -> tuple[str | None, StreamOptions]:
-        return None if path is None else checked_path(path), self._stream(kind, "UnixOptions", **options)
+        return None if path is None else checked_path(path), self._stream(kind, UnixOptions, **options)
 
     def _stream(
         self,
         kind: str,
-        known: str,
+        known: Any,
         /,
         *,
         framing: Any = None,
@@ -166,7 +166,7 @@ class Defaults:
         self,
         kind: str,
         kind_of_faults: Kind,
-        known: str,
+        known: Any,
         /,
         *,
         name: str | None = None,
@@ -205,9 +205,7 @@ def _checked_framing(framing: Any) -> Any:
     return check_framing(framing)
 
 
-def _refuse(unknown: Mapping[str, object], kind: str, options: str) -> NoReturn:
+def _refuse(unknown: Mapping[str, object], kind: str, options: Any) -> NoReturn:
     """Raise TypeError for such options, and say which there are."""
-    from . import options as all_options
-
-    known = ", ".join(sorted(getattr(all_options, options).__optional_keys__))
+    known = ", ".join(sorted(options.__optional_keys__))
     raise TypeError(f"peers.{kind}() got an unexpected keyword argument {next(iter(unknown))!r}; it takes {known}")

@@ -1,4 +1,4 @@
-"""What can be said of a new peer, by its kind: for the signatures, and for who has said something else."""
+"""What can be said of a new peer, by its kind."""
 
 from __future__ import annotations
 

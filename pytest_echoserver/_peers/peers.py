@@ -19,12 +19,12 @@ from .bound import one_or_both
 from .datagram import DatagramPeer
 from .defaults import Defaults, StreamOptions, checked_peer_name, checked_size
 from .hosts import free_path
+from .options import TCPOptions, UDPOptions, UnixOptions
 
 if TYPE_CHECKING:
     import ssl
 
     from .dead import DeadPeer
-    from .options import TCPOptions, UDPOptions, UnixOptions
     from .stream import StreamPeer
     from .tcp_proxy import TCPProxy
     from .udp_proxy import UDPProxy

@@ -179,7 +179,6 @@ def test_udp_peers_load_nothing_of_what_other_things_need(pytester: pytest.Pytes
         "_bytestream",
         "_traffic",
         "_peers.connection",
-        "_peers.options",
         "_peers.stream",
         "_peers.script",
         "_peers.tls",
