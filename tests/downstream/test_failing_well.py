@@ -467,7 +467,10 @@ def test_the_conversation_with_a_program_is_shown_whole(downstream: Downstream) 
         """
         import subprocess, sys
 
-        PROGRAM = "import sys; print('got', sys.stdin.read().strip()); sys.stderr.write('a' * 50 + 'the cause'); sys.exit(3)"
+        PROGRAM = (
+            "import sys; print('got', sys.stdin.read().strip()); "
+            "sys.stderr.write('a' * 50 + 'the cause'); sys.exit(3)"
+        )
 
         def test_it(subprocess_runner):
             program = subprocess_runner(sys.executable, "-c", PROGRAM, stdin=subprocess.PIPE)
