@@ -1,4 +1,4 @@
-"""Measuring variants of one thing side by side: in rounds, interleaved, as ratios to one of them."""
+"""Measuring variants of one thing side by side: in rounds, interleaved, for their ratios and differences."""
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +24,9 @@ class Goal:
     def figures(self, result: "Result") -> list[float]:
         return result.ratios(self.ours, self.rival)
 
-    def reached(self, figure: float) -> bool:
-        return figure >= self.ratio if self.more else figure <= self.ratio
+    def reached(self, figures: Sequence[float]) -> bool:
+        ratio = statistics.median(figures)
+        return ratio >= self.ratio if self.more else ratio <= self.ratio
 
     def told(self, _: "Topic") -> str:
         return f"{'at least' if self.more else 'at most'} {self.ratio:g} of {self.rival!r}"
@@ -46,8 +47,12 @@ class Limit:
         ours = result.figures[self.ours]
         return ours if self.over is None else [a - b for a, b in zip(ours, result.figures[self.over], strict=True)]
 
-    def reached(self, figure: float) -> bool:
-        return figure <= self.most
+    def reached(self, figures: Sequence[float]) -> bool | None:
+        """None if the rounds disagree on a difference: it is small beside what it is the difference of."""
+        verdicts = {figure <= self.most for figure in figures}
+        if self.over is not None:
+            return verdicts.pop() if len(verdicts) == 1 else None
+        return statistics.median(figures) <= self.most
 
     def told(self, topic: "Topic") -> str:
         return f"at most {self.told_figure(self.most, topic)}{'' if self.over is None else f' over {self.over!r}'}"
@@ -80,9 +85,11 @@ class Topic:
 
 @dataclass(slots=True)
 class Result:
-    """What came of a topic: the figures of each variant by round; ratios are taken round by round."""
+    """What came of a topic: the figures of each variant by round; they are compared round by round."""
 
     topic: Topic
+    judged: bool
+    """Whether the samples were large enough for a verdict."""
     figures: dict[str, list[float]] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
 
@@ -92,17 +99,17 @@ class Result:
     def ratios(self, ours: str, rival: str) -> list[float]:
         return [a / b for a, b in zip(self.figures[ours], self.figures[rival], strict=True)]
 
-    def of_goal(self, goal: Goal | Limit) -> float | None:
-        """The median of what a goal is about; None if one of the variants is missing."""
+    def of_goal(self, goal: Goal | Limit) -> list[float]:
+        """What a goal is about, by round; nothing if one of the variants is missing."""
         try:
-            return statistics.median(goal.figures(self))
+            return goal.figures(self)
         except KeyError:
-            return None
+            return []
 
     def reached(self, goal: Goal | Limit) -> bool | None:
         """Whether that is as good as the goal; None if it can't be told."""
-        figure = self.of_goal(goal)
-        return None if figure is None else goal.reached(figure)
+        figures = self.of_goal(goal)
+        return goal.reached(figures) if figures and self.judged else None
 
 
 class Unavailable(Exception):
@@ -114,10 +121,10 @@ def measure(topic: Topic, *, rounds: int, budget: float) -> Result:
 
     Args:
         rounds: how many rounds count; one more, before them, doesn't.
-        budget: part of the topic's ``times`` that a sample does.
+        budget: part of the topic's ``times`` that a sample does; with less than all there is no verdict on goals.
     """
     times = max(1, round(topic.times * budget))
-    result = Result(topic)
+    result = Result(topic, judged=budget >= 1)
     with ExitStack() as stack:
         samples: dict[str, Sample] = {}
         for name, variant in topic.variants.items():

@@ -85,8 +85,12 @@ def _rows(results: Iterable[Result]) -> Iterator[tuple[str, float | None, str, s
 
 
 def _told(result: Result, goal: Goal | Limit) -> str:
-    told, figure = f"goal: {goal.ours!r} {goal.told(result.topic)}", result.of_goal(goal)
-    if figure is None:
+    told, figures = f"goal: {goal.ours!r} {goal.told(result.topic)}", result.of_goal(goal)
+    if not figures:
         return f"{told}: can't be told here"
-    verdict = "reached" if goal.reached(figure) else "NOT reached"
-    return f"{told}: {verdict}, with {goal.told_figure(figure, result.topic)}"
+    verdict = {True: "reached", False: "NOT reached", None: "can't be told from this run"}[result.reached(goal)]
+    median, least, most = (
+        goal.told_figure(figure, result.topic)
+        for figure in (statistics.median(figures), min(figures), max(figures))
+    )
+    return f"{told}: {verdict}, with {median} ({least} to {most})"
