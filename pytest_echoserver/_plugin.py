@@ -1,7 +1,6 @@
 """pytest's side, as it is loaded with every run: options, the marker, hooks."""
 
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -115,11 +114,13 @@ def pytest_terminal_summary(
     lists = [sections for report in reports for sections in _sections(report) if any(map(is_ours, sections))]
     if not lists:
         return (yield)
-    with ExitStack() as stack:
-        with suppress(OSError):  # to load that may need a descriptor, and there may be none; the report goes before
-            from . import _reporting
-
-            stack.enter_context(_reporting.shown_on_terminal(terminalreporter, lists))
+    try:  # only here: to load that may need a descriptor, and there may be none
+        from . import _reporting
+        from ._evidence import text  # noqa: F401
+    except OSError as error:
+        terminalreporter.write_line(f"what peers saw is not shown as it should be {OURS}: {error}")
+        return (yield)
+    with _reporting.shown_on_terminal(terminalreporter, lists):
         return (yield)
 
 

@@ -45,9 +45,8 @@ def tell_hooks(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Sc
     __tracebackhide__ = True
     anywhere = item.config.hook.pytest_echoserver_traffic.get_hookimpls()  # to make item.ihook takes a while
     if anywhere and item.ihook.pytest_echoserver_traffic.get_hookimpls():
-        traffic = _traffic(scopes)
         try:
-            item.ihook.pytest_echoserver_traffic(item=item, traffic=traffic)
+            item.ihook.pytest_echoserver_traffic(item=item, traffic=_traffic_for_hooks(scopes))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  of a user's, maybe pytest.fail(): not the end of the run
@@ -116,9 +115,9 @@ class Page:
             self._tests.append(getattr(report, IN_PAGE))
 
     def pytest_sessionfinish(self) -> None:
-        from ._evidence import html
-
         try:
+            from ._evidence import html
+
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("w", encoding="utf-8") as file:
                 file.writelines(html.page(self._tests))
@@ -163,9 +162,11 @@ def shown_on_terminal(terminal: Any, lists: Sequence[list[Any]]) -> Iterator[Non
                 sections[place] = (title, text.for_terminal(title, content, colour=colour, fold=fold), *more)
     if not terminal.hasopt("P"):
         _show_passed(terminal)
-    yield
-    for sections, as_they_were in before:
-        sections[:] = as_they_were
+    try:
+        yield
+    finally:
+        for sections, as_they_were in before:
+            sections[:] = as_they_were
 
 
 def _show_passed(terminal: Any) -> None:
@@ -218,6 +219,13 @@ def _traffic(scopes: Sequence[Scope]) -> Traffic:
     first, *others = (scope.traffic() for scope in scopes)
     peers = first.peers + tuple(peer for other in others for peer in other.peers)
     return replace(first, peers=peers, repeat=first.repeat or "".join(other.repeat for other in others))
+
+
+def _traffic_for_hooks(scopes: Sequence[Scope]) -> Traffic:
+    try:
+        return _traffic(scopes)
+    except Exception as error:
+        raise RuntimeError(f"what passed can't be put together for pytest_echoserver_traffic: {error}") from error
 
 
 def _note_file(

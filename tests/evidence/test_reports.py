@@ -446,7 +446,10 @@ def test_an_error_of_the_evidence_itself_loses_no_report(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
-def test_where_no_file_can_be_opened_any_more_a_failure_is_still_shown(downstream: Downstream) -> None:
+@pytest.mark.parametrize("options", [(), ("--echoserver-html=page.html",)])
+def test_where_no_file_can_be_opened_any_more_a_failure_is_still_shown(
+    downstream: Downstream, options: tuple[str, ...]
+) -> None:
     result = downstream.run_apart(
         """
         import resource
@@ -454,14 +457,21 @@ def test_where_no_file_can_be_opened_any_more_a_failure_is_still_shown(downstrea
         def test_it(udp_echo_server):
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # what is open stays open
             assert not "the failure that is to be seen"
-        """
+        """,
+        *options,
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["E*the failure that is to be seen*", "*no evidence, for an error of its own*"])
+    result.stdout.fnmatch_lines(
+        [
+            "what peers saw is not shown as it should be*",
+            "E*the failure that is to be seen*",
+            "*no evidence, for an error of its own*",
+        ]
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
-def test_nor_is_it_an_error_of_the_traffic_hook(downstream: Downstream) -> None:
+def test_nor_is_a_traffic_hook_left_out_without_a_word(downstream: Downstream) -> None:
     downstream.pytester.makeconftest("def pytest_echoserver_traffic(item, traffic): pass")
     result = downstream.run_apart(
         """
@@ -471,4 +481,5 @@ def test_nor_is_it_an_error_of_the_traffic_hook(downstream: Downstream) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # what is open stays open
         """
     )
-    result.assert_outcomes(passed=1)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["E*what passed can't be put together for pytest_echoserver_traffic: *Too many*"])
