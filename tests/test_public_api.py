@@ -18,10 +18,13 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
-from typing import Any, Generic
+from typing import Any, Generic, get_type_hints
+
+import pytest
 
 import pytest_echoserver
-from pytest_echoserver import hookspecs, strategies
+from pytest_echoserver import Peers, hookspecs, strategies
+from pytest_echoserver._peers.options import PeerOptions, TCPOptions, UDPOptions, UnixOptions
 
 from .conftest import Downstream
 
@@ -37,6 +40,15 @@ def test_nothing_public_has_changed_unnoticed() -> None:
         difflib.unified_diff(before.splitlines(), told.splitlines(), "before", "now", "", "", 0, "")
     )
     assert not changed, f"{__doc__}\n{changed}"
+
+
+@pytest.mark.parametrize(
+    "public",
+    [Peers.udp, Peers.udp_echo, PeerOptions, UDPOptions, TCPOptions, UnixOptions],
+    ids=lambda it: it.__name__,
+)
+def test_annotations_can_be_read_at_run_time(public: Any) -> None:
+    assert get_type_hints(public)
 
 
 def public_interface() -> Iterator[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable
+import ssl
+from collections.abc import Callable
+from typing import Any, TypedDict
 
 
 class PeerOptions(TypedDict, total=False):
