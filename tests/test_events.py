@@ -116,10 +116,11 @@ class Stream(asyncio.Protocol):
 def test_harnesses(
     stream_harness: StreamHarness, datagram_harness: DatagramHarness, after: str, request: pytest.FixtureRequest
 ) -> None:
+    if after:
+        request.getfixturevalue("asyncios_transports")
     stream = stream_harness.connect(Stream)
     stream.read_exactly(1_000_000).result()
     if after:
-        request.getfixturevalue("asyncios_transports")
         stream.call(stream.transport.set_protocol, asyncio.Protocol()).result()
     stream.send(b"x").result()
     stream.send_eof()

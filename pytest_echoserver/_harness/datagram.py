@@ -11,8 +11,8 @@ from .._checks import factory as checked_factory
 from .._checks import flag
 from .._futures import CaptureFuture
 from .._outcomes import end_with, fulfil, raise_together, start
+from .._peers.datagram_checks import checked_payload
 from .._peers.hosts import check_host, check_port
-from .._peers.outgoing import checked_payload
 from .._record import Address, SentDatagram
 from .._scope import Member, Scope
 from .._traffic import PeerTraffic

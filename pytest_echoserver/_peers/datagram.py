@@ -20,8 +20,8 @@ from .._record import Address, Datagram, Event, SentDatagram
 from .._scope import Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
 from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_cancelled
+from .datagram_checks import checked_destination, checked_payload
 from .datagram_end import DatagramEnd, make_datagram
-from .outgoing import checked_destination, checked_payload
 from .served import PeerMember, ServedPeer
 from .telling import told_bytes
 

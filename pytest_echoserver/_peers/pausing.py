@@ -3,9 +3,11 @@
 import asyncio
 from typing import cast
 
+__tracebackhide__ = True
+
 
 class PausableProtocol(asyncio.Protocol):
-    """A protocol whose transport reads while there is no reason not to. Some may come before the transport."""
+    """A protocol that can be told not to read, for any number of reasons, also before it has a transport."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None

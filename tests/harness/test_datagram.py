@@ -12,7 +12,7 @@ from pytest_echoserver import CaptureTimeout, DatagramHarness
 
 from ..conftest import Downstream
 
-LARGEST = 65_507
+LARGEST, LARGEST_OVER_IPV6 = 65_507, 65_527
 
 
 class Upper(asyncio.DatagramProtocol):
@@ -90,11 +90,16 @@ def test_the_largest_datagram_goes_both_ways(datagram_harness: DatagramHarness, 
     assert endpoint.next_datagram().result().data == b"X" * LARGEST
 
 
-def test_one_that_is_too_large_is_refused_at_the_call(datagram_harness: DatagramHarness) -> None:
+@pytest.mark.parametrize(
+    "largest",
+    [LARGEST, pytest.param(LARGEST_OVER_IPV6, marks=pytest.mark.echoserver(host="::1"))],
+)
+def test_one_that_is_too_large_is_refused_at_the_call(datagram_harness: DatagramHarness, largest: int) -> None:
     endpoint = datagram_harness.connect(Upper)
-    with pytest.raises(ValueError, match=f"the largest datagram here has {LARGEST}"):
-        endpoint.send(b"x" * (LARGEST + 1))
+    with pytest.raises(ValueError, match=f"the largest datagram here has {largest}"):
+        endpoint.send(b"x" * (largest + 1))
     assert list(endpoint.sent) == []
+    endpoint.send(b"x" * largest).result()
 
 
 def test_many_datagrams_all_arrive(datagram_harness: DatagramHarness) -> None:

@@ -253,6 +253,13 @@ def test_sending_more_than_a_datagram_holds_is_refused(peers: Peers, host: str) 
         peer.send(bytes(LARGEST[host] + 1), (host, 9))
 
 
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="Python doesn't call it loopback")
+def test_what_goes_over_ipv4_holds_no_more_by_another_name(peers: Peers) -> None:
+    peer = peers.udp_echo(host="::ffff:127.0.0.1")
+    with pytest.raises(ValueError, match=f"the largest datagram here has {LARGEST['127.0.0.1']}"):
+        peer.send(bytes(LARGEST["127.0.0.1"] + 1), ("::ffff:127.0.0.1", 9))
+
+
 @pytest.mark.parametrize("to", ["127.0.0.1:9", ("127.0.0.1",), (9, "127.0.0.1"), ("127.0.0.1", True), None])
 def test_sending_to_what_is_no_address_is_refused(udp_echo_server: DatagramPeer, to: Any) -> None:
     with pytest.raises(TypeError, match=r"to must be a \(host, port\) tuple"):

@@ -19,8 +19,7 @@ def checked_payload(data: object, host: str) -> bytes:
         ValueError: it is larger than any datagram.
     """
     payload = bytes_like(data)
-    largest = LARGEST_PAYLOAD_OVER_IPV6 if ":" in host else LARGEST_PAYLOAD
-    if len(payload) > largest:
+    if len(payload) > LARGEST_PAYLOAD and len(payload) > (largest := _largest_payload(host)):
         raise ValueError(f"data has {len(payload)} bytes; the largest datagram here has {largest}")
     return payload
 
@@ -42,3 +41,9 @@ def checked_destination(to: object) -> Address:
                 raise ValueError(f"to must name a port from 1 to 65535, not {to!r}")
             return host, port
     raise TypeError(f"to must be a (host, port) tuple, as in a datagram's `source`, not {to!r}")
+
+
+def _largest_payload(host: str) -> int:
+    address = ipaddress.ip_address(host)
+    over_ipv6 = address.version == 6 and address.ipv4_mapped is None
+    return LARGEST_PAYLOAD_OVER_IPV6 if over_ipv6 else LARGEST_PAYLOAD
