@@ -127,7 +127,7 @@ class Scope:
         self.engine = engine
         self.timeout = timeout
         self.wide = wide
-        self.outlived = 0
+        self.outlived: int = 0
         """How many tests a wide scope has outlived."""
         self._seeding = seeding
         self._seed_taken = False
