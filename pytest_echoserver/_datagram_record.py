@@ -1,6 +1,5 @@
 """`DatagramRecord`: a record that keeps millions of datagrams in little room."""
 
-import threading
 import time
 from array import array
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ class DatagramRecord(Record):
 
     An echoed datagram is two entries. As rows they took over 400 bytes beside its payload, in columns they take 90,
     and the garbage collector finds nothing of ours among them. Entries are added by one thread at a time: a peer's
-    under its transport's ``at_work``. Whoever reads them, on any thread, takes no lock.
+    under its transport's ``lock``. Whoever reads them, on any thread, takes no lock.
 
     The columns are made with the first entry, by who adds it: there may be thousands of peers that get none.
     """
@@ -22,7 +21,7 @@ class DatagramRecord(Record):
     __slots__ = ("_columns",)
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self._lock = None
         self._columns: _Columns | None = None
 
     @property

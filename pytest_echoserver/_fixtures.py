@@ -364,17 +364,21 @@ def has_peers(item: pytest.Item) -> bool:
 
 
 class _Hooks:
-    """Passes what happens to peers on to pytest's hooks."""
+    """Passes what happens to peers on to pytest's hooks; these are called for each peer, and few runs have any."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._hook = config.hook
 
     def opened(self, peer: Any) -> None:
-        self._hook.pytest_echoserver_peer_opened(peer=peer)
+        hook = self._hook.pytest_echoserver_peer_opened
+        if hook.get_hookimpls():
+            hook(peer=peer)
 
     def closed(self, peer: Any) -> None:
-        self._hook.pytest_echoserver_peer_closed(peer=peer)
+        hook = self._hook.pytest_echoserver_peer_closed
+        if hook.get_hookimpls():
+            hook(peer=peer)
 
     def written(self, error: Exception) -> bool:
         # Once no test runs any more nobody takes what is raised.

@@ -21,6 +21,7 @@ class Reading(Protocol):
 class Readers(Protocol):
     """Tells who reads from a socket whenever there is something to read."""
 
+    loop: asyncio.AbstractEventLoop
     from_any_thread: bool
     """Whether sockets may be added and taken away by other threads than the loop's."""
 
@@ -43,13 +44,13 @@ class LoopReaders:
     from_any_thread = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
 
     def add(self, sock: socket.socket, reading: Reading) -> None:
-        self._loop.add_reader(sock, reading.readable, A_TURN)
+        self.loop.add_reader(sock, reading.readable, A_TURN)
 
     def remove(self, sock: socket.socket) -> None:
-        self._loop.remove_reader(sock)
+        self.loop.remove_reader(sock)
 
     def nothing_waits(self, _: socket.socket) -> bool:
         return False
@@ -71,22 +72,27 @@ class NestedPoller:
     from_any_thread = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._epoll: Any = select.epoll()  # type: ignore[attr-defined,unused-ignore]
-        self._reading: dict[int, Reading] = {}
+        self._reading: list[Reading | None] = []
+        """Who reads from which descriptor: they are small numbers, and there may be thousands."""
         self._at_work = threading.Lock()
         loop.add_reader(self._epoll.fileno(), self._serve)
 
     def add(self, sock: socket.socket, reading: Reading) -> None:
         fd = sock.fileno()
+        if fd >= len(self._reading):
+            self._reading.extend([None] * (fd + 1 - len(self._reading)))
         self._reading[fd] = reading
         self._epoll.register(fd, 1)  # EPOLLIN
 
     def remove(self, sock: socket.socket) -> None:
         # Before the socket is closed: a forked child may hold the descriptor, and keep the entry alive.
         fd = sock.fileno()
-        if self._reading.pop(fd, None) is not None and not self._epoll.closed:
-            self._epoll.unregister(fd)
+        if self._reading[fd] is not None:
+            self._reading[fd] = None
+            if not self._epoll.closed:
+                self._epoll.unregister(fd)
 
     def nothing_waits(self, sock: socket.socket) -> bool:
         poll = select.poll()
@@ -101,14 +107,14 @@ class NestedPoller:
         return True
 
     def close(self) -> None:
-        self._loop.remove_reader(self._epoll.fileno())
+        self.loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
     def _serve(self) -> None:
         with self._at_work:
             for most in (1, A_TURN):
                 for fd, _ in self._epoll.poll(0):
-                    reading = self._reading.get(fd)
+                    reading = self._reading[fd]
                     if reading is not None:
                         reading.readable(most)
 

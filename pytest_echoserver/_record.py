@@ -1,10 +1,11 @@
 """What a peer saw and said, in order, with times: written by peers, read by tests and by the evidence."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, overload
+
+from ._locks import Locked
 
 T = TypeVar("T")
 
@@ -89,13 +90,13 @@ class View(Sequence[T], Generic[T]):
         return repr(list(self))
 
 
-class Record:
+class Record(Locked):
     """Everything one peer saw and did. One lock for it and for all who wait on it."""
 
-    __slots__ = ("_rows", "lock")
+    __slots__ = ("_lock", "_rows")
 
     def __init__(self) -> None:
-        self.lock: threading.RLock = threading.RLock()
+        self._lock = None
         self._rows: list[Row] = []
 
     @property

@@ -40,7 +40,7 @@ class Adopted(Protocol):
     What has to be asked to read what has arrived has one more call, made where the test ran: ``settle``; and what
     lives on another loop than the engine's yet another: ``leave`` lets it go before ``close``.
     ``abandon`` does on the thread of the test what can be done there, where the engine is held up; it gives errors
-    that tell of it.
+    that tell of it. ``tell_closed`` tells who wants to know of peers that this one is closed, if it is one.
     """
 
     @property
@@ -60,6 +60,8 @@ class Adopted(Protocol):
     def leave(self) -> Callable[[], None] | None: ...
     @property
     def abandon(self) -> Callable[[], list[Exception]] | None: ...
+    @property
+    def tell_closed(self) -> Callable[[], None] | None: ...
     def rests(self) -> bool:
         """Whether it has dealt with all that has come, by no code but ours: nothing can come of that any more.
 
@@ -85,6 +87,7 @@ class Member:
     settle: Callable[[], None] | None = None
     leave: Callable[[], None] | None = None
     abandon: Callable[[], list[Exception]] | None = None
+    tell_closed: Callable[[], None] | None = None
 
     def rests(self) -> bool:
         return False
@@ -132,7 +135,6 @@ class Scope:
         self._seeding = seeding
         self._seed_taken = False
         self._hooks = hooks
-        self._peers: dict[Any, None] = {}
         self._released: list[Record] = []
         self._parted: list[Adopted] = []
         self.context: Context = Context()
@@ -165,16 +167,13 @@ class Scope:
 
     def opened(self, peer: Any) -> None:
         """Tell who wants to know that ``peer`` was opened."""
-        self._peers[peer] = None
         if self._hooks is not None:
             self._hooks.opened(peer)
 
     def closed(self, peer: Any) -> None:
-        """Tell who wants to know that ``peer`` was closed, once."""
-        if peer in self._peers:
-            del self._peers[peer]
-            if self._hooks is not None:
-                self._hooks.closed(peer)
+        """Tell who wants to know that ``peer`` was closed."""
+        if self._hooks is not None:
+            self._hooks.closed(peer)
 
     def redacted(self, peer: Any, data: bytes) -> bytes:
         """What ``peer`` got or sent as an error may show it."""
@@ -335,8 +334,9 @@ class Scope:
                 errors = failures + errors
         finally:
             self.engine.owners.remove(self)
-            for peer in list(reversed(self._peers)):
-                self.closed(peer)
+            for member in reversed(self._members):
+                if member.tell_closed is not None:
+                    member.tell_closed()
         self.raise_together(errors, "errors at the end of what was opened")
 
     def _run_close(self) -> list[Exception]:

@@ -8,6 +8,7 @@ from typing import Any
 from .._cursors import Cursor
 from .._peers.datagram_end import make_sent_datagram
 from .._peers.hosts import check_host
+from .._readers import LoopReaders
 from .._record import Address, Datagram, Record, Row, SentDatagram, View
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, bound_datagram_socket
 
@@ -83,7 +84,9 @@ class FarEnd:
         sock = bound_datagram_socket(family, host, port)
         address: Address = sock.getsockname()[:2]
         protocol = _At(self, address)
-        self._transports[address] = DrainingDatagramTransport(asyncio.get_running_loop(), sock, protocol)
+        self._transports[address] = DrainingDatagramTransport(
+            sock, protocol, LoopReaders(asyncio.get_running_loop())
+        )
         return address
 
 

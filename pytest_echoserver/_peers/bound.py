@@ -31,12 +31,14 @@ def one_or_both(faults: Any, inbound: Any, outbound: Any) -> Any:
 class BoundPeer(ABC):
     """A peer at an address. It is a context manager, and closed at the end of its scope in any case."""
 
+    _transport: str
+    """What it speaks, unless it is on a Unix socket: "udp", "tcp", "tls"."""
     _captured_in = "received"
+    _close_is_told = False
 
-    def __init__(self, scope: Scope, name: str, transport: str, sock: socket.socket) -> None:
+    def __init__(self, scope: Scope, name: str, sock: socket.socket) -> None:
         self._scope = scope
         self._name = name
-        self._transport = transport
         self._socket = sock
         address = sock.getsockname()
         self._address: Any = address
@@ -99,6 +101,12 @@ class BoundPeer(ABC):
     @property
     def _closed(self) -> bool:
         return self._socket.fileno() < 0
+
+    def _tell_closed(self) -> None:
+        """Tell who wants to know that it is closed, once."""
+        if not self._close_is_told:
+            self._close_is_told = True
+            self._scope.closed(self)
 
     def _refuse_if_closed(self, asked: str) -> None:
         if self._closed:

@@ -7,6 +7,7 @@ import inspect
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,6 +47,7 @@ class DatagramPeer(ServedPeer):
 
     _echo = staticmethod(echo)
     _kind = "datagram"
+    _transport = "udp"
     _asked_of_engine = False
     """Whether the engine was asked for what may not be done yet."""
     _dropped: int | None = None
@@ -65,7 +67,7 @@ class DatagramPeer(ServedPeer):
         faults: Any = None,
     ) -> None:
         record = DatagramRecord()
-        super().__init__(scope, name, "udp", sock, behaviour=behaviour, timeout=timeout, record=record)
+        super().__init__(scope, name, sock, behaviour=behaviour, timeout=timeout, record=record)
         self._end = DatagramEnd(record)
         self._strict = strict
         if behaviour is self._echo:
@@ -112,8 +114,10 @@ class DatagramPeer(ServedPeer):
 
         On Linux, sent to it = ``len(received)`` + ``dropped_by_kernel``, once it has read all.
         """
-        with self._record.lock:
-            return self._dropped if self._closed else dropped_datagrams(self._socket)
+        if not self._closed:
+            with suppress(OSError):  # it was closed just now
+                return dropped_datagrams(self._socket)
+        return self._dropped
 
     def next_datagram(self) -> CaptureFuture[Datagram]:
         """The next datagram that no call has taken yet, whether it has come or will.
@@ -261,22 +265,22 @@ class DatagramPeer(ServedPeer):
             return False
         if transport is None or not self._scope.engine.readers.from_any_thread:
             return False
-        if not transport.at_work.acquire(timeout=AT_WORK):
+        if not transport.lock.acquire(timeout=AT_WORK):
             return False
         try:
             if not self._closed:
-                with self._record.lock:
-                    closed, self._dropped = transport.abort_if_idle()
-                if not closed:
+                idle, dropped = transport.idle_and_dropped()
+                if not idle:
                     return False
+                self._dropped = dropped
+                transport.abort()
                 self._end_waits()
         finally:
-            transport.at_work.release()
+            transport.lock.release()
         return True
 
     def _open(self, readers: Readers, faults: Any = None) -> None:
-        loop = self._scope.engine.loop
-        DrainingDatagramTransport(loop, self._socket, self._end, readers, self._scope.context)
+        DrainingDatagramTransport(self._socket, self._end, readers, self._scope.context)
         if faults is not None:
             self._give_faults(faults)
 
@@ -285,7 +289,7 @@ class DatagramPeer(ServedPeer):
         if transport is None or transport.is_closing():
             return
         faults = self._known_faults()
-        with transport.at_work:
+        with transport.lock:
             transport.drain()
             faults.give(given)
             network = self._needed_network()
@@ -317,7 +321,7 @@ class DatagramPeer(ServedPeer):
         if transport is None:
             self._finish(self._socket.close)
         else:
-            with transport.at_work:
+            with transport.lock:
                 transport.drain()
                 if self._network is not None:
                     self._network.clear()
@@ -327,9 +331,8 @@ class DatagramPeer(ServedPeer):
 
     def _finish(self, close: Callable[[], None]) -> None:
         """Close the socket by ``close``, and tell who waits."""
-        with self._record.lock:
-            self._dropped = dropped_datagrams(self._socket)
-            close()
+        self._dropped = dropped_datagrams(self._socket)
+        close()
         self._end_waits()
 
     def _end_waits(self) -> None:

@@ -32,12 +32,12 @@ class DatagramEnd(asyncio.DatagramProtocol):
 
     __slots__ = (
         "_counts",
+        "_cursor",
         "_received",
         "_record",
         "_sources",
         "clears",
         "copying",
-        "cursor",
         "echoes",
         "listener",
         "outlet",
@@ -50,14 +50,25 @@ class DatagramEnd(asyncio.DatagramProtocol):
         self.transport: DrainingDatagramTransport | None = None
         self.listener: Callable[[bytes, Sockaddr], None] | None = None
         self.echoes = False
-        self.cursor = Cursor(record.lock)
         self.clears = 0
         self.copying = False
         """Whether what is being received is a copy that the network made."""
         self._counts: Sequence[Cursor] = ()
+        self._cursor: Cursor | None = None
         self._received: View[Datagram] | None = None
         self._record = record
         self._sources = NOBODY
+
+    @property
+    def cursor(self) -> Cursor:
+        """Up to where ``next_datagram`` has taken what came."""
+        return self._cursor or self._make_cursor()
+
+    def _make_cursor(self) -> Cursor:
+        with self._record.lock:  # there may never be two
+            if self._cursor is None:
+                self._cursor = Cursor(self._record.lock)
+            return self._cursor
 
     @property
     def received_rows(self) -> Sequence[Row]:
@@ -89,8 +100,8 @@ class DatagramEnd(asyncio.DatagramProtocol):
             self.outlet.sendto(data, addr)
         elif self.listener is not None:
             self.listener(data, addr)
-        if self.cursor.waiting:
-            self.cursor.serve()
+        if self._cursor is not None and self._cursor.waiting:
+            self._cursor.serve()
         for count in self._counts:
             count.serve()
 
@@ -103,7 +114,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
     def send(self, data: bytes, to: Sockaddr, sent: Any = None) -> None:
         transport = self.transport
         assert transport is not None
-        with transport.at_work:  # a close comes before it or after it
+        with transport.lock:  # a close comes before it or after it
             if not transport.is_closing():
                 self._record.note_datagram("datagram_sent", data, self._sources.get(to) or (to[0], to[1]))
                 self.outlet.sendto(data, to, sent)
@@ -148,7 +159,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
     @property
     def awaited(self) -> bool:
         """Whether somebody may wait."""
-        return self.cursor.waiting or bool(self._counts)
+        return bool(self._counts) or (self._cursor is not None and self._cursor.waiting)
 
     def fail(self, error: BaseException) -> None:
         """Give ``error`` to all who wait."""

@@ -36,15 +36,17 @@ class DeadPeer(BoundPeer):
     """
 
     def __init__(self, scope: Scope, name: str, transport: str, sockets: Sockets) -> None:
-        super().__init__(scope, name, transport, sockets[0])
+        super().__init__(scope, name, sockets[0])
+        self._transport = transport
         self._sockets = sockets
-        scope.adopt(Member(lambda: PeerTraffic(name, "none", self.address, (), peer=self), Record(), self._shut))
+        traffic = lambda: PeerTraffic(name, "none", self.address, (), peer=self)  # noqa: E731
+        scope.adopt(Member(traffic, Record(), self._shut, tell_closed=self._tell_closed))
         scope.opened(self)
 
     def close(self) -> None:
         """Give the port back."""
         self._close_sockets()
-        self._scope.closed(self)
+        self._tell_closed()
 
     async def _shut(self) -> None:
         self._close_sockets()

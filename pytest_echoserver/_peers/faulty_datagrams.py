@@ -67,12 +67,12 @@ class FaultyDatagrams(asyncio.DatagramProtocol):
         self._end.connection_lost(exc)
 
     def _arrive(self, carried: Carried) -> None:
-        with self._transport.at_work:
+        with self._transport.lock:
             if not self._transport.is_closing():
                 self._end.datagram_received(carried.data, carried.addr, copy=carried.copy)
 
     def _leave(self, carried: Carried) -> None:
-        with self._transport.at_work:
+        with self._transport.lock:
             if self._transport.is_closing():
                 return
             if carried.verdict.source is not None:

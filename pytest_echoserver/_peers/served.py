@@ -42,14 +42,13 @@ class ServedPeer(BoundPeer):
         self,
         scope: Scope,
         name: str,
-        transport: str,
         sock: socket.socket,
         *,
         behaviour: Any,
         timeout: float,
         record: Record | None = None,
     ) -> None:
-        super().__init__(scope, name, transport, sock)
+        super().__init__(scope, name, sock)
         self._timeout = timeout
         self._record = Record() if record is None else record
         self._behaviour = behaviour
@@ -204,7 +203,7 @@ class ServedPeer(BoundPeer):
 
     def _was_closed(self) -> None:
         """Tell of the close; where it ends a scope of its own, as a peer's of wider scope does, judge as well."""
-        self._scope.closed(self)
+        self._tell_closed()
         if self._scope.wide:
             errors = self._scope.call(self._wrong)
             self._scope.call(self._told)
@@ -272,6 +271,9 @@ class PeerMember:
 
     async def close(self) -> None:
         await self._peer._shut()
+
+    def tell_closed(self) -> None:
+        self._peer._tell_closed()
 
     def verdict(self) -> list[Exception]:
         return self._peer._verdict()

@@ -71,7 +71,8 @@ class StreamPeer(ServedPeer):
         tls: Any = None,
         faults: Any = None,
     ) -> None:
-        super().__init__(scope, name, "tls" if tls else "tcp", sock, behaviour=behaviour, timeout=timeout)
+        super().__init__(scope, name, sock, behaviour=behaviour, timeout=timeout)
+        self._transport = "tls" if tls else "tcp"
         if faults is not None:
             self._known_faults().give(faults)
         self._tls = tls

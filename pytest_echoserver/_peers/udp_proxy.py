@@ -49,11 +49,10 @@ class UDPProxy(Proxying, DatagramPeer):
         flow.transport.sendto(datagram.data)
 
     def _new_flow(self, client: Address) -> "_Flow":
-        engine = self._scope.engine
         sock = bound_datagram_socket(self._target_family, _own_host(self._target[0]), 0)
         flow = _Flow(self, client)
         try:
-            flow.transport = DrainingDatagramTransport(engine.loop, sock, flow, engine.readers, self._scope.context)
+            flow.transport = DrainingDatagramTransport(sock, flow, self._scope.engine.readers, self._scope.context)
             flow.transport.connect(self._target)
         except BaseException:
             sock.close()
@@ -68,7 +67,7 @@ class UDPProxy(Proxying, DatagramPeer):
         network, transport = self._needed_network(), self._end.transport
         if network is None or transport is None:
             return
-        with transport.at_work:
+        with transport.lock:
             transport.drain()  # what has come meets the network as it was
             network.inbound.cut = network.outbound.cut = cut
 

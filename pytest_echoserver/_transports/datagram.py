@@ -4,13 +4,13 @@ import asyncio
 import socket
 import struct
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any
 
-from .._readers import LoopReaders, Readers
+from .._locks import Locked
+from .._readers import Readers
 from .binding import bound_socket
 
 __tracebackhide__ = True
@@ -30,36 +30,34 @@ RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes asked of the kernel; it gives what its limit allows. The default holds some 250 small datagrams."""
 
 
-class DrainingDatagramTransport(asyncio.DatagramTransport):
+class DrainingDatagramTransport(Locked, asyncio.DatagramTransport):
     """An asyncio datagram transport over a bound, non-blocking socket, on any loop with ``add_reader``.
 
     asyncio's own reads one datagram a turn into a buffer of 256 KiB, and up to Python 3.12 sends no empty one.
-    To be made on the loop's thread; with ``readers`` on any that they allow.
+    To be made on the loop's thread, or on any that ``readers`` allow.
 
-    ``at_work`` is held while datagrams are read and passed on: who holds it, on any thread, may close the transport
-    in the certainty that nothing is in the middle of being passed on, and that nothing comes after.
+    Its ``lock`` is held while datagrams are read and passed on: who holds it, on any thread, may close it in the
+    certainty that nothing is in the middle of being passed on, and that nothing comes after.
 
     Peers are made by the thousand, and most queue nothing and are asked for nothing: so it has slots, makes its
-    queue when it is needed, and keeps no dictionary of what ``get_extra_info`` gives.
+    lock and its queue when they are needed, and keeps no dictionary of what ``get_extra_info`` gives.
     """
 
-    __slots__ = ("_closing", "_context", "_loop", "_protocol", "_readers", "_sock", "_unsent", "at_work")
+    __slots__ = ("_closing", "_context", "_lock", "_protocol", "_readers", "_sock", "_unsent")
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
         protocol: asyncio.DatagramProtocol,
-        readers: Readers | None = None,
+        readers: Readers,
         context: Context | None = None,
     ) -> None:
-        self._loop = loop
         self._sock = sock
         self._protocol: Any = protocol
         self._unsent: deque[tuple[bytes, Sockaddr | None, Sent | None]] | None = None
         self._closing = False
-        self.at_work = threading.RLock()
-        self._readers = readers or LoopReaders(loop)
+        self._lock = None
+        self._readers = readers
         self._context = context or copy_context()
         protocol.connection_made(self)
         self._readers.add(sock, self)
@@ -87,7 +85,7 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
 
     def drain(self) -> None:
         """Read what has arrived, and no more than that if more keeps coming."""
-        with self.at_work:
+        with self.lock:
             if not self._closing:
                 self._read(_most_waiting(self._sock) + 1)
 
@@ -102,20 +100,14 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         self._closing = True
         self._readers.remove(self._sock)
         if self._unsent:
-            self._loop.remove_writer(self._sock)
+            self._readers.loop.remove_writer(self._sock)
         self._sock.close()
-        if self._unsent:
-            self._give_up_unsent(self._unsent)
+        while self._unsent:
+            _, _, sent = self._unsent.popleft()
+            if sent is not None:
+                sent(ConnectionAbortedError("the transport was closed before the datagram was sent"))
         self._protocol.connection_lost(None)
         self._protocol = None  # it knows this: a circle, work for the garbage collector
-
-    @staticmethod
-    def _give_up_unsent(unsent: deque[tuple[bytes, Sockaddr | None, Sent | None]]) -> None:
-        lost = ConnectionAbortedError("the transport was closed before the datagram was sent")
-        while unsent:
-            _, _, sent = unsent.popleft()
-            if sent is not None:
-                sent(lost)
 
     def sendto(self, data: Any, addr: Any = None, sent: Sent | None = None) -> None:
         """Send a datagram, after those that wait for room; without ``addr``, to where the socket is connected.
@@ -126,7 +118,7 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
             raise RuntimeError("the transport is closed")
         if self._unsent or not self._send(data, addr, sent):
             if not self._unsent:
-                self._loop.add_writer(self._sock, self._writable)
+                self._readers.loop.add_writer(self._sock, self._writable)
                 self._unsent = deque()
             self._unsent.append((bytes(data), addr, sent))
 
@@ -149,22 +141,19 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         return True
 
     def _writable(self) -> None:
-        with self.at_work:
+        with self.lock:
             while self._unsent and self._send(*self._unsent[0]):
                 self._unsent.popleft()
             if not (self._unsent or self._closing):
-                self._loop.remove_writer(self._sock)
+                self._readers.loop.remove_writer(self._sock)
 
-    def abort_if_idle(self) -> tuple[bool, int | None]:
-        """Close it if nothing waits to be read or sent: whether it did, and how many datagrams were dropped here.
+    def idle_and_dropped(self) -> tuple[bool, int | None]:
+        """Whether nothing waits to be read or sent, and how many datagrams were dropped here.
 
-        To be called with ``at_work`` held. One look at the socket tells both.
+        One look at the socket tells both. With ``lock`` held it stays true until `abort`.
         """
         taken, dropped = _taken_and_dropped(self._sock)
-        if self._unsent or (self._waits() if taken is None else taken):
-            return False, None
-        self.abort()
-        return True, dropped
+        return not (self._unsent or (self._waits() if taken is None else taken)), dropped
 
     def _waits(self) -> bool:
         try:
@@ -179,7 +168,7 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         self._context.run(self._read, most)
 
     def _read(self, most: int) -> None:
-        with self.at_work:
+        with self.lock:
             if self._closing:  # on another thread, after the poller had seen that there was something
                 return
             receive, received = self._sock.recvfrom, self._protocol.datagram_received

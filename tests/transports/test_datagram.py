@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_echoserver._readers import LoopReaders
 from pytest_echoserver._transports.datagram import DrainingDatagramTransport
 
 pytestmark = pytest.mark.skipif(
@@ -41,7 +42,7 @@ class Ends:
         self.address: Any = str(folder / "far")
         self.protocol = Noting()
         self.sent: list[OSError | None] = []
-        self.transport = DrainingDatagramTransport(asyncio.get_running_loop(), near, self.protocol)
+        self.transport = DrainingDatagramTransport(near, self.protocol, LoopReaders(asyncio.get_running_loop()))
 
     def send(self, count: int) -> None:
         for number in range(count):
@@ -131,7 +132,7 @@ async def test_it_reads_many_a_turn_but_not_all() -> None:
     for _ in range(160):
         far.sendto(b"x", near.getsockname())
     protocol = Noting()
-    transport = DrainingDatagramTransport(asyncio.get_running_loop(), near, protocol)
+    transport = DrainingDatagramTransport(near, protocol, LoopReaders(asyncio.get_running_loop()))
     turns = 0
 
     def all_read() -> bool:

@@ -1,0 +1,41 @@
+"""What is made on demand, locks and a peer's cursor: whoever asks first, there is one for all."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import pytest
+
+from pytest_echoserver import _locks
+from pytest_echoserver._datagram_record import DatagramRecord
+from pytest_echoserver._peers import datagram_end
+from pytest_echoserver._peers.datagram_end import DatagramEnd
+
+MEANWHILE = 0.05
+"""Seconds that another thread has to get one, too, while the first is being made."""
+
+
+@pytest.mark.parametrize(
+    ("holder", "ask", "maker"),
+    [
+        pytest.param(DatagramRecord(), lambda record: record.lock, (_locks, "RLock"), id="lock"),
+        pytest.param(DatagramEnd(DatagramRecord()), lambda end: end.cursor, (datagram_end, "Cursor"), id="cursor"),
+    ],
+)
+def test_all_who_ask_at_once_get_the_same(
+    monkeypatch: pytest.MonkeyPatch, holder: object, ask: Callable[[Any], object], maker: tuple[Any, str]
+) -> None:
+    real = getattr(*maker)
+    asked: list[Future[object]] = []
+
+    def make(*args: Any) -> object:
+        if not asked:
+            asked.append(pool.submit(ask, holder))
+            wait(asked, MEANWHILE)
+        return real(*args)
+
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(*maker, make)
+        got = ask(holder)
+        assert asked[0].result(10) is got
+    assert ask(holder) is got
