@@ -349,6 +349,8 @@ class StreamEnd(PausableProtocol):
             raise self._gone("the connection was lost in the TLS handshake")
         self.tls = True
         self._transport, self._queue = upgraded, WriteQueue(upgraded, self._gone)
+        if "stalled" in self._paused_by:
+            self.stall()
 
     async def _arrive_and_reset(self) -> None:
         transport = self._transport

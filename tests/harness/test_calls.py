@@ -235,6 +235,24 @@ def test_start_tls_is_followed(stream_harness: StreamHarness, tls_authority: TLS
     assert stream.sent == b"STARTTLS\nsecret"
 
 
+@pytest.mark.usefixtures("asyncios_transports")
+def test_a_stalled_end_is_stalled_after_start_tls(
+    stream_harness: StreamHarness, tls_authority: TLSAuthority
+) -> None:
+    stream = stream_harness.connect(lambda: StartsTLS(tls_authority.server_context()), side="server", kind="tcp")
+    stream.send(b"STARTTLS\n")
+    stream.read_until(b"ready\n").result()
+    stream.stall()
+    stream.start_tls().result()
+    stream.protocol.upgraded.result()
+    stream.send(b"secret")
+    stream.next_call("start_tls").result()
+    with pytest.raises(CaptureTimeout):
+        stream.read_exactly(6).result(timeout=0.1)
+    stream.unstall()
+    assert stream.read_exactly(6).result() == b"secret"
+
+
 def test_a_client_that_starts_tls_is_followed_on_the_tests_loop(
     stream_harness: StreamHarness, tls_authority: TLSAuthority
 ) -> None:
