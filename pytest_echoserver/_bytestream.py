@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ._cursors import Cursor
-from ._futures import CaptureFuture
+from ._futures import CaptureFuture, what_is_awaited
 from ._patterns import Pattern, Search, cut
 
 __tracebackhide__ = True
@@ -198,5 +198,5 @@ class Reader:
         if stream.ended and stream.error is not None:
             raise stream.error
         if stream.ended:
-            text = f"the end came before {future.awaited}: {self.tell_unread()}"
+            text = f"the end came before {what_is_awaited(future)}: {self.tell_unread()}"
             raise EndOfStream(cut(stream.buffer, start), expected, text, stream)

@@ -47,7 +47,7 @@ class CaptureFuture(Future[T]):
 
     Args:
         what: what is awaited, for the text of `CaptureTimeout`.
-        where: on which peer, likewise.
+        where: on which peer, likewise; its text is asked for then.
         timeout: seconds for a wait that names none; by default the configured ``echoserver_timeout``.
         instead: called when the time is up, to tell what came instead.
     """
@@ -56,12 +56,13 @@ class CaptureFuture(Future[T]):
         self,
         what: str = "a result",
         *,
-        where: str = "",
+        where: object = "",
         timeout: float | None = None,
         instead: Callable[[], str] | None = None,
     ) -> None:
         super().__init__()
-        self.awaited: str = f"{what} on {where}" if where else what
+        self._what = what
+        self._where = where
         self._claimed = False
         self._timeout = None if timeout is None else _deadline.seconds(timeout)
         self._instead = instead
@@ -184,7 +185,8 @@ class CaptureFuture(Future[T]):
 
     def _expire(self, limit: float) -> bool:
         """End in a timeout; false if the value is just being handed over, which then counts."""
-        text = f"waited {limit:g} s for {self.awaited}{self._told_instead()}{_engine.where_engines_are_busy()}"
+        text = f"waited {limit:g} s for {what_is_awaited(self)}{self._told_instead()}"
+        text += _engine.where_engines_are_busy()
         if _twisteds_code_here():
             text += f"; {IN_A_THREAD}"
         if not self.claim():
@@ -272,6 +274,12 @@ class _Alarm:
         self._silent.release()
 
     add_exception = add_cancelled = add_result
+
+
+def what_is_awaited(future: CaptureFuture[Any]) -> str:
+    """What an error calls it."""
+    where = str(future._where)
+    return f"{future._what} on {where}" if where else future._what
 
 
 def refuse_to_block(asked: str, instead: str = "`await`") -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 def escaped(text: str, *, keeping: str = "") -> str:
     """A text with all that isn't printable as Python would write it: no terminal obeys it, any file takes it."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() or char in keeping else repr(char)[1:-1] for char in text)
 
 

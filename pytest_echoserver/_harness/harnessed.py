@@ -130,7 +130,7 @@ class Harnessed(Generic[P]):
             self._near.soon(function)
 
     def _call_future(self, what: str) -> CaptureFuture[Any]:
-        return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=self._near.calls.tell)
+        return CaptureFuture(what, where=self, timeout=self._timeout, instead=self._near.calls.tell)
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

@@ -302,7 +302,7 @@ class Connection:
 
     def _future(self, what: str) -> CaptureFuture[Any]:
         timeout = _deadline.UNTIL_THE_TEST_ENDS if HANDLED.get() is self else self._timeout
-        return CaptureFuture(what, where=str(self), timeout=timeout, instead=self._reader.tell_unread)
+        return CaptureFuture(what, where=self, timeout=timeout, instead=self._reader.tell_unread)
 
 
 def check_act(act: Act, *, tls: bool, unix: bool, who: str) -> None:

@@ -228,7 +228,7 @@ class DatagramPeer(ServedPeer):
         what = f"{limit:g} s of silence"
         future: CaptureFuture[None] = CaptureFuture(
             what,
-            where=str(self),
+            where=self,
             timeout=min(limit + self._timeout, _deadline.UNTIL_THE_TEST_ENDS),
             instead=self._what_came,
         )

@@ -219,7 +219,7 @@ class ServedPeer(BoundPeer):
         return f"is served by {getattr(self._behaviour, '__qualname__', self._behaviour)}"
 
     def _future(self, what: str) -> CaptureFuture[Any]:
-        return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=self._what_came)
+        return CaptureFuture(what, where=self, timeout=self._timeout, instead=self._what_came)
 
     def _redacted(self, data: bytes) -> bytes:
         """What came as an error may show it."""

@@ -209,4 +209,4 @@ class Process:
         def instead() -> str:
             return f"{self._child.state}; {self._child.outputs.reader(stream).tell_unread()}"
 
-        return CaptureFuture(what, where=str(self), timeout=self._timeout, instead=instead)
+        return CaptureFuture(what, where=self, timeout=self._timeout, instead=instead)
