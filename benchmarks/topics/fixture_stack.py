@@ -12,6 +12,7 @@ from .. import ours, rivals
 from ..measure import Goal, Sample, Topic, Variant
 
 STANDS = "a session server that already stands"
+STANDS_FOR_EACH = "the same, handed on by a fixture of each test's"
 
 TESTS = """
 import os, socket
@@ -40,6 +41,15 @@ from benchmarks import rivals
 def udp_echo_server():
     with rivals.shared_loop() as run, rivals.udp_echo(run) as server:
         yield server
+"""
+HANDED_ON = f"""{BY_HAND.replace("def udp_echo_server", "def standing")}
+@pytest.fixture(scope="session")
+def setting():
+    return None
+
+@pytest.fixture
+def udp_echo_server(request, setting, standing):
+    return standing
 """
 BY_HAND_FOR_EACH = """
 import pytest
@@ -124,6 +134,7 @@ TOPICS = {
         {
             ours.NAME: _run("", "pytest_echoserver"),
             STANDS: _run(BY_HAND),
+            STANDS_FOR_EACH: _run(HANDED_ON),
             f"{ours.NAME}, by session_peers": _run(OURS_OF_THE_SESSION, "pytest_echoserver"),
             "a server for each, by run_coroutine_threadsafe": _run(BY_HAND_FOR_EACH),
             "pytest-asyncio: an async fixture and test": _run(

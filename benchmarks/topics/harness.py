@@ -1,14 +1,16 @@
 """A protocol on a real socketpair, beside a mock of its transport."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import MagicMock
 
-from .. import ours
+from .. import ours, rivals
 from ..measure import Goal, Sample, Topic, each
 
 MOCK = "a MagicMock for the transport"
+BY_HAND = "a socketpair by hand, the protocol on a loop in a thread (keeps nothing)"
 HERE = f"{ours.NAME}, on the loop of an async test"
 
 
@@ -63,11 +65,31 @@ def _mock() -> Iterator[Sample]:
     yield each(once)
 
 
+@contextmanager
+def _by_hand() -> Iterator[Sample]:
+    async def connect(sock: socket.socket) -> asyncio.Transport:
+        transport, _ = await asyncio.get_running_loop().create_connection(Upper, sock=sock)
+        return transport
+
+    with rivals.shared_loop() as run:
+
+        def once() -> None:
+            near, far = socket.socketpair()
+            near.setblocking(False)
+            transport = run(connect(near))
+            with far:
+                far.sendall(b"hello")
+                assert far.recv(5) == b"HELLO"
+                run(rivals.close(transport))
+
+        yield each(once)
+
+
 TOPICS = {
     "stream-harness": Topic(
         "a stream protocol: connect, one message, close",
         ("µs", 1e6),
-        {ours.NAME: _ours, HERE: _ours_here, MOCK: _mock},
+        {ours.NAME: _ours, HERE: _ours_here, MOCK: _mock, BY_HAND: _by_hand},
         100,
         (Goal(ours.NAME, MOCK, 0.3),),
     )

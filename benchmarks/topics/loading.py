@@ -18,6 +18,7 @@ if sys.platform != "win32":
 EMPTY = "an empty plugin"
 TEST = "def test_it():\n    pass\n"
 FIRST = "def test_it(udp_echo_server):\n    pass\n"
+ASYNCIO = f"import asyncio\n\n{TEST}"
 
 
 def _run(plugin: str, test: str) -> Variant:
@@ -60,7 +61,11 @@ TOPICS = {
     "first-use": Topic(
         "the same, where that test asks for a UDP peer",
         ("ms", 1e3),
-        {ours.NAME: _run("pytest_echoserver", FIRST), EMPTY: _run("empty_plugin", TEST)},
+        {
+            ours.NAME: _run("pytest_echoserver", FIRST),
+            EMPTY: _run("empty_plugin", TEST),
+            "the same, and a test that imports asyncio": _run("empty_plugin", ASYNCIO),
+        },
         3,
         (Limit(ours.NAME, 0.025, over=EMPTY),),
     ),

@@ -12,6 +12,7 @@ from ..measure import Goal, Sample, Topic, Variant, each
 
 RUN = "subprocess.run(capture_output=True)"
 PROTOCOL = "asyncio's SubprocessProtocol"
+READS = "a loop of reads into a bytearray, which can do nothing else"
 MIB = 1024 * 1024
 PRINTS = "import sys\nfor _ in range(int(sys.argv[1])): sys.stdout.buffer.write(bytes(2**20))"
 
@@ -79,6 +80,23 @@ def _protocols_output() -> Iterator[Sample]:
         yield sample
 
 
+@contextmanager
+def _reads() -> Iterator[Sample]:
+    def sample(times: int) -> float:
+        before = perf_counter()
+        output = bytearray()
+        with subprocess.Popen(
+            [sys.executable, "-c", PRINTS, str(times)], stdout=subprocess.PIPE, bufsize=0
+        ) as child:
+            assert child.stdout is not None
+            while data := child.stdout.read(MIB):
+                output += data
+        assert len(output) == times * MIB
+        return times / (perf_counter() - before)
+
+    yield sample
+
+
 TOPICS = {
     f"start-{name}": Topic(
         f"a child process from start to exit: {name}",
@@ -92,8 +110,8 @@ TOPICS = {
     "output": Topic(
         "the output of a child process, captured",
         ("MiB/s", 1.0),
-        {ours.NAME: _our_output, PROTOCOL: _protocols_output},
-        64,
+        {ours.NAME: _our_output, PROTOCOL: _protocols_output, READS: _reads},
+        256,
         (Goal(ours.NAME, PROTOCOL, 1.7, more=True),),
         bigger_is_better=True,
     )

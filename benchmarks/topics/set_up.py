@@ -1,14 +1,18 @@
 """What it costs to have a peer: from nothing to bound and answering, and to nothing again."""
 
+import select
 import socket
 import socketserver
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pytest_echoserver._transports.datagram import RECEIVE_BUFFER
+
 from .. import ours, rivals
-from ..measure import Goal, Sample, Topic, Variant, each
+from ..measure import Goal, Sample, Topic, Unavailable, Variant, each
 
 SHARED = "a loop in a thread, run_coroutine_threadsafe"
 THREAD = "a thread and a loop for each"
@@ -83,6 +87,26 @@ def _bare(kind: socket.SocketKind) -> Variant:
     return variant
 
 
+@contextmanager
+def _system_calls() -> Iterator[Sample]:
+    """What no UDP peer can do without that has a large buffer, is watched and knows what was dropped: the limit."""
+    if sys.platform != "linux":
+        raise Unavailable("Linux")
+    so_meminfo, figures = 55, 36
+    with select.epoll() as poller:
+
+        def once() -> None:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+                sock.bind(rivals.LOCAL)
+                sock.getsockname()
+                poller.register(sock, select.EPOLLIN)
+                sock.getsockopt(socket.SOL_SOCKET, so_meminfo, figures)
+                poller.unregister(sock)
+
+        yield each(once)
+
+
 class _UDPHandler(socketserver.DatagramRequestHandler):
     def handle(self) -> None:
         self.wfile.write(self.rfile.read())
@@ -106,6 +130,7 @@ TOPICS = {
                 socketserver.ThreadingUDPServer, _UDPHandler
             ),
             "a bare socket, bound and closed": _bare(socket.SOCK_DGRAM),
+            "the system calls of a UDP peer, and nothing else": _system_calls,
         },
         200,
         (
