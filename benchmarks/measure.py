@@ -8,6 +8,9 @@ from time import perf_counter
 
 Sample = Callable[[int], float]
 """Does the thing so many times, and gives what one time took or needed."""
+PARTS = 10
+"""A round's sample of calls is taken in so many parts, in turns with those of the others: a machine may be quicker
+by half for a while, and that is to be shared by all."""
 Variant = Callable[[], AbstractContextManager[Sample]]
 """Sets up one way of doing it for as long as it is measured."""
 
@@ -117,7 +120,7 @@ class Unavailable(Exception):
 
 
 def measure(topic: Topic, *, rounds: int, budget: float) -> Result:
-    """Measure all variants of a topic, each once a round, in an order that turns from round to round.
+    """Measure all variants of a topic in rounds, in turns, and in an order that turns as well.
 
     Args:
         rounds: how many rounds count; one more, before them, doesn't.
@@ -134,25 +137,38 @@ def measure(topic: Topic, *, rounds: int, budget: float) -> Result:
                 result.unavailable[name] = str(reason)
         result.figures = {name: [] for name in samples}
         for number in range(rounds + 1):
-            for name in _turned(list(samples), number):
-                figure = samples[name](times)
-                if number:
+            taken = _round(samples, times, number)
+            if number:
+                for name, figure in taken.items():
                     result.figures[name].append(figure)
     return result
 
 
-def each(function: Callable[[], object]) -> Sample:
-    """A sample of the median time, in seconds, that one call takes."""
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """A sample of calls: the median time, in seconds, that one takes."""
 
-    def sample(times: int) -> float:
+    function: Callable[[], object]
+
+    def __call__(self, times: int) -> float:
         taken = []
         for _ in range(times):
             before = perf_counter()
-            function()
+            self.function()
             taken.append(perf_counter() - before)
         return statistics.median(taken)
 
-    return sample
+
+def _round(samples: dict[str, Sample], times: int, number: int) -> dict[str, float]:
+    taken: dict[str, list[float]] = {name: [] for name in samples}
+    for part in range(PARTS):
+        for name in _turned(list(samples), number + part):
+            sample = samples[name]
+            if isinstance(sample, Calls):
+                taken[name].append(sample(max(1, times // PARTS)))
+            elif part == 0:
+                taken[name].append(sample(times))
+    return {name: statistics.median(figures) for name, figures in taken.items()}
 
 
 def _turned(names: list[str], number: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from unittest.mock import MagicMock
 
 from .. import ours, rivals
-from ..measure import Goal, Sample, Topic, each
+from ..measure import Calls, Goal, Sample, Topic
 
 MOCK = "a MagicMock for the transport"
 BY_HAND = "a socketpair by hand, the protocol on a loop in a thread (keeps nothing)"
@@ -35,7 +35,7 @@ def _ours() -> Iterator[Sample]:
             assert stream.read_exactly(5).result() == b"HELLO"
             stream.close().result()
 
-        yield each(once)
+        yield Calls(once)
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def _ours_here() -> Iterator[Sample]:
             assert await stream.read_exactly(5) == b"HELLO"
             await stream.close()
 
-        yield each(lambda: loop.run_until_complete(once()))
+        yield Calls(lambda: loop.run_until_complete(once()))
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def _mock() -> Iterator[Sample]:
         transport.write.assert_called_once_with(b"HELLO")
         protocol.connection_lost(None)
 
-    yield each(once)
+    yield Calls(once)
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def _by_hand() -> Iterator[Sample]:
                 assert far.recv(5) == b"HELLO"
                 run(rivals.close(transport))
 
-        yield each(once)
+        yield Calls(once)
 
 
 TOPICS = {

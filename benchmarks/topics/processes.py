@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from time import perf_counter
 
 from .. import ours, rivals
-from ..measure import Goal, Sample, Topic, Variant, each
+from ..measure import Calls, Goal, Sample, Topic, Variant
 
 RUN = "subprocess.run(capture_output=True)"
 PROTOCOL = "asyncio's SubprocessProtocol"
@@ -23,7 +23,7 @@ def _ours(argv: list[str]) -> Variant:
     @contextmanager
     def variant() -> Iterator[Sample]:
         with ours.runner() as runner:
-            yield each(lambda: runner(*argv).wait().result())
+            yield Calls(lambda: runner(*argv).wait().result())
 
     return variant
 
@@ -31,7 +31,7 @@ def _ours(argv: list[str]) -> Variant:
 def _run(argv: list[str]) -> Variant:
     @contextmanager
     def variant() -> Iterator[Sample]:
-        yield each(lambda: subprocess.run(argv, capture_output=True, check=True))
+        yield Calls(lambda: subprocess.run(argv, capture_output=True, check=True))
 
     return variant
 

@@ -12,7 +12,7 @@ from typing import Any
 from pytest_echoserver._transports.datagram import RECEIVE_BUFFER
 
 from .. import ours, rivals
-from ..measure import Goal, Sample, Topic, Unavailable, Variant, each
+from ..measure import Calls, Goal, Sample, Topic, Unavailable, Variant
 
 SHARED = "a loop in a thread, run_coroutine_threadsafe"
 THREAD = "a thread and a loop for each"
@@ -22,7 +22,7 @@ def _of_ours(make: str) -> Variant:
     @contextmanager
     def variant() -> Iterator[Sample]:
         with ours.peers() as peers:
-            yield each(lambda: getattr(peers, make)().close())
+            yield Calls(lambda: getattr(peers, make)().close())
 
     return variant
 
@@ -31,7 +31,7 @@ def _on_shared_loop(start: Callable[[], Any]) -> Variant:
     @contextmanager
     def variant() -> Iterator[Sample]:
         with rivals.shared_loop() as run:
-            yield each(lambda: run(rivals.close(run(start()))))
+            yield Calls(lambda: run(rivals.close(run(start()))))
 
     return variant
 
@@ -43,7 +43,7 @@ def _on_loop_of_its_own(start: Callable[[], Any]) -> Variant:
             with rivals.shared_loop() as run:
                 run(rivals.close(run(start())))
 
-        yield each(once)
+        yield Calls(once)
 
     return variant
 
@@ -58,7 +58,7 @@ def _socketserver(kind: type[socketserver.BaseServer], handler: type[socketserve
                 server.shutdown()
                 thread.join()
 
-        yield each(once)
+        yield Calls(once)
 
     return variant
 
@@ -68,7 +68,7 @@ def _of_plugin(once: Callable[[], None]) -> Variant:
     def variant() -> Iterator[Sample]:
         once()  # unavailable, perhaps
         # Its server looks every half a second whether it is to end: so a sample has few of it.
-        yield lambda times: each(once)(max(1, times // 100))
+        yield lambda times: Calls(once)(max(1, times // 100))
 
     return variant
 
@@ -82,7 +82,7 @@ def _bare(kind: socket.SocketKind) -> Variant:
                 if kind == socket.SOCK_STREAM:
                     sock.listen()
 
-        yield each(once)
+        yield Calls(once)
 
     return variant
 
@@ -104,7 +104,7 @@ def _system_calls() -> Iterator[Sample]:
                 sock.getsockopt(socket.SOL_SOCKET, so_meminfo, figures)
                 poller.unregister(sock)
 
-        yield each(once)
+        yield Calls(once)
 
 
 class _UDPHandler(socketserver.DatagramRequestHandler):

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import ours, rivals
 from ..child import MAPPED, in_a_child
-from ..measure import Goal, Sample, Topic, Variant, each
+from ..measure import Calls, Goal, Sample, Topic, Variant
 
 PAYLOAD = bytes(64)
 OUTSTANDING = 32
@@ -57,7 +57,7 @@ def _round_trip(client: socket.socket, times: int) -> float:
         client.send(PAYLOAD)
         client.recv(2_048)
 
-    return each(once)(times)
+    return Calls(once)(times)
 
 
 def _rate(client: socket.socket, times: int) -> float:
