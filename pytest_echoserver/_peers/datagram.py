@@ -265,10 +265,11 @@ class DatagramPeer(ServedPeer):
             return False
         if transport is None or not self._scope.engine.readers.from_any_thread:
             return False
-        if not transport.lock.acquire(timeout=AT_WORK):
+        lock = transport.lock
+        if not lock.acquire(timeout=AT_WORK):
             return False
         try:
-            if not self._closed:
+            if not transport.is_closing():
                 idle, dropped = transport.idle_and_dropped()
                 if not idle:
                     return False
@@ -276,7 +277,7 @@ class DatagramPeer(ServedPeer):
                 transport.abort()
                 self._end_waits()
         finally:
-            transport.lock.release()
+            lock.release()
         return True
 
     def _open(self, readers: Readers, faults: Any = None) -> None:
