@@ -260,8 +260,7 @@ class DatagramPeer(ServedPeer):
     def _close_at_rest(self) -> bool:
         """Close it on this thread, if it can be seen from here that nothing is under way."""
         transport = self._end.transport
-        simple = self._behaviour in (None, self._echo) and not self._following and self._faults is None
-        if not simple or self._asked_of_engine:
+        if not self._is_simple or self._asked_of_engine:
             return False
         if transport is None or not self._scope.engine.readers.from_any_thread:
             return False

@@ -107,8 +107,12 @@ class ServedPeer(BoundPeer):
 
     def _at_rest(self) -> bool:
         """Whether all that has come was dealt with, and no code of the user's has had a part in that."""
-        simple = self._behaviour in (None, self._echo) and not self._scripted and self._faults is None
-        return self._closed or (simple and self._scope.engine.readers.at_rest(self._socket))
+        return self._closed or (self._is_simple and self._scope.engine.readers.at_rest(self._socket))
+
+    @property
+    def _is_simple(self) -> bool:
+        """Whether no code of the user's and no network has a part in what it does."""
+        return self._behaviour in (None, self._echo) and not self._scripted and self._faults is None
 
     @property
     def _settle(self) -> Callable[[], None] | None:
