@@ -234,6 +234,7 @@ class DatagramPeer(ServedPeer):
         )
         dealt_with = 0 if self._script is None else self._script.dealt_with
         start = max(self._end.cursor.position, dealt_with)
+        self._asked_of_engine = True
         self._scope.post(self._start_silence, limit, future, start, time.monotonic())
         return future
 

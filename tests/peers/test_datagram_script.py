@@ -2,7 +2,9 @@
 
 import re
 import socket
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -258,6 +260,27 @@ def test_a_breach_counts_after_clear(udp_peer: DatagramPeer, udp_client: Client)
     udp_peer.clear()
     client.sendto(b"noise", udp_peer.address)
     assert "silence" in mismatch(udp_peer)
+
+
+def test_a_close_ends_a_silence_that_the_engine_has_not_come_to(
+    udp_peer: DatagramPeer, peers: Peers, udp_client: Client
+) -> None:
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        held.set()
+        let_go.wait(10)
+
+    udp_client().sendto(b"x", peers.udp(hold).address)
+    held.wait(10)
+    with ThreadPoolExecutor(1) as pool:
+        silence = udp_peer.expect_silence(0.01)
+        closing = pool.submit(udp_peer.close)
+        wait([closing], 0.1)
+        let_go.set()
+        closing.result(10)
+    with pytest.raises(RuntimeError, match="was closed while this was awaited"):
+        silence.result()
 
 
 # What is refused at the call.
