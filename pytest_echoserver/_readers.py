@@ -89,7 +89,7 @@ class NestedPoller:
     def remove(self, sock: socket.socket) -> None:
         # Before the socket is closed: a forked child may hold the descriptor, and keep the entry alive.
         fd = sock.fileno()
-        if self._reading[fd] is not None:
+        if 0 <= fd < len(self._reading) and self._reading[fd] is not None:
             self._reading[fd] = None
             if not self._epoll.closed:
                 self._epoll.unregister(fd)

@@ -37,6 +37,7 @@ def test_a_socket_is_watched_until_it_is_removed(readers: Any) -> None:
                 await asyncio.sleep(0)
             watching.remove(near)
             watching.remove(near)
+            watching.remove(far)
             far.send(b"c")
             for _ in range(5):
                 await asyncio.sleep(0)
