@@ -1,8 +1,19 @@
 """Locks that are made when they are first asked for."""
 
-from threading import Lock, RLock
+import os
+from threading import RLock
 
-_making = Lock()
+_giving = RLock()
+
+
+def _renew() -> None:
+    """A thread that isn't in this forked child may have it for ever."""
+    global _giving
+    _giving = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 class Locked:
@@ -20,7 +31,8 @@ class Locked:
         return self._lock or self._make_lock()
 
     def _make_lock(self) -> "RLock":
-        with _making:  # there may never be two
+        made = RLock()  # not below: the garbage collector may run meanwhile, and with it code that comes here, too
+        with _giving:  # there may never be two
             if self._lock is None:
-                self._lock = RLock()  # type: ignore[misc]  # the slot is the heir's
+                self._lock = made  # type: ignore[misc]  # the slot is the heir's
             return self._lock

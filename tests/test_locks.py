@@ -16,16 +16,21 @@ MEANWHILE = 0.05
 
 
 @pytest.mark.parametrize(
-    ("holder", "ask", "maker"),
+    ("make_holder", "ask", "maker"),
     [
-        pytest.param(DatagramRecord(), lambda record: record.lock, (_locks, "RLock"), id="lock"),
-        pytest.param(DatagramEnd(DatagramRecord()), lambda end: end.cursor, (datagram_end, "Cursor"), id="cursor"),
+        pytest.param(DatagramRecord, lambda record: record.lock, (_locks, "RLock"), id="lock"),
+        pytest.param(
+            lambda: DatagramEnd(DatagramRecord()), lambda end: end.cursor, (datagram_end, "Cursor"), id="cursor"
+        ),
     ],
 )
 def test_all_who_ask_at_once_get_the_same(
-    monkeypatch: pytest.MonkeyPatch, holder: object, ask: Callable[[Any], object], maker: tuple[Any, str]
+    monkeypatch: pytest.MonkeyPatch,
+    make_holder: Callable[[], object],
+    ask: Callable[[Any], object],
+    maker: tuple[Any, str],
 ) -> None:
-    real = getattr(*maker)
+    holder, real = make_holder(), getattr(*maker)
     asked: list[Future[object]] = []
 
     def make(*args: Any) -> object:
@@ -39,3 +44,20 @@ def test_all_who_ask_at_once_get_the_same(
         got = ask(holder)
         assert asked[0].result(10) is got
     assert ask(holder) is got
+
+
+def test_one_can_be_made_amid_the_making_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the garbage collector may have it, which runs `__del__` methods anywhere."""
+    first, second = DatagramRecord(), DatagramRecord()
+    made: list[object] = []
+    real: Callable[[], object] = getattr(_locks, "RLock")  # noqa: B009  imported there, and not to be used by others
+
+    def make() -> object:
+        if not made:
+            made.append(None)
+            made[:] = [second.lock]
+        return real()
+
+    monkeypatch.setattr(_locks, "RLock", make)
+    assert first.lock is not second.lock
+    assert second.lock is made[0]

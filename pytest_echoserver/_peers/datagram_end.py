@@ -65,9 +65,10 @@ class DatagramEnd(asyncio.DatagramProtocol):
         return self._cursor or self._make_cursor()
 
     def _make_cursor(self) -> Cursor:
+        made = Cursor(self._record.lock)
         with self._record.lock:  # there may never be two
             if self._cursor is None:
-                self._cursor = Cursor(self._record.lock)
+                self._cursor = made
             return self._cursor
 
     @property
