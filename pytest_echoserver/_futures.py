@@ -47,7 +47,7 @@ class CaptureFuture(Future[T]):
 
     Args:
         what: what is awaited, for the text of `CaptureTimeout`.
-        where: on which peer, likewise; its text is asked for then.
+        where: on which peer, likewise: its text is asked for when the time is up.
         timeout: seconds for a wait that names none; by default the configured ``echoserver_timeout``.
         instead: called when the time is up, to tell what came instead.
     """
@@ -278,7 +278,10 @@ class _Alarm:
 
 def what_is_awaited(future: CaptureFuture[Any]) -> str:
     """What an error calls it."""
-    where = str(future._where)
+    try:
+        where = str(future._where or "")
+    except Exception as error:  # noqa: BLE001  the deadline holds whatever the text would have been
+        where = f"what can't be told: {error!r}"
     return f"{future._what} on {where}" if where else future._what
 
 

@@ -277,9 +277,25 @@ def test_a_slow_callback_of_one_holds_no_deadline_of_another_up(stream_harness: 
     release.set()
 
 
-def test_a_deadline_holds_though_what_came_instead_cannot_be_told() -> None:
-    future: CaptureFuture[int] = CaptureFuture(instead=lambda: str(1 // 0))
+class Nameless:
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "told", [{"instead": lambda: str(1 // 0)}, {"where": Nameless()}], ids=["instead", "where"]
+)
+def test_a_deadline_holds_though_its_text_cannot_be_told(told: dict[str, Any]) -> None:
+    future: CaptureFuture[int] = CaptureFuture(**told)
     with pytest.raises(CaptureTimeout, match=r"can't be told: ZeroDivisionError"):
+        future.result(timeout=0)
+
+
+def test_a_peer_is_asked_for_its_name_when_the_time_is_up() -> None:
+    where: list[int] = []
+    future: CaptureFuture[int] = CaptureFuture("the answer", where=where)
+    where.append(42)
+    with pytest.raises(CaptureTimeout, match=r"for the answer on \[42\]$"):
         future.result(timeout=0)
 
 
