@@ -1,6 +1,7 @@
 """`Outbox`: things to do in order, each begun when the one before it has ended."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -42,7 +43,7 @@ class Outbox:
 
     def pause(self, seconds: float) -> None:
         """Let so much time pass before what comes next."""
-        self.put(lambda: asyncio.sleep(seconds))
+        self.put(lambda: _at_least(seconds))
 
     def cancel(self) -> None:
         """Drop what hasn't been done."""
@@ -81,3 +82,10 @@ class Outbox:
         for future in undone:
             if future is not None:
                 fail(future, ConnectionAbortedError("the connection was closed before this was done"))
+
+
+async def _at_least(seconds: float) -> None:
+    """Let so much time pass: a loop may wake a little early, and uvloop's counts from when it last looked."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:  # noqa: ASYNC110  no event tells of it
+        await asyncio.sleep(left)
