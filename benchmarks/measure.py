@@ -161,11 +161,12 @@ class Calls:
 
 def _round(samples: dict[str, Sample], times: int, number: int) -> dict[str, float]:
     taken: dict[str, list[float]] = {name: [] for name in samples}
-    for part in range(PARTS):
+    parts = min(PARTS, times)
+    for part in range(parts):
         for name in _turned(list(samples), number + part):
             sample = samples[name]
             if isinstance(sample, Calls):
-                taken[name].append(sample(max(1, times // PARTS)))
+                taken[name].append(sample(times // parts))
             elif part == 0:
                 taken[name].append(sample(times))
     return {name: statistics.median(figures) for name, figures in taken.items()}

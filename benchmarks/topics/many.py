@@ -68,7 +68,10 @@ def _figure(place: int, make: str) -> Variant:
     @contextmanager
     def variant() -> Iterator[Sample]:
         def sample(times: int) -> float:
-            told, _ = _process(make, times).communicate()
+            process = _process(make, times)
+            told, _ = process.communicate()
+            if process.returncode:
+                raise RuntimeError(f"opening {times} peers ended with status {process.returncode}")
             return float(told.split()[place])
 
         yield sample

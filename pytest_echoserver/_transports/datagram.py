@@ -150,7 +150,7 @@ class DrainingDatagramTransport(Locked, asyncio.DatagramTransport):
     def idle_and_dropped(self) -> tuple[bool, int | None]:
         """Whether nothing waits to be read or sent, and how many datagrams were dropped here.
 
-        One look at the socket tells both. With ``lock`` held it stays true until `abort`.
+        One look at the socket tells both. With ``lock`` held nothing of ours makes it otherwise.
         """
         taken, dropped = _taken_and_dropped(self._sock)
         return not (self._unsent or (self._waits() if taken is None else taken)), dropped
