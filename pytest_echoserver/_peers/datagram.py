@@ -76,10 +76,14 @@ class DatagramPeer(ServedPeer):
             self._end.listener = self._came
         scope.adopt(PeerMember(self))
         readers = scope.engine.readers
-        if readers.from_any_thread and faults is None:
-            self._open(readers)
-        else:
-            scope.call(self._open, readers, faults)
+        try:
+            if readers.from_any_thread and faults is None:
+                self._open(readers)
+            else:
+                scope.call(self._open, readers, faults)
+        except BaseException:
+            self._close_is_told = True  # nobody was told that it was opened
+            raise
         scope.opened(self)
 
     @property
@@ -131,7 +135,7 @@ class DatagramPeer(ServedPeer):
         def take(at: int) -> tuple[Datagram, int] | None:
             return (make_datagram(rows[at]), at + 1) if at < len(rows) else None
 
-        return self._end.cursor.ask(self._future("the next datagram"), take)
+        return self._asked(self._end.cursor.ask(self._future("the next datagram"), take))
 
     def wait_for(self, count: int) -> CaptureFuture[Sequence[Datagram]]:
         """``received`` itself, once it holds ``count`` datagrams.
@@ -142,7 +146,7 @@ class DatagramPeer(ServedPeer):
         """
         whole_number(count, "count", least=1)
         self._refuse_if_closed("wait_for()")
-        return self._end.when(count, self._future(f"{count} datagrams"))
+        return self._asked(self._end.when(count, self._future(f"{count} datagrams")))
 
     def send(self, data: bytes, to: Address) -> CaptureFuture[None]:
         """Send a datagram that nobody asked for.
@@ -269,7 +273,7 @@ class DatagramPeer(ServedPeer):
         if not lock.acquire(timeout=AT_WORK):
             return False
         try:
-            if not transport.is_closing():
+            if not self._closed:
                 idle, dropped = transport.idle_and_dropped()
                 if not idle:
                     return False
@@ -338,7 +342,7 @@ class DatagramPeer(ServedPeer):
 
     def _end_waits(self) -> None:
         if self._end.awaited or self._script is not None:
-            self._fail_waits(RuntimeError(f"{self} was closed while this was awaited"))
+            self._fail_waits(self._closed_meanwhile())
 
     def _fail_waits(self, error: Exception) -> None:
         self._end.fail(error)

@@ -4,9 +4,10 @@ import socket
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._futures import CaptureFuture
+from .._outcomes import fail
 from .._record import Record
 from .._scope import Scope
 from .behaviours import check_handler
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from .script import Script
 
 __tracebackhide__ = True
+
+T = TypeVar("T")
 
 
 class ServedPeer(BoundPeer):
@@ -221,6 +224,15 @@ class ServedPeer(BoundPeer):
         if self._behaviour is self._echo:
             return "echoes"
         return f"is served by {getattr(self._behaviour, '__qualname__', self._behaviour)}"
+
+    def _asked(self, future: CaptureFuture[T]) -> CaptureFuture[T]:
+        """Give back a future that somebody waits for from now on."""
+        if self._closed and future.claim():  # meanwhile, and whoever closed it may not have seen this one
+            fail(future, self._closed_meanwhile())
+        return future
+
+    def _closed_meanwhile(self) -> Exception:
+        return RuntimeError(f"{self} was closed while this was awaited")
 
     def _future(self, what: str) -> CaptureFuture[Any]:
         return CaptureFuture(what, where=self, timeout=self._timeout, instead=self._what_came)

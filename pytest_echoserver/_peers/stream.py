@@ -93,10 +93,14 @@ class StreamPeer(ServedPeer):
         self._acceptor: Acceptor | None = None
         scope.adopt(PeerMember(self))
         readers = scope.engine.readers
-        if readers.from_any_thread:
-            self._open(readers)
-        else:
-            scope.call(self._open, readers)
+        try:
+            if readers.from_any_thread:
+                self._open(readers)
+            else:
+                scope.call(self._open, readers)
+        except BaseException:
+            self._close_is_told = True  # nobody was told that it was opened
+            raise
         scope.opened(self)
 
     @property
@@ -118,7 +122,7 @@ class StreamPeer(ServedPeer):
             self._refuse_if_closed("connection")
             refuse_to_block(f"{self._name}.connection", "`await peer.next_connection()`")
             some: CaptureFuture[None] = self._future("a connection")
-            self._first.ask(some, lambda at: (None, at) if self._connections else None).result()
+            self._asked(self._first.ask(some, lambda at: (None, at) if self._connections else None)).result()
         if len(self._connections) > 1:
             raise RuntimeError(
                 f"{self} has {len(self._connections)} connections: take them from `connections`, or one after the "
@@ -147,7 +151,7 @@ class StreamPeer(ServedPeer):
         def take(at: int) -> tuple[Connection, int] | None:
             return (connections[at], at + 1) if at < len(connections) else None
 
-        return self._made.ask(self._future("the next connection"), take)
+        return self._asked(self._made.ask(self._future("the next connection"), take))
 
     def serve(self, handler: H) -> H:
         """Have ``handler``, an ``async`` function of the `Connection`, serve each connection. Also as a decorator.
@@ -496,7 +500,7 @@ class StreamPeer(ServedPeer):
 
     def _end_waits(self) -> None:
         if self._made.waiting or self._first.waiting or self._scripted:
-            self._fail_waits(RuntimeError(f"{self} was closed while this was awaited"))
+            self._fail_waits(self._closed_meanwhile())
 
     def _fail_waits(self, error: Exception) -> None:
         self._made.fail(error)
@@ -512,10 +516,13 @@ class StreamPeer(ServedPeer):
         return [each.script for each in followed if each is not None]
 
     def _stop_listening(self) -> None:
-        if self._acceptor is None or self._closed:
+        if self._closed:
             return
         self._unlink()
-        self._acceptor.close()
+        if self._acceptor is None:  # it couldn't be opened
+            self._socket.close()
+        else:
+            self._acceptor.close()
 
     def _unlink(self) -> None:
         path, self._path = self._path, None

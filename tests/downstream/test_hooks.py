@@ -45,6 +45,31 @@ def test_each_peer_is_told_of_once_when_opened_and_once_when_closed(downstream: 
     result.assert_outcomes(passed=2)
 
 
+def test_one_that_could_not_be_opened_is_not_told_of(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(SEEN)
+    result = downstream.run_apart(
+        """
+        import pytest
+        from conftest import seen
+        from pytest_echoserver import _readers
+
+        def refuse(self, sock, reading):
+            raise OSError("no room for one more")
+
+        def test_one(peers, monkeypatch):
+            for readers in (_readers.NestedPoller, _readers.LoopReaders):
+                monkeypatch.setattr(readers, "add", refuse)
+            for make in (peers.udp_echo, peers.tcp_echo):
+                with pytest.raises(OSError, match="no room"):
+                    make()
+
+        def test_two():
+            assert seen == []
+        """
+    )
+    result.assert_outcomes(passed=2)
+
+
 def test_a_conftest_may_give_the_loop(downstream: Downstream) -> None:
     downstream.pytester.makeconftest(
         """

@@ -194,6 +194,17 @@ def test_closing_ends_the_waits_for_it(udp_echo_server: DatagramPeer) -> None:
             future.result()
 
 
+@pytest.mark.parametrize("kind", ["udp", "tcp"])
+def test_a_close_on_another_thread_ends_a_wait_that_begins_just_then(
+    peers: Peers, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    peer = getattr(peers, kind)()
+    ask = peer.next_datagram if kind == "udp" else peer.next_connection
+    monkeypatch.setattr(peer, "_refuse_if_closed", lambda _: peer.close())
+    with pytest.raises(RuntimeError, match="was closed while this was awaited"):
+        ask().result()
+
+
 def test_what_is_asked_of_a_closed_peer_is_an_error_at_the_call(
     udp_echo_server: DatagramPeer, udp_client: Client
 ) -> None:
