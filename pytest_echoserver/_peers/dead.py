@@ -39,14 +39,16 @@ class DeadPeer(BoundPeer):
         super().__init__(scope, name, sockets[0])
         self._transport = transport
         self._sockets = sockets
-        traffic = lambda: PeerTraffic(name, "none", self.address, (), peer=self)  # noqa: E731
-        scope.adopt(Member(traffic, Record(), self._shut, tell_closed=self._tell_closed))
+        scope.adopt(Member(self._traffic, Record(), self._shut, tell_closed=self._tell_closed))
         scope.opened(self)
 
     def close(self) -> None:
         """Give the port back."""
         self._close_sockets()
         self._tell_closed()
+
+    def _traffic(self) -> PeerTraffic:
+        return PeerTraffic(self._name, "none", self.address, (), peer=self)
 
     async def _shut(self) -> None:
         self._close_sockets()

@@ -349,9 +349,7 @@ class StreamEnd(PausableProtocol):
             raise self._gone("the connection was lost in the TLS handshake")
         self.tls = True
         self._transport, self._queue = upgraded, WriteQueue(upgraded, self._gone)
-        if (
-            "stalled" in self._paused_by
-        ):  # but for what came with the end of the handshake, which was passed on by then
+        if "stalled" in self._paused_by:  # what came with the handshake's end was passed on by now
             self.stall()
 
     async def _arrive_and_reset(self) -> None:
