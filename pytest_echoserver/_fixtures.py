@@ -371,12 +371,13 @@ class _Hooks:
         self._hook = config.hook
 
     def opened(self, peer: Any) -> None:
-        hook = self._hook.pytest_echoserver_peer_opened
-        if hook.get_hookimpls():
-            hook(peer=peer)
+        self._tell(self._hook.pytest_echoserver_peer_opened, peer)
 
     def closed(self, peer: Any) -> None:
-        hook = self._hook.pytest_echoserver_peer_closed
+        self._tell(self._hook.pytest_echoserver_peer_closed, peer)
+
+    @staticmethod
+    def _tell(hook: Any, peer: Any) -> None:
         if hook.get_hookimpls():
             hook(peer=peer)
 

@@ -23,7 +23,7 @@ from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_
 from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_cancelled
 from .datagram_checks import checked_destination, checked_payload
 from .datagram_end import DatagramEnd, make_datagram
-from .served import PeerMember, ServedPeer
+from .served import ServedPeer
 from .telling import told_bytes
 
 if TYPE_CHECKING:
@@ -74,17 +74,10 @@ class DatagramPeer(ServedPeer):
             self._end.echoes = True
         elif behaviour is not None:
             self._end.listener = self._came
-        scope.adopt(PeerMember(self))
-        readers = scope.engine.readers
-        try:
-            if readers.from_any_thread and faults is None:
-                self._open(readers)
-            else:
-                scope.call(self._open, readers, faults)
-        except BaseException:
-            self._close_is_told = True  # nobody was told that it was opened
-            raise
-        scope.opened(self)
+        if faults is None:
+            self._open_in_scope(self._open)
+        else:
+            self._open_in_scope(partial(self._open, faults=faults), here=False)
 
     @property
     def address(self) -> Address:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._futures import CaptureFuture
 from .._outcomes import fail
+from .._readers import Readers
 from .._record import Record
 from .._scope import Scope
 from .behaviours import check_handler
@@ -99,6 +100,21 @@ class ServedPeer(BoundPeer):
             Exception: what went wrong, several as an `ExceptionGroup`. If you catch it, it isn't reported again.
         """
         self._scope.verify(self._wrong, self._told)
+
+    def _open_in_scope(self, open_: Callable[[Readers], object], *, here: bool = True) -> None:
+        """Open it, as one of its scope's, and tell who wants to know; not ``here`` if the engine has to do it."""
+        scope = self._scope
+        scope.adopt(PeerMember(self))
+        readers = scope.engine.readers
+        try:
+            if here and readers.from_any_thread:
+                open_(readers)
+            else:
+                scope.call(open_, readers)
+        except BaseException:
+            self._close_is_told = True  # nobody was told that it was opened
+            raise
+        scope.opened(self)
 
     @abstractmethod
     async def _shut(self) -> None:

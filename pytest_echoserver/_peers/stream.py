@@ -25,7 +25,7 @@ from .handlers import start_handler
 from .matching import Framing
 from .mismatch import ScriptMismatch
 from .script import Act, Moment, Script, Step
-from .served import PeerMember, ServedPeer
+from .served import ServedPeer
 from .stream_script import StreamScript
 from .tls import handshake_error
 
@@ -91,17 +91,7 @@ class StreamPeer(ServedPeer):
         self._excused: list[CaptureFuture[Exception]] = []
         self._excuses_told: list[CaptureFuture[Exception]] = []
         self._acceptor: Acceptor | None = None
-        scope.adopt(PeerMember(self))
-        readers = scope.engine.readers
-        try:
-            if readers.from_any_thread:
-                self._open(readers)
-            else:
-                scope.call(self._open, readers)
-        except BaseException:
-            self._close_is_told = True  # nobody was told that it was opened
-            raise
-        scope.opened(self)
+        self._open_in_scope(self._open)
 
     @property
     def connections(self) -> Sequence[Connection]:
