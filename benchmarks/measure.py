@@ -8,11 +8,11 @@ from time import perf_counter
 
 Sample = Callable[[int], float]
 """Does the thing so many times, and gives what one time took or needed."""
+Variant = Callable[[], AbstractContextManager[Sample]]
+"""Sets up one way of doing it for as long as it is measured."""
 PARTS = 10
 """A round's sample of calls is taken in so many parts, in turns with those of the others: a machine may be quicker
 by half for a while, and that is to be shared by all."""
-Variant = Callable[[], AbstractContextManager[Sample]]
-"""Sets up one way of doing it for as long as it is measured."""
 
 
 @dataclass(frozen=True, slots=True)

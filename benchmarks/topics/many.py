@@ -57,21 +57,20 @@ with make(500):  # these take the room that has become free while all this was l
 """
 
 
-def _process(make: str, count: int) -> "subprocess.Popen[str]":
+def _command(make: str) -> list[str]:
+    """What runs such a process; how many peers it opens is to follow."""
     if sys.platform != "linux":
         raise Unavailable("/proc/self/statm")
-    command = [sys.executable, "-c", PROCESS, make, str(count)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return [sys.executable, "-c", PROCESS, make]
 
 
 def _figure(place: int, make: str) -> Variant:
     @contextmanager
     def variant() -> Iterator[Sample]:
+        command = _command(make)
+
         def sample(times: int) -> float:
-            process = _process(make, times)
-            told, _ = process.communicate()
-            if process.returncode:
-                raise RuntimeError(f"opening {times} peers ended with status {process.returncode}")
+            told = subprocess.run([*command, str(times)], check=True, capture_output=True, input=b"").stdout
             return float(told.split()[place])
 
         yield sample
@@ -85,7 +84,8 @@ def _echoes(count: int) -> Variant:
 
     @contextmanager
     def variant() -> Iterator[Sample]:
-        with _process("ours", count) as process:
+        command = [*_command("ours"), str(count)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin is not None
             assert process.stdout is not None
             asked, told = process.stdin, process.stdout
