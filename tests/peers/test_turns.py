@@ -117,6 +117,17 @@ def test_segments_end_when_the_client_does(tcp_peer: StreamPeer, connect: Connec
             assert rest.read() == b"x" * 99
 
 
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+def test_all_that_was_sent_before_a_close_is_recorded(peers: Peers, connect: Connect, kind: str) -> None:
+    peer: StreamPeer = getattr(peers, kind)()
+    client = connect(peer)
+    connection = peer.next_connection().result()
+    connection.stall().result()
+    client.sendall(b"x" * 1_000_000)
+    connection.close().result()
+    assert len(connection.received) == 1_000_000
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="nothing tells when it has come")
 @pytest.mark.parametrize("kind", ["tcp", "tls"])
 def test_all_that_has_come_before_a_close_is_recorded(peers: Peers, connect: Connect, kind: str) -> None:
