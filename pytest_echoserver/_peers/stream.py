@@ -523,7 +523,17 @@ class StreamPeer(ServedPeer):
     async def _read_what_has_arrived(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LAST_READS
-        await until_quiet(lambda: len(self._record.rows), lambda: loop.time() < deadline)
+        # Of TLS alone: what else is to come is read as each connection is closed.
+        unread = [each._end for each in self._accepted if each._end.tls and not each._end.lost.is_set()]
+        for end in unread:
+            end.read_on()
+
+        def activity() -> int | None:
+            while unread and not unread[-1].more_to_read:
+                unread.pop()
+            return None if unread else len(self._record.rows)
+
+        await until_quiet(activity, lambda: loop.time() < deadline)
 
     def _what_came(self) -> str:
         made, accepted = len(self._connections), len(self._accepted)

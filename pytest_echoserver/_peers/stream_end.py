@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
@@ -14,7 +15,14 @@ from .._futures import CaptureFuture, CaptureTimeout
 from .._outcomes import fail
 from .._quiet import until_quiet
 from .._record import Event, Record, View
-from .._transports.arrival import acknowledge, await_reader, input_queue, until_arrived, until_read
+from .._transports.arrival import (
+    acknowledge,
+    await_reader,
+    input_queue,
+    still_to_come,
+    until_arrived,
+    until_read,
+)
 from .._transports.writing import WriteQueue, linger_not, until_taken
 from .outbox import Outbox
 from .pausing import PausableProtocol
@@ -25,7 +33,10 @@ GONE = "the other end is closed, or this one is"
 HANDSHAKE = 0.25
 """Seconds that a TLS handshake has to end, once the connection is to be closed. The other side may not be in it."""
 PATIENCE = 1.0
-"""Seconds that a reset waits for what was sent before it to arrive."""
+"""Seconds that a reset waits for what was sent before it to arrive, and a close of TLS for what was sent to us."""
+IMPATIENCE = 0.25
+"""Seconds that a close waits for it where it holds the loop up."""
+REST = 0.0002
 TURNS = 3
 """Turns of the loop in which a transport reads what has arrived, or writes what it holds."""
 LARGEST_READ = 65_536
@@ -255,10 +266,21 @@ class StreamEnd(PausableProtocol):
         return len(self.inbound) + (0 if self.sock is None else input_queue(self.sock))
 
     @property
+    def more_to_read(self) -> bool:
+        """Whether the other side has sent what wasn't read yet from the socket."""
+        # What is still to come may have come meanwhile.
+        return self.sock is not None and (still_to_come(self.sock) or input_queue(self.sock) > 0)
+
+    @property
     def tls_version(self) -> str | None:
         """The version that was agreed upon, as "TLSv1.3"."""
         ssl_object = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         return ssl_object.version() if ssl_object is not None else None
+
+    def read_on(self) -> None:
+        """Read, whatever it is that it isn't read for: it is about to be closed."""
+        for why in list(self._paused_by):
+            self.resume_reading(why)
 
     async def end_outbound(self) -> None:
         """Send EOF, if that wasn't done; return when it has left, after all that was sent."""
@@ -298,10 +320,14 @@ class StreamEnd(PausableProtocol):
         await self.lost.wait()
 
     async def _close_tls(self, transport: asyncio.Transport) -> None:
-        for why in list(self._paused_by):
-            self.resume_reading(why)
-        most = len(self.inbound) + MOST_DRAINED
-        await until_quiet(lambda: self.arrived, lambda: len(self.inbound) < most, TURNS)
+        self.read_on()
+        loop = asyncio.get_running_loop()
+        most, deadline = len(self.inbound) + MOST_DRAINED, loop.time() + PATIENCE
+        await until_quiet(
+            lambda: None if self.more_to_read else len(self.inbound),
+            lambda: len(self.inbound) < most and loop.time() < deadline,
+            TURNS,
+        )
         transport.close()  # sends close_notify, and would wait for that of the client
         for _ in range(TURNS):
             await asyncio.sleep(0)
@@ -317,11 +343,18 @@ class StreamEnd(PausableProtocol):
 
     def _shut_down_and_drain(self) -> None:
         self._shut_down()
-        left = MOST_DRAINED
+        left, deadline = MOST_DRAINED, time.monotonic() + IMPATIENCE
         with suppress(OSError):
-            while self.sock is not None and left > 0 and (data := self.sock.recv(LARGEST_READ)):
-                self.came(data)
-                left -= len(data)
+            while self.sock is not None:
+                more = still_to_come(self.sock)  # asked first: what has come since is read
+                with suppress(BlockingIOError):
+                    while left > 0 and (data := self.sock.recv(LARGEST_READ)):
+                        self.came(data)
+                        left -= len(data)
+                    return
+                if not more or time.monotonic() > deadline:
+                    return
+                time.sleep(REST)
 
     async def _start_tls(self, context: ssl.SSLContext, server_name: str | None, last: bytes) -> None:
         transport = self._transport

@@ -1,4 +1,4 @@
-"""Telling when what was sent on a stream has arrived at the other end, and when it was read there.
+"""Telling when what was sent on a stream has arrived at the other end, when it was read there, and what is to come.
 
 Only where both ends are on this machine, as they are with us, and only on Linux; elsewhere it is given a moment.
 """
@@ -12,6 +12,7 @@ import struct
 import sys
 import time
 from contextlib import closing, suppress
+from typing import NamedTuple
 
 Plain = socket.SocketType
 """For what never leaves this module: what others put in the place of `socket.socket` is not for that."""
@@ -32,7 +33,16 @@ _REQUEST_BODY = struct.Struct("=BBBBI2s2s16s16sIII")
 _BYTES_RECEIVED, _BYTES_SENT, _BYTES_RETRANSMITTED = 128, 200, 208
 """Where linux/tcp.h has them in struct tcp_info, each an unsigned 64-bit figure."""
 _ANSWER_BODY = 72
-"""Bytes of struct inet_diag_msg; its idiag_rqueue stands at 56."""
+"""Bytes of struct inet_diag_msg; its idiag_rqueue stands at 56, its idiag_wqueue at 60."""
+
+
+class _OtherEnd(NamedTuple):
+    """What the system has of the other end of a connection, in bytes."""
+
+    received: int
+    unread: int
+    unacknowledged: int
+    """Sent by the program there, and not known there to have come here."""
 
 
 async def until_arrived(sock: socket.socket, limit: float) -> bool:
@@ -111,8 +121,7 @@ def _pending(sock: socket.socket, *, read: bool) -> bool | None:
     if there is None:
         # Not on this machine, or the system has no inet_diag: all we know is what was acknowledged.
         return _output_queue(sock) > 0
-    received, unread = there
-    return received < sent or (read and unread > 0)
+    return there.received < sent or (read and there.unread > 0)
 
 
 def input_queue(sock: socket.socket) -> int:
@@ -123,6 +132,18 @@ def input_queue(sock: socket.socket) -> int:
     import termios
 
     return int(struct.unpack("=i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)))[0])
+
+
+def still_to_come(sock: socket.socket) -> bool:
+    """Whether the other end's program has sent what isn't here yet; false where it can't be told."""
+    if sys.platform != "linux" or sock.fileno() < 0 or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return False  # on a Unix socket, what is sent is here
+    acknowledge(sock)
+    try:
+        there = _other_end(sock)
+    except OSError:  # it is gone, or this end was reset
+        return False
+    return there is not None and there.unacknowledged > 0
 
 
 def _output_queue(sock: socket.socket) -> int:
@@ -152,10 +173,10 @@ def _bytes_sent(sock: socket.socket) -> int | None:
     return _u64(info, _BYTES_SENT) - _u64(info, _BYTES_RETRANSMITTED)
 
 
-def _other_end(sock: socket.socket) -> tuple[int, int] | None:
-    """How many bytes the other end of a TCP connection has received, and how many of them are unread.
+def _other_end(sock: socket.socket) -> _OtherEnd | None:
+    """Look at the other end of a TCP connection, by sock_diag(7), at exactly that socket.
 
-    By sock_diag(7), of exactly that socket. None if there is no such socket here, or no sock_diag.
+    None if there is no such socket here, or no sock_diag.
     """
     question = _question(sock)  # OSError if this end was reset: not the same as to be told nothing
     try:
@@ -171,12 +192,12 @@ def _other_end(sock: socket.socket) -> tuple[int, int] | None:
         raise ConnectionResetError(errno.ECONNRESET, "the other end is gone")
     if kind != _SOCK_DIAG_BY_FAMILY:
         return None
-    unread = int.from_bytes(answer[header + 56 : header + 60], sys.byteorder)
+    unread, unacknowledged = struct.unpack_from("=II", answer, header + 56)
     at = header + _ANSWER_BODY
     while at + 4 <= len(answer):
         length, kind = struct.unpack_from("=HH", answer, at)
         if kind == _TCP_INFO_EXTENSION and length >= 4 + _BYTES_RECEIVED + 8:
-            return _u64(answer, at + 4 + _BYTES_RECEIVED), unread
+            return _OtherEnd(_u64(answer, at + 4 + _BYTES_RECEIVED), unread, unacknowledged)
         at += max(4, (length + 3) & ~3)
     return None
 

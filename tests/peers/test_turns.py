@@ -128,6 +128,24 @@ def test_all_that_was_sent_before_a_close_is_recorded(peers: Peers, connect: Con
     assert len(connection.received) == 1_000_000
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing tells what is still to come")
+@pytest.mark.parametrize("closed", ["connection", "peer"])
+@pytest.mark.parametrize("stalled", [False, True], ids=["read", "stalled"])
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+def test_so_is_what_the_clients_own_kernel_holds_then(
+    peers: Peers, connect: Connect, kind: str, stalled: bool, closed: str
+) -> None:
+    peer: StreamPeer = getattr(peers, kind)(receive_buffer=4096)  # less than a record of TLS
+    client = connect(peer)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)
+    connection = peer.next_connection().result()
+    if stalled:
+        connection.stall().result()
+    client.sendall(b"x" * 300_000)
+    connection.close().result() if closed == "connection" else peer.close()
+    assert len(connection.received) == 300_000
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="nothing tells when it has come")
 @pytest.mark.parametrize("kind", ["tcp", "tls"])
 def test_all_that_has_come_before_a_close_is_recorded(peers: Peers, connect: Connect, kind: str) -> None:
