@@ -49,7 +49,7 @@ class Cursor:
 
     def serve(self) -> None:
         """Serve all that can be served. Callbacks of the futures run without the lock, and may ask for more."""
-        while True:
+        while self._line:  # whoever adds to it serves it, too
             with self._lock:
                 if self._serving:  # who does that goes on until nobody can be served
                     return

@@ -46,15 +46,15 @@ class CaptureFuture(Future[T]):
         assert on_con_lost.result() is True
 
     Args:
-        what: what is awaited, for the text of `CaptureTimeout`.
-        where: on which peer, likewise: its text is asked for when the time is up.
+        what: what is awaited, for the text of `CaptureTimeout`: it is asked for when the time is up.
+        where: on which peer, likewise.
         timeout: seconds for a wait that names none; by default the configured ``echoserver_timeout``.
         instead: called when the time is up, to tell what came instead.
     """
 
     def __init__(
         self,
-        what: str = "a result",
+        what: object = "a result",
         *,
         where: object = "",
         timeout: float | None = None,
@@ -119,6 +119,10 @@ class CaptureFuture(Future[T]):
         if self._done_callbacks:
             self._invoke_callbacks()
 
+    def done(self) -> bool:
+        """Whether its outcome is known: a value, an error, or that it was cancelled."""
+        return self._state in ENDED  # without the base class's lock: one look needs none
+
     def cancel(self) -> bool:
         """Give the place in line back, if the value hasn't come; true if the future is now cancelled."""
         if not self.claim():
@@ -148,7 +152,7 @@ class CaptureFuture(Future[T]):
 
     def __await__(self) -> Generator[Any, None, T]:
         if not self.done():
-            yield from self._until_done().__await__()
+            yield from self._until_done()
         return self._outcome()
 
     def _outcome(self) -> T:
@@ -201,16 +205,19 @@ class CaptureFuture(Future[T]):
         except Exception as error:  # noqa: BLE001  the deadline holds whatever the text would have been
             return f" (what came instead can't be told: {error!r})"
 
-    async def _until_done(self) -> None:
-        trio = _trio_here()
-        wait = self._until_done_on_asyncio() if trio is None else self._until_done_on_trio(trio)
+    def _until_done(self) -> Generator[Any, None, None]:
+        # What asyncio runs is its own, also where trio or Twisted runs beside it on the same thread.
+        trio = None if _asyncios_code_here() else _trio_here()
         try:
-            await wait
+            if trio is None:
+                yield from self._until_done_on_asyncio()
+            else:
+                yield from self._until_done_on_trio(trio).__await__()
         except BaseException:
             self.cancel()
             raise
 
-    async def _until_done_on_asyncio(self) -> None:
+    def _until_done_on_asyncio(self) -> Generator[Any, None, None]:
         if _twisteds_code_here():
             raise RuntimeError(f"a coroutine of Twisted's can't await a CaptureFuture: {IN_A_THREAD}")
         loop = _loop_here()
@@ -234,9 +241,12 @@ class CaptureFuture(Future[T]):
 
         self.add_done_callback(wake)
         limit = self._limit()
+        if limit == _deadline.UNTIL_THE_TEST_ENDS:
+            yield from done
+            return
         timer = loop.call_later(limit, self._expire, limit)
         try:
-            await done
+            yield from done
         finally:
             timer.cancel()
 
@@ -308,9 +318,17 @@ def _loop_here() -> asyncio.AbstractEventLoop | None:
         return None
 
 
+def _asyncios_code_here() -> bool:
+    """Whether this code runs in an asyncio task."""
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
+
+
 def _twisteds_code_here() -> bool:
     """Whether this code runs on Twisted's reactor, and not in an asyncio task that somebody runs there."""
-    return twisted_here() and (_loop_here() is None or asyncio.current_task() is None)
+    return not _asyncios_code_here() and twisted_here()
 
 
 def _trio_here() -> Any:

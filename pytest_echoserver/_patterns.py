@@ -64,6 +64,17 @@ class Regex:
         return repr(redact(self.regex.pattern))
 
 
+class Told:
+    """A pattern's text, made when it is asked for: mostly nobody does."""
+
+    def __init__(self, pattern: Literal | Regex, redact: Callable[[bytes], bytes]) -> None:
+        self._pattern = pattern
+        self._redact = redact
+
+    def __str__(self) -> str:
+        return self._pattern.told(self._redact)
+
+
 def compile_pattern(value: Any, *, anchored: bool) -> Literal | Regex:
     """Make a pattern of what a user gave.
 

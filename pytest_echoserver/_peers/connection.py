@@ -12,7 +12,7 @@ from .._bytestream import Reader
 from .._checks import bytes_like, whole_number
 from .._futures import CaptureFuture
 from .._outcomes import fulfil
-from .._patterns import compile_pattern
+from .._patterns import Told, compile_pattern
 from .._scope import Scope
 from .._traffic import PeerTraffic
 from .expectations import PatternLike, StreamExpectation
@@ -102,7 +102,7 @@ class Connection:
             TypeError, ValueError: such a pattern can't be read up to; the text says why.
         """
         wanted = compile_pattern(pattern, anchored=True)
-        return self._reader.read_until(self._future(wanted.told(self._redacted)), wanted)
+        return self._reader.read_until(self._future(Told(wanted, self._redacted)), wanted)
 
     async def lines(self) -> AsyncIterator[bytes]:
         r"""The lines as they come, each with its ``\n``, up to EOF; a last one may lack it."""
@@ -300,7 +300,7 @@ class Connection:
         self._end.abort()
         await self._end.lost.wait()
 
-    def _future(self, what: str) -> CaptureFuture[Any]:
+    def _future(self, what: object) -> CaptureFuture[Any]:
         timeout = _deadline.UNTIL_THE_TEST_ENDS if HANDLED.get() is self else self._timeout
         return CaptureFuture(what, where=self, timeout=timeout, instead=self._reader.tell_unread)
 
