@@ -21,7 +21,7 @@ class DatagramRecord(Record):
     __slots__ = ("_columns",)
 
     def __init__(self) -> None:
-        self._lock = None
+        super().__init__()
         self._columns: _Columns | None = None
 
     @property

@@ -288,11 +288,15 @@ class _Alarm:
 
 def what_is_awaited(future: CaptureFuture[Any]) -> str:
     """What an error calls it."""
+    what, where = _text_of(future._what), _text_of(future._where)
+    return f"{what} on {where}" if where else what
+
+
+def _text_of(thing: object) -> str:
     try:
-        where = str(future._where or "")
+        return "" if thing is None else str(thing)
     except Exception as error:  # noqa: BLE001  the deadline holds whatever the text would have been
-        where = f"what can't be told: {error!r}"
-    return f"{future._what} on {where}" if where else future._what
+        return f"what can't be told: {error!r}"
 
 
 def refuse_to_block(asked: str, instead: str = "`await`") -> None:

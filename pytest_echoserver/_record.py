@@ -1,6 +1,7 @@
 """What a peer saw and said, in order, with times: written by peers, read by tests and by the evidence."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, overload
@@ -90,31 +91,50 @@ class View(Sequence[T], Generic[T]):
         return repr(list(self))
 
 
-class Record(Locked):
+class Record(Locked, ABC):
     """Everything one peer saw and did. One lock for it and for all who wait on it."""
 
-    __slots__ = ("_lock", "_rows")
+    __slots__ = ("_lock",)
 
     def __init__(self) -> None:
         self._lock = None
-        self._rows: list[Row] = []
 
     @property
+    @abstractmethod
     def rows(self) -> Sequence[Row]:
-        """The entries as they are kept: live."""
-        return self._rows
+        """The entries: live."""
 
+    @abstractmethod
     def note(self, name: str, *args: Any) -> None:
         """Add an entry, stamped now. To be called *before* the peer acts on what it notes."""
-        self._rows.append((time.monotonic(), name, *args))
 
+    @abstractmethod
     def clear(self) -> None:
         """Forget all entries."""
-        self._rows.clear()
 
     @property
     def events(self) -> View[Event]:
         return View(self.rows, make_event)
+
+
+class RowRecord(Record):
+    """A record that keeps its entries as they are."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: list[Row] = []
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        return self._rows
+
+    def note(self, name: str, *args: Any) -> None:
+        self._rows.append((time.monotonic(), name, *args))
+
+    def clear(self) -> None:
+        self._rows.clear()
 
 
 def make_event(row: Row) -> Event:

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_echoserver import Peers
 from pytest_echoserver._engine import Engine
-from pytest_echoserver._record import Record
+from pytest_echoserver._record import RowRecord
 from pytest_echoserver._scope import Member, Scope
 from pytest_echoserver._traffic import PeerTraffic
 
@@ -37,7 +37,7 @@ def test_it_closes_the_newest_first_even_if_one_close_fails(engine: Engine) -> N
             if name != "first":
                 raise OSError(f"of the {name}")
 
-        scope.adopt(Member(nothing, Record(), close))
+        scope.adopt(Member(nothing, RowRecord(), close))
 
     for name in ("first", "second", "third"):
         adopt(name)
@@ -76,7 +76,7 @@ def test_an_engine_that_is_held_up_is_an_error_of_the_judgement(
     async def never_settles() -> None:
         await asyncio.sleep(3600)
 
-    scope.adopt(Member(nothing, Record(), close))
+    scope.adopt(Member(nothing, RowRecord(), close))
     run = engine.run
     monkeypatch.setattr(engine, "run", lambda context, function: run(context, never_settles, patience=0.01))
     assert [type(error) for error in scope.judge()] == [TimeoutError]

@@ -6,12 +6,12 @@ from typing import Any
 
 from .._cursors import Cursor
 from .._futures import CaptureFuture
-from .._record import Event, Record, Row, View, make_event
+from .._record import Event, Row, RowRecord, View, make_event
 
 __tracebackhide__ = True
 
 
-class _CallRecord(Record):
+class _CallRecord(RowRecord):
     def amend(self, at: int, *result: Any) -> Row:
         """Add what came of a call to its entry."""
         row = self._rows[at] = (*self._rows[at], *result)

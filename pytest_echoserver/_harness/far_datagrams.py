@@ -9,7 +9,7 @@ from .._cursors import Cursor
 from .._peers.datagram_end import make_sent_datagram
 from .._peers.hosts import check_host
 from .._readers import LoopReaders
-from .._record import Address, Datagram, Record, Row, SentDatagram, View
+from .._record import Address, Datagram, Row, RowRecord, SentDatagram, View
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, bound_datagram_socket
 
 __tracebackhide__ = True
@@ -29,7 +29,7 @@ class FarEnd:
     """
 
     def __init__(self) -> None:
-        self.record = Record()
+        self.record = RowRecord()
         self.cursor = Cursor(self.record.lock)
         self.address: Address = ("", 0)
         self.closed = False

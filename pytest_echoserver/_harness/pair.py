@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from .._peers.connection import Connection
 from .._peers.stream_end import StreamEnd
-from .._record import Record
+from .._record import RowRecord
 from .._scope import Member, Scope
 
 __tracebackhide__ = True
@@ -15,7 +15,7 @@ class PairedConnection(Connection):
     """The far end of a socket that the test has."""
 
     def __init__(self, scope: Scope, near: socket.socket) -> None:
-        record = Record()
+        record = RowRecord()
         super().__init__(scope, scope.name_for("pair"), scope.timeout, StreamEnd(record))
         self._near_socket = near
         scope.adopt(Member(self._traffic, record, self._shut, verdict=self._verdict))

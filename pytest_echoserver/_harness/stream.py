@@ -14,7 +14,7 @@ from .._futures import CaptureFuture
 from .._outcomes import raise_together, start
 from .._peers.connection import Connection
 from .._peers.stream_end import StreamEnd
-from .._record import Record
+from .._record import RowRecord
 from .._scope import Member, Scope
 from .._transports.arrival import until_read
 from .._transports.binding import connected_pair
@@ -131,7 +131,7 @@ class HarnessedStream(Connection, Harnessed[P]):
         side: WhichSide,
         contexts: Callable[[], tuple[ssl.SSLContext, ssl.SSLContext]],
     ) -> None:
-        record = Record()
+        record = RowRecord()
         self._far_is_client = side == "server"
         self._contexts = contexts
         super().__init__(scope, scope.name_for("stream"), scope.timeout, StreamEnd(record))

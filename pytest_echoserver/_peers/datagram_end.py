@@ -31,8 +31,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
     """
 
     __slots__ = (
-        "_counts",
-        "_cursor",
+        "_cursors",
         "_received",
         "_record",
         "_sources",
@@ -53,8 +52,8 @@ class DatagramEnd(asyncio.DatagramProtocol):
         self.clears = 0
         self.copying = False
         """Whether what is being received is a copy that the network made."""
-        self._counts: Sequence[Cursor] = ()
-        self._cursor: Cursor | None = None
+        self._cursors: Sequence[Cursor] = ()
+        """That of ``next_datagram``, and after it those of who waits for a number of datagrams or the like."""
         self._received: View[Datagram] | None = None
         self._record = record
         self._sources = NOBODY
@@ -62,14 +61,14 @@ class DatagramEnd(asyncio.DatagramProtocol):
     @property
     def cursor(self) -> Cursor:
         """Up to where ``next_datagram`` has taken what came."""
-        return self._cursor or self._make_cursor()
+        return self._cursors[0] if self._cursors else self._make_cursor()
 
     def _make_cursor(self) -> Cursor:
         made = Cursor(self._record.lock)
         with self._record.lock:  # there may never be two
-            if self._cursor is None:
-                self._cursor = made
-            return self._cursor
+            if not self._cursors:
+                self._cursors = (made,)
+            return self._cursors[0]
 
     @property
     def received_rows(self) -> Sequence[Row]:
@@ -101,10 +100,8 @@ class DatagramEnd(asyncio.DatagramProtocol):
             self.outlet.sendto(data, addr)
         elif self.listener is not None:
             self.listener(data, addr)
-        if self._cursor is not None and self._cursor.waiting:
-            self._cursor.serve()
-        for count in self._counts:
-            count.serve()
+        for cursor in self._cursors:
+            cursor.serve()
 
     def error_received(self, exc: Exception) -> None:
         self._record.note("error_received", exc)
@@ -137,9 +134,9 @@ class DatagramEnd(asyncio.DatagramProtocol):
 
     def watch(self, future: CaptureFuture[Any], look: Callable[[], Any]) -> CaptureFuture[Any]:
         """Fulfil ``future`` once ``look``, asked after each datagram, gives something."""
-        cursor = Cursor(self._record.lock)
+        cursor, taking = Cursor(self._record.lock), self.cursor
         with self._record.lock:
-            self._counts = [waiting for waiting in self._counts if waiting.waiting] + [cursor]
+            self._cursors = taking, *(other for other in self._cursors[1:] if other.waiting), cursor
 
         def take(at: int) -> tuple[Any, int] | None:
             found = look()
@@ -160,11 +157,11 @@ class DatagramEnd(asyncio.DatagramProtocol):
     @property
     def awaited(self) -> bool:
         """Whether somebody may wait."""
-        return bool(self._counts) or (self._cursor is not None and self._cursor.waiting)
+        return any(cursor.waiting for cursor in self._cursors)
 
     def fail(self, error: BaseException) -> None:
         """Give ``error`` to all who wait."""
-        for cursor in (self.cursor, *self._counts):
+        for cursor in self._cursors:
             cursor.fail(error)
 
 

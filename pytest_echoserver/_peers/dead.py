@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from .._record import Record
+from .._record import RowRecord
 from .._scope import Member, Scope
 from .._traffic import PeerTraffic
 from .._transports.datagram import bound_datagram_socket
@@ -39,7 +39,7 @@ class DeadPeer(BoundPeer):
         super().__init__(scope, name, sockets[0])
         self._transport = transport
         self._sockets = sockets
-        scope.adopt(Member(self._traffic, Record(), self._shut, tell_closed=self._tell_closed))
+        scope.adopt(Member(self._traffic, RowRecord(), self._shut, tell_closed=self._tell_closed))
         scope.opened(self)
 
     def close(self) -> None:

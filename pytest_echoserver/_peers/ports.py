@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .._neighbours import refuse_if_blocked
-from .._record import Record
+from .._record import RowRecord
 from .._scope import Member, Scope
 from .._traffic import PeerTraffic
 
@@ -55,7 +55,7 @@ def reserve(scope: Scope) -> int:
     _sweep_once(folder)
     lock = lock_a_port(ports, folder)
     name = f"{scope.name_for('reserved_port')} (port {lock.port})"
-    scope.adopt(Member(lambda: PeerTraffic(name, "none", None, ()), Record(), lock.shut))
+    scope.adopt(Member(lambda: PeerTraffic(name, "none", None, ()), RowRecord(), lock.shut))
     return lock.port
 
 

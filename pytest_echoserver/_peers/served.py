@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._futures import CaptureFuture
 from .._outcomes import fail
 from .._readers import Readers
-from .._record import Record
+from .._record import Record, RowRecord
 from .._scope import Scope
 from .behaviours import check_handler
 from .bound import BoundPeer, one_or_both
@@ -54,7 +54,7 @@ class ServedPeer(BoundPeer):
     ) -> None:
         super().__init__(scope, name, sock)
         self._timeout = timeout
-        self._record = Record() if record is None else record
+        self._record = RowRecord() if record is None else record
         self._behaviour = behaviour
 
     @property

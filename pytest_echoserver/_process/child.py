@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from .._neighbours import real_programs
-from .._record import Record
+from .._record import Record, RowRecord
 from .._telling import escaped
 from .output import STDERR, STDIN, STDOUT, Outputs
 from .protocol import CapturingProtocol
@@ -34,7 +34,7 @@ class Child:
         self.name = name
         self.cookie = cookie
         self.kill_expected = kill_expected
-        self.record: Record = Record()
+        self.record: Record = RowRecord()
         self.outputs: Outputs = Outputs(self.record, limit)
         self.terminal: Terminal | None = None
         self._argv = argv

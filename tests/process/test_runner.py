@@ -22,7 +22,7 @@ from pytest_echoserver._process.environment import COVERAGE
 from pytest_echoserver._process.output import Outputs
 from pytest_echoserver._process.protocol import CapturingProtocol
 from pytest_echoserver._process.shim import exec_by_shim
-from pytest_echoserver._record import Record
+from pytest_echoserver._record import RowRecord
 
 from ..conftest import Downstream
 
@@ -574,7 +574,7 @@ def test_on_uvloop_a_program_that_cannot_be_executed_is_gone_before_that_is_told
     pytest.importorskip("uvloop")
 
     async def start() -> None:
-        record = Record()
+        record = RowRecord()
         capture = CapturingProtocol(
             record, Outputs(record, None), None, print, forward_stderr=False, on_terminal=False
         )
