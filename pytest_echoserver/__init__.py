@@ -10,6 +10,7 @@ imported already.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import _unrewritten  # before all others
 from ._fixtures import (
     _echoserver_authority,
     _echoserver_directory,

@@ -21,7 +21,7 @@ class DatagramRecord(Record):
     __slots__ = ("_columns",)
 
     def __init__(self) -> None:
-        super().__init__()
+        self._lock = None
         self._columns: _Columns | None = None
 
     @property

@@ -53,8 +53,7 @@ def refuse_if_blocked(family: int) -> None:
     Raises:
         RuntimeError: it doesn't; the text says what does.
     """
-    import socket  # not above: this module is loaded with the plugin, so that it knows the real Popen
-
+    socket: Any = sys.modules["socket"]  # not imported: this module is loaded with the plugin, for the real Popen
     if socket.socket.__module__ != "pytest_socket":
         return
     with warnings.catch_warnings():

@@ -6,7 +6,7 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -19,8 +19,10 @@ TRAFFIC = ("failed", "all", "off")
 WIDTH = "echoserver_width"
 
 
-class Settings(NamedTuple):
-    """How peers are made and waited for, unless a keyword says otherwise."""
+class Settings:
+    """How peers are made and waited for, unless a keyword says otherwise. These are the defaults."""
+
+    # No dataclass nor tuple: to make one takes longer than all else here, in every run.
 
     timeout: float = 5.0
     host: str = "127.0.0.1"
@@ -38,6 +40,12 @@ class Settings(NamedTuple):
     width: int = 80
     """Columns of the terminal that the run is shown on."""
 
+    def but(self, given: dict[str, Any]) -> "Settings":
+        """The same, with some others."""
+        made = Settings()
+        made.__dict__.update(self.__dict__, **given)
+        return made
+
     def seed_of(self, node: str | None) -> bytes:
         """What faults are decided from, in a test with this node id, or in what lives longer than one."""
         own = self.seed if self.own_seed is None else self.own_seed
@@ -52,15 +60,15 @@ class Settings(NamedTuple):
 
 
 _HELP = {
-    "timeout": f"Seconds that a wait for captured data may take (default: {Settings().timeout:g}).",
-    "host": f"Loopback address to bind peers to (default: {Settings().host}).",
-    "loop": f"Event loop that peers live on (default: {Settings().loop}; uvloop needs the extra uvloop).",
+    "timeout": f"Seconds that a wait for captured data may take (default: {Settings.timeout:g}).",
+    "host": f"Loopback address to bind peers to (default: {Settings.host}).",
+    "loop": f"Event loop that peers live on (default: {Settings.loop}; uvloop needs the extra uvloop).",
     "switch_interval": "Seconds after which a busy thread lets another run, while there are peers, as by "
     "sys.setswitchinterval (default: Python's, 0.005).",
     "seed": "A whole number that faults are decided from (default: another one in each run; a failure tells it).",
     "traffic": "Of which tests the traffic is shown, and written where asked for: those that failed, or all; "
-    f"off shows none, and writes that of those that failed (default: {Settings().traffic}).",
-    "payload_limit": f"Bytes of a message that a failure's report shows (default: {Settings().payload_limit}).",
+    f"off shows none, and writes that of those that failed (default: {Settings.traffic}).",
+    "payload_limit": f"Bytes of a message that a failure's report shows (default: {Settings.payload_limit}).",
     "pcap": "Write a pcapng file of each failed test to this directory, for Wireshark and tshark.",
     "html": "Write a page to this file, with a diagram of the traffic of each failed test.",
 }
@@ -168,7 +176,7 @@ def _drawn_seed(config: pytest.Config) -> int:
 
 def _with(settings: Settings, given: dict[str, Any], prefix: str) -> Settings:
     checked: dict[str, Any] = {name: _CHECKS[name](value, prefix + name) for name, value in given.items()}
-    return settings._replace(**checked)
+    return settings.but(checked)
 
 
 def _option(name: str) -> str:

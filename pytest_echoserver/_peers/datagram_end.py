@@ -157,7 +157,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
     @property
     def awaited(self) -> bool:
         """Whether somebody may wait."""
-        return any(cursor.waiting for cursor in self._cursors)
+        return bool(self._cursors)
 
     def fail(self, error: BaseException) -> None:
         """Give ``error`` to all who wait."""

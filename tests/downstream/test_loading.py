@@ -160,10 +160,33 @@ def test_a_suite_that_does_not_use_it_pays_no_import(
                 "_neighbours",
                 "_plugin",
                 "_settings",
+                "_unrewritten",
                 "hookspecs",
             )
         ),
     }
+
+
+LOADERS = """
+import sys
+
+def pytest_unconfigure():
+    ours = [module for name, module in sys.modules.items() if name.startswith("pytest_echoserver._peers")]
+    print("loaded by:", *{type(module.__loader__).__name__ for module in ours})
+"""
+
+
+@pytest.mark.parametrize("how", ["installed", "-p", "pytest_plugins"])
+def test_its_modules_load_as_python_loads_them(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    if how != "installed":
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makeconftest(LOADERS + ("pytest_plugins = ['pytest_echoserver']" if how == "pytest_plugins" else ""))
+    pytester.makepyfile(THREE_LINES)
+    result = run(pytester, "-s", *(["-p", "pytest_echoserver"] if how == "-p" else []))
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["loaded by: SourceFileLoader"])
 
 
 def test_udp_peers_load_nothing_of_what_other_things_need(pytester: pytest.Pytester) -> None:
