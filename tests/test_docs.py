@@ -30,8 +30,9 @@ DIFFERS = re.compile(
     r"|[ =_-]{3,}|0x[0-9a-f]{6,}|0000  \w\w \w\w 01 00.*"
 )
 """What is another one each time: times, ports, addresses, the width of rules, the number of a DNS message."""
-PLUGINS = ("pytest_asyncio.plugin", "anyio.pytest_plugin", "xdist.plugin", "pytest_httpserver.pytest_plugin")
-"""Other people's that readers of the pages have installed; pytest loads theirs by itself."""
+PLUGINS = {"anyio": "anyio.pytest_plugin", "-n": "xdist.plugin", "httpserver": "pytest_httpserver.pytest_plugin"}
+"""Other people's that readers of the pages have installed, by a word in the pages that use them: pytest loads all
+of theirs, but here that would take longer than most of what the pages do."""
 NOT_RUN = {"sh": "to install, or to build", "text": "a drawing", "html": "a drawing"}
 PAGE_WIDTH = 90
 """Characters of code that a page shows without scrolling."""
@@ -54,8 +55,10 @@ def blocks(page: str) -> Iterator[Block]:
 class Reader:
     """Does what a page says, in a directory of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, page: str) -> None:
         self.directory = directory
+        text = (DOCS / page).read_text()
+        self._plugins = ["pytest_asyncio.plugin", *(plugin for word, plugin in PLUGINS.items() if word in text)]
         self._unnamed = 0
         self._to_run: set[str] = set()
 
@@ -97,11 +100,12 @@ class Reader:
 
     def run(self, program: str, *args: str) -> str:
         alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "80", "PYTHONDONTWRITEBYTECODE": "1"}
-        environment = {name: value for name, value in os.environ.items() if name not in {"CI", "GITHUB_ACTIONS"}}
+        here = {"CI", "GITHUB_ACTIONS", "PYTEST_ADDOPTS"}
+        environment = {name: value for name, value in os.environ.items() if name not in here}
         argv = [sys.executable, "-m", program, *args]
         if program == "pytest":
             argv[3:3] = ["-p", "pytest_echoserver", "-p", "no:cacheprovider"]
-            for plugin in PLUGINS:
+            for plugin in self._plugins:
                 argv[3:3] = ["-p", plugin]
             argv += ["-oasyncio_default_fixture_loop_scope=function"]
         done = subprocess.run(
@@ -141,7 +145,7 @@ def test_the_pages_are_built_without_a_warning_and_without_a_network(tmp_path: P
 
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_says_is_so(page: str, tmp_path: Path) -> None:
-    reader = Reader(tmp_path)
+    reader = Reader(tmp_path, page)
     for block in blocks(page):
         reader.meet(block)
     reader.end()

@@ -8,6 +8,7 @@ MODULES = (
     "set_up",
     "fixture_stack",
     "udp_echo",
+    "handler",
     "harness",
     "many",
     "busy",
