@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._cursors import Cursor
 from .._futures import CaptureFuture, refuse_to_block
-from .._outcomes import as_exception, fulfil
+from .._outcomes import as_exception, fail, fulfil
 from .._quiet import until_quiet
 from .._readers import Readers
 from .._record import Event
@@ -90,6 +90,8 @@ class StreamPeer(ServedPeer):
         self._script: StreamScript | None = None
         self._excused: list[CaptureFuture[Exception]] = []
         self._excuses_told: list[CaptureFuture[Exception]] = []
+        self._excuses_cut_short: list[CaptureFuture[Exception]] = []
+        """Those that our close has ended: they are not met, either."""
         self._acceptor: Acceptor | None = None
         self._open_in_scope(self._open)
 
@@ -206,7 +208,7 @@ class StreamPeer(ServedPeer):
         self._refuse_if_closed("expect_handshake_failure()")
         future: CaptureFuture[Exception] = self._future("a failed TLS handshake")
         self._excused.append(future)
-        return future
+        return self._asked(future)
 
     def clear(self, *, script: bool = False) -> None:
         """Forget what was recorded, and the connections that have ended. The script goes on where it is.
@@ -417,7 +419,8 @@ class StreamPeer(ServedPeer):
         errors = self._faults_not_met() + ([] if self._script is None else self._script.verdict())
         for connection in self._with_scripts:
             errors += connection._verdict()
-        missing = sum(not future.done() for future in self._excused if future not in self._excuses_told)
+        unmet = [each for each in self._excused if not each.done() or each in self._excuses_cut_short]
+        missing = sum(future not in self._excuses_told for future in unmet)
         if missing:
             errors.append(ScriptMismatch(f"{self}: {missing} TLS handshakes were expected to fail, and have not"))
         return errors
@@ -489,12 +492,16 @@ class StreamPeer(ServedPeer):
         self._end_waits()
 
     def _end_waits(self) -> None:
-        if self._made.waiting or self._first.waiting or self._scripted:
+        if self._made.waiting or self._first.waiting or self._excused or self._scripted:
             self._fail_waits(self._closed_meanwhile())
 
     def _fail_waits(self, error: Exception) -> None:
         self._made.fail(error)
         self._first.fail(error)
+        for excuse in self._excused:
+            if excuse.claim():
+                self._excuses_cut_short.append(excuse)
+                fail(excuse, error)
         self._fail_scripts(error)
 
     def _fail_scripts(self, error: Exception) -> None:

@@ -501,3 +501,21 @@ def test_the_error_crosses_processes() -> None:
 def test_the_types_are_public() -> None:
     assert {"Certificate", "TLSAuthority", "TLSHandshakeError"} <= set(pytest_echoserver.__all__)
     assert Certificate(Path("a"), Path("b")) == Certificate(cert_file=Path("a"), key_file=Path("b"))
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_handshake_that_was_to_fail_and_has_not_is_told(downstream: Downstream, closed: bool) -> None:
+    result = downstream.run(
+        f"""
+        import pytest
+
+        def test_it(tls_peer):
+            failure = tls_peer.expect_handshake_failure()
+            if {closed}:
+                tls_peer.close()
+                with pytest.raises(RuntimeError, match="was closed while this was awaited"):
+                    failure.result()
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*ScriptMismatch: tls-1 *: 1 TLS handshakes were expected to fail, and have not"])
