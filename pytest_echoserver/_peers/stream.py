@@ -40,6 +40,8 @@ LAST_WORDS = 1.0
 """Seconds that handlers have to end, after they were cancelled."""
 LAST_READS = 1.0
 """Seconds in which a peer that is closed reads what has arrived, at most: a client may send and send."""
+ON_ITS_WAY = 0.25
+"""Seconds in which it reads what its clients' own kernels still held, all of them together."""
 
 
 class StreamPeer(ServedPeer):
@@ -475,6 +477,7 @@ class StreamPeer(ServedPeer):
 
     async def _shut(self) -> None:
         self._stop_listening()
+        await self._read_what_is_on_its_way()
         await self._read_what_has_arrived()
         for handshake in self._attaching:
             handshake.cancel()
@@ -530,17 +533,17 @@ class StreamPeer(ServedPeer):
     async def _read_what_has_arrived(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LAST_READS
-        # Of TLS alone: what else is to come is read as each connection is closed.
-        unread = [each._end for each in self._accepted if each._end.tls and not each._end.lost.is_set()]
-        for end in unread:
-            end.read_on()
+        await until_quiet(lambda: len(self._record.rows), lambda: loop.time() < deadline)
 
-        def activity() -> int | None:
-            while unread and not unread[-1].more_to_read:
-                unread.pop()
-            return None if unread else len(self._record.rows)
-
-        await until_quiet(activity, lambda: loop.time() < deadline)
+    async def _read_what_is_on_its_way(self) -> None:
+        """Have the loop read what was sent by now; of TLS, which nothing else can read, also where it wasn't to."""
+        deadline = asyncio.get_running_loop().time() + ON_ITS_WAY
+        open_ = [each._end for each in self._accepted if not each._end.lost.is_set()]
+        for end in open_:
+            if end.tls:
+                end.read_on()
+        for end in open_:
+            await end.until_all_is_read(deadline)
 
     def _what_came(self) -> str:
         made, accepted = len(self._connections), len(self._accepted)

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
@@ -33,10 +32,10 @@ GONE = "the other end is closed, or this one is"
 HANDSHAKE = 0.25
 """Seconds that a TLS handshake has to end, once the connection is to be closed. The other side may not be in it."""
 PATIENCE = 1.0
-"""Seconds that a reset waits for what was sent before it to arrive, and a close of TLS for what was sent to us."""
-IMPATIENCE = 0.25
-"""Seconds that a close waits for it where it holds the loop up."""
-REST = 0.0002
+"""Seconds that a reset waits for what was sent before it to arrive, and a close for what was sent to us."""
+BUSY_TURNS = 8
+"""So many turns of the loop are taken one after the other, before it is left to rest in between."""
+REST = 0.001
 TURNS = 3
 """Turns of the loop in which a transport reads what has arrived, or writes what it holds."""
 LARGEST_READ = 65_536
@@ -235,7 +234,8 @@ class StreamEnd(PausableProtocol):
             self._shut_down()
         else:
             transport.pause_reading()
-            self._shut_down_and_drain()
+            self._shut_down()
+            self._drain(MOST_DRAINED)
         transport.abort()
 
     def settle_without_transport(self) -> None:
@@ -263,13 +263,24 @@ class StreamEnd(PausableProtocol):
     @property
     def arrived(self) -> int:
         """How many bytes have come, with those that are still to be read from the socket."""
-        return len(self.inbound) + (0 if self.sock is None else input_queue(self.sock))
+        return len(self.inbound) + self._unread
 
     @property
-    def more_to_read(self) -> bool:
-        """Whether the other side has sent what wasn't read yet from the socket."""
-        # What is still to come may have come meanwhile.
-        return self.sock is not None and (still_to_come(self.sock) or input_queue(self.sock) > 0)
+    def _unread(self) -> int:
+        return 0 if self.sock is None else input_queue(self.sock)
+
+    @property
+    def _more_to_come(self) -> bool:
+        """Whether the other side has sent by now what isn't here yet."""
+        return self.sock is not None and still_to_come(self.sock)
+
+    async def until_all_is_read(self, deadline: float) -> None:
+        """Have the loop read what the other side has sent by now, unless it isn't to be read."""
+        most, turns = len(self.inbound) + MOST_DRAINED, 0
+        while not self._paused_by and (self._more_to_come or self._unread) and len(self.inbound) < most:
+            if asyncio.get_running_loop().time() > deadline:
+                return
+            turns = await _turn(turns)
 
     @property
     def tls_version(self) -> str | None:
@@ -315,19 +326,16 @@ class StreamEnd(PausableProtocol):
             await self._close_tls(transport)
         else:
             transport.pause_reading()
-            self._shut_down_and_drain()
+            self._shut_down()
+            await self._drain_to_the_last()
             transport.abort()
         await self.lost.wait()
 
     async def _close_tls(self, transport: asyncio.Transport) -> None:
         self.read_on()
-        loop = asyncio.get_running_loop()
-        most, deadline = len(self.inbound) + MOST_DRAINED, loop.time() + PATIENCE
-        await until_quiet(
-            lambda: None if self.more_to_read else len(self.inbound),
-            lambda: len(self.inbound) < most and loop.time() < deadline,
-            TURNS,
-        )
+        await self.until_all_is_read(asyncio.get_running_loop().time() + PATIENCE)
+        most = len(self.inbound) + MOST_DRAINED
+        await until_quiet(lambda: self.arrived, lambda: len(self.inbound) < most, TURNS)
         transport.close()  # sends close_notify, and would wait for that of the client
         for _ in range(TURNS):
             await asyncio.sleep(0)
@@ -341,20 +349,28 @@ class StreamEnd(PausableProtocol):
             with suppress(OSError):
                 self.sock.shutdown(socket.SHUT_RDWR if self.is_unix else socket.SHUT_WR)
 
-    def _shut_down_and_drain(self) -> None:
-        self._shut_down()
-        left, deadline = MOST_DRAINED, time.monotonic() + IMPATIENCE
-        with suppress(OSError):
-            while self.sock is not None:
-                more = still_to_come(self.sock)  # asked first: what has come since is read
-                with suppress(BlockingIOError):
-                    while left > 0 and (data := self.sock.recv(LARGEST_READ)):
-                        self.came(data)
-                        left -= len(data)
-                    return
-                if not more or time.monotonic() > deadline:
-                    return
-                time.sleep(REST)
+    async def _drain_to_the_last(self) -> None:
+        """Read what the other side has sent by now."""
+        left, turns = MOST_DRAINED, 0
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while left > 0 and asyncio.get_running_loop().time() < deadline:
+            more = self._more_to_come  # asked first: what has come since is read
+            left = self._drain(left)
+            if not more:
+                return
+            turns = await _turn(turns)
+
+    def _drain(self, most: int) -> int:
+        """Read what has arrived, and give what is left of ``most``: 0 as well if nothing can come any more."""
+        try:
+            while self.sock is not None and most > 0 and (data := self.sock.recv(LARGEST_READ)):
+                self.came(data)
+                most -= len(data)
+        except BlockingIOError:
+            return most
+        except OSError:
+            pass
+        return 0
 
     async def _start_tls(self, context: ssl.SSLContext, server_name: str | None, last: bytes) -> None:
         transport = self._transport
@@ -488,6 +504,12 @@ class StreamEnd(PausableProtocol):
         if not self.ends:
             self.ends.append(how)
             self.end_cursor.serve()
+
+
+async def _turn(turns: int) -> int:
+    """Let the loop go on, and count its turns: after some it is left to rest."""
+    await asyncio.sleep(0 if turns < BUSY_TURNS else REST)
+    return turns + 1
 
 
 def _is_end_of_tls(exc: Exception) -> bool:

@@ -33,7 +33,8 @@ _REQUEST_BODY = struct.Struct("=BBBBI2s2s16s16sIII")
 _BYTES_RECEIVED, _BYTES_SENT, _BYTES_RETRANSMITTED = 128, 200, 208
 """Where linux/tcp.h has them in struct tcp_info, each an unsigned 64-bit figure."""
 _ANSWER_BODY = 72
-"""Bytes of struct inet_diag_msg; its idiag_rqueue stands at 56, its idiag_wqueue at 60."""
+"""Bytes of struct inet_diag_msg; its idiag_state stands at 1, its idiag_rqueue at 56, its idiag_wqueue at 60."""
+_LISTENING = 10  # TCP_LISTEN of linux/tcp_states.h
 
 
 class _OtherEnd(NamedTuple):
@@ -191,6 +192,8 @@ def _other_end(sock: socket.socket) -> _OtherEnd | None:
     if kind == _NLMSG_ERROR and struct.unpack_from("=i", answer, header)[0] == -errno.ENOENT and _is_here(sock):
         raise ConnectionResetError(errno.ECONNRESET, "the other end is gone")
     if kind != _SOCK_DIAG_BY_FAMILY:
+        return None
+    if answer[header + 1] == _LISTENING:  # the kernel gives it where that very connection is gone
         return None
     unread, unacknowledged = struct.unpack_from("=II", answer, header + 56)
     at = header + _ANSWER_BODY

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_echoserver import Connection, Peers, StreamPeer, TLSAuthority
-from pytest_echoserver._peers import talk
+from pytest_echoserver import Connection, Peers, StreamFaults, StreamPeer, TLSAuthority
+from pytest_echoserver._peers import stream, stream_end, talk
 
 from ..conftest import Downstream
 
@@ -144,6 +144,51 @@ def test_so_is_what_the_clients_own_kernel_holds_then(
     client.sendall(b"x" * 300_000)
     connection.close().result() if closed == "connection" else peer.close()
     assert len(connection.received) == 300_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing tells what is still to come")
+@pytest.mark.parametrize("closed", ["connection", "peer"])
+def test_so_is_what_a_corked_client_has_sent(tcp_peer: StreamPeer, connect: Connect, closed: str) -> None:
+    client = connect(tcp_peer)
+    connection = tcp_peer.next_connection().result()
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)  # tcp(7): held back for 200 ms
+    client.sendall(b"half")
+    connection.close().result() if closed == "connection" else tcp_peer.close()
+    assert connection.received == b"half"
+
+
+@pytest.mark.parametrize("closed", ["connection", "peer"])
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+def test_what_the_network_holds_is_not_waited_for(
+    peers: Peers, connect: Connect, monkeypatch: pytest.MonkeyPatch, kind: str, closed: str
+) -> None:
+    monkeypatch.setattr(stream_end, "PATIENCE", 1_000)
+    monkeypatch.setattr(stream, "LAST_READS", 1_000)
+    monkeypatch.setattr(stream, "ON_ITS_WAY", 1_000)
+    peer: StreamPeer = getattr(peers, kind)(faults=StreamFaults(rate=50_000))
+    client = connect(peer)
+    connection = peer.next_connection().result()
+    client.sendall(b"x" * 500_000)
+    connection.read(1).result()
+    connection.close().result() if closed == "connection" else peer.close()
+
+
+@pytest.mark.parametrize("act", ["faults", "clear"])
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+def test_only_a_close_ends_a_stall(peers: Peers, connect: Connect, kind: str, act: str) -> None:
+    peer: StreamPeer = getattr(peers, kind)()
+    client = connect(peer)
+    connection = peer.next_connection().result()
+    connection.stall().result()
+    if act == "faults":
+        peer.faults = StreamFaults()
+    else:
+        peer.clear(script=True)
+    client.sendall(b"x")
+    peer.verify()  # which reads what has come
+    assert connection.received == b""
+    connection.unstall().result()
+    assert connection.read(1).result() == b"x"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="nothing tells when it has come")

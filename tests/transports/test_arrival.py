@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from pytest_echoserver._transports.arrival import until_arrived, until_read
+from pytest_echoserver._transports.arrival import still_to_come, until_arrived, until_read
 from pytest_echoserver._transports.writing import until_taken
 
 pytestmark = [
@@ -135,3 +135,15 @@ async def test_all_is_taken_once_the_system_has_room(make_pair: MakePair) -> Non
         await asyncio.sleep(0)
     near.close()
     await until_taken(near)
+
+
+async def test_a_listener_is_not_taken_for_an_end_that_is_gone() -> None:
+    tcp_repair = 19  # linux/tcp.h; closed with it, a socket is gone without a word
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as near:
+        far = server.accept()[0]
+        with far:
+            try:
+                far.setsockopt(socket.IPPROTO_TCP, tcp_repair, 1)
+            except PermissionError:
+                pytest.skip("only root may have a socket go without a word")
+        assert not still_to_come(near)
