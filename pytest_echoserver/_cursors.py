@@ -36,6 +36,11 @@ class Cursor:
     def waiting(self) -> bool:
         return bool(self._line)
 
+    @property
+    def spent(self) -> bool:
+        """Whether somebody has asked, and nobody waits any more."""
+        return self._line is not None and not self._line
+
     def ask(self, future: CaptureFuture[T], take: Take[T]) -> CaptureFuture[T]:
         """Put ``future`` in line, to get what ``take`` finds; an error that ``take`` raises is the future's."""
         with self._lock:

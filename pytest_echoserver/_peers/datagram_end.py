@@ -136,7 +136,8 @@ class DatagramEnd(asyncio.DatagramProtocol):
         """Fulfil ``future`` once ``look``, asked after each datagram, gives something."""
         cursor, taking = Cursor(self._record.lock), self.cursor
         with self._record.lock:
-            self._cursors = taking, *(other for other in self._cursors[1:] if other.waiting), cursor
+            # One that nobody has asked yet is another thread's, which is about to.
+            self._cursors = taking, *(other for other in self._cursors[1:] if not other.spent), cursor
 
         def take(at: int) -> tuple[Any, int] | None:
             found = look()

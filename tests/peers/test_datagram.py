@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_echoserver import CaptureFuture, CaptureTimeout, Datagram, DatagramPeer, Peers
+from pytest_echoserver._cursors import Cursor
 
 from ..conftest import Client
 
@@ -447,3 +448,20 @@ def test_an_option_that_there_is_not_is_refused(peers: Peers, make: str, option:
         TypeError, match=rf"peers\.{make}\(\) got an unexpected keyword argument '{option}'; it takes "
     ):
         getattr(peers, make)(**{option: 1})
+
+
+def test_of_waits_that_begin_at_once_none_is_lost(
+    udp_peer: DatagramPeer, udp_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[CaptureFuture[Any]] = []
+    ask = Cursor.ask
+
+    def ask_after_another(cursor: Cursor, *args: Any) -> Any:
+        monkeypatch.setattr(Cursor, "ask", ask)
+        waits.append(udp_peer.wait_for(1))  # as on another thread
+        return ask(cursor, *args)
+
+    monkeypatch.setattr(Cursor, "ask", ask_after_another)
+    waits.append(udp_peer.wait_for(1))
+    udp_client().sendto(b"x", udp_peer.address)
+    assert [len(wait.result()) for wait in waits] == [1, 1]
