@@ -206,8 +206,9 @@ class CaptureFuture(Future[T]):
             return f" (what came instead can't be told: {error!r})"
 
     def _until_done(self) -> Generator[Any, None, None]:
-        # What asyncio runs is its own, also where trio or Twisted runs beside it on the same thread.
-        trio = None if _asyncios_code_here() else _trio_here()
+        trio = _trio_here()
+        if trio is not None and _asyncios_code_here() and _asyncio_is_innermost():
+            trio = None
         try:
             if trio is None:
                 yield from self._until_done_on_asyncio()
@@ -328,6 +329,16 @@ def _asyncios_code_here() -> bool:
         return asyncio.current_task() is not None
     except RuntimeError:
         return False
+
+
+def _asyncio_is_innermost() -> bool:
+    """Whether asyncio runs this code, of asyncio and trio, of which one runs within the other on this thread."""
+    frame = sys._getframe()
+    while (caller := frame.f_back) is not None:
+        frame = caller
+        if frame.f_globals.get("__name__") in ("asyncio.events", "trio._core._run"):
+            break
+    return frame.f_globals.get("__name__") == "asyncio.events"
 
 
 def _twisteds_code_here() -> bool:

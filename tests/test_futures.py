@@ -234,6 +234,22 @@ def test_cancelling_the_task_that_awaits_cancels_it() -> None:
     assert asyncio.run(main()).cancelled()
 
 
+def test_whoever_runs_it_of_asyncio_and_trio_has_it_wait() -> None:
+    async def wait() -> object:
+        future = CaptureFuture[str](timeout=10)
+        threading.Timer(0.01, future.set_result, ("done",)).start()
+        return await future
+
+    async def within_trio() -> object:
+        return asyncio.run(wait())
+
+    async def within_asyncio() -> object:
+        return trio.run(wait)
+
+    assert trio.run(within_trio) == "done"
+    assert asyncio.run(within_asyncio()) == "done"
+
+
 def test_cancelling_the_trio_scope_that_awaits_cancels_it() -> None:
     async def main() -> CaptureFuture[int]:
         future: CaptureFuture[int] = CaptureFuture()
