@@ -40,6 +40,9 @@ class Settings:
     width: int = 80
     """Columns of the terminal that the run is shown on."""
 
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"settings are not changed: {name}")
+
     def but(self, given: dict[str, Any]) -> "Settings":
         """The same, with some others."""
         made = Settings()

@@ -4,6 +4,8 @@ import ssl
 
 import pytest
 
+from pytest_echoserver._settings import Settings
+
 from .conftest import Downstream
 
 SHOW = """
@@ -260,3 +262,8 @@ def test_the_fixtures_to_override_give_nothing(
 ) -> None:
     assert echoserver_listen_host is None
     assert echoserver_ssl_context is None
+
+
+def test_they_are_not_changed() -> None:
+    with pytest.raises(AttributeError, match="settings are not changed: timeout"):
+        Settings().timeout = 1.0
