@@ -495,16 +495,16 @@ class StreamPeer(ServedPeer):
         self._end_waits()
 
     def _end_waits(self) -> None:
-        if self._made.waiting or self._first.waiting or self._excused or self._scripted:
+        if self._made.waiting or self._first.waiting or self._scripted:
             self._fail_waits(self._closed_meanwhile())
+        for excuse in self._excused:
+            if excuse.claim():
+                self._excuses_cut_short.append(excuse)
+                fail(excuse, self._closed_meanwhile())
 
     def _fail_waits(self, error: Exception) -> None:
         self._made.fail(error)
         self._first.fail(error)
-        for excuse in self._excused:
-            if excuse.claim():
-                self._excuses_cut_short.append(excuse)
-                fail(excuse, error)
         self._fail_scripts(error)
 
     def _fail_scripts(self, error: Exception) -> None:
