@@ -88,6 +88,19 @@ async def tcp_server() -> asyncio.Server:
     return await asyncio.get_running_loop().create_server(StreamEcho, *LOCAL)
 
 
+@contextmanager
+def streams(handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> Iterator[Any]:
+    """The address of a server of asyncio's streams, on a loop in a thread."""
+
+    async def start() -> asyncio.Server:
+        return await asyncio.start_server(handler, *LOCAL)
+
+    with shared_loop() as run:
+        server = run(start())
+        yield server.sockets[0].getsockname()
+        run(close(server))
+
+
 async def close(closable: Any) -> None:
     closable.close()
 

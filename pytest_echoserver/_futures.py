@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
+from types import FrameType
 from typing import Any, TypeVar
 
 from . import _deadline, _engine
@@ -333,12 +334,13 @@ def _asyncios_code_here() -> bool:
 
 def _asyncio_is_innermost() -> bool:
     """Whether asyncio runs this code, of asyncio and trio, of which one runs within the other on this thread."""
-    frame = sys._getframe()
-    while (caller := frame.f_back) is not None:
-        frame = caller
-        if frame.f_globals.get("__name__") in ("asyncio.events", "trio._core._run"):
-            break
-    return frame.f_globals.get("__name__") == "asyncio.events"
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        name: object = frame.f_globals.get("__name__")
+        if name in ("asyncio.events", "trio._core._run"):
+            return name == "asyncio.events"
+        frame = frame.f_back
+    return False
 
 
 def _twisteds_code_here() -> bool:

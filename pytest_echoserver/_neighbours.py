@@ -53,7 +53,8 @@ def refuse_if_blocked(family: int) -> None:
     Raises:
         RuntimeError: it doesn't; the text says what does.
     """
-    socket: Any = sys.modules["socket"]  # not imported: this module is loaded with the plugin, for the real Popen
+    # Not imported: not above, for this is loaded with the plugin, nor here, for that takes longer for each peer.
+    socket: Any = sys.modules["socket"]
     if socket.socket.__module__ != "pytest_socket":
         return
     with warnings.catch_warnings():

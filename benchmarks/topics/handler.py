@@ -31,13 +31,8 @@ def _streams() -> Iterator[Any]:
             writer.write(line.upper())
         writer.close()
 
-    async def start() -> asyncio.Server:
-        return await asyncio.start_server(answer, *rivals.LOCAL)
-
-    with rivals.shared_loop() as run:
-        server = run(start())
-        yield server.sockets[0].getsockname()
-        run(rivals.close(server))
+    with rivals.streams(answer) as address:
+        yield address
 
 
 def _through(serve: Callable[[], AbstractContextManager[Any]]) -> Variant:

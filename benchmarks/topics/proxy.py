@@ -45,13 +45,8 @@ def _relay(_: Any, address: Address) -> Iterator[Address]:
         there, back = await asyncio.open_connection(*address)
         await asyncio.gather(pump(reader, back), pump(there, writer), return_exceptions=True)
 
-    async def start() -> asyncio.Server:
-        return await asyncio.start_server(accepted, *rivals.LOCAL)
-
-    with rivals.shared_loop() as run:
-        server = run(start())
-        yield server.sockets[0].getsockname()
-        run(rivals.close(server))
+    with rivals.streams(accepted) as relay:
+        yield relay
 
 
 def _bare(through: Through) -> Variant:

@@ -19,6 +19,7 @@ from .._transports.arrival import (
     await_reader,
     input_queue,
     still_to_come,
+    turn,
     until_arrived,
     until_read,
 )
@@ -33,9 +34,6 @@ HANDSHAKE = 0.25
 """Seconds that a TLS handshake has to end, once the connection is to be closed. The other side may not be in it."""
 PATIENCE = 1.0
 """Seconds that a reset waits for what was sent before it to arrive, and a close for what was sent to us."""
-BUSY_TURNS = 8
-"""So many turns of the loop are taken one after the other, before it is left to rest in between."""
-REST = 0.001
 TURNS = 3
 """Turns of the loop in which a transport reads what has arrived, or writes what it holds."""
 LARGEST_READ = 65_536
@@ -280,7 +278,7 @@ class StreamEnd(PausableProtocol):
         while not self._paused_by and (self._more_to_come or self._unread) and len(self.inbound) < most:
             if asyncio.get_running_loop().time() > deadline:
                 return
-            turns = await _turn(turns)
+            turns = await turn(turns)
 
     @property
     def tls_version(self) -> str | None:
@@ -351,14 +349,14 @@ class StreamEnd(PausableProtocol):
 
     async def _drain_to_the_last(self) -> None:
         """Read what the other side has sent by now."""
-        left, turns = MOST_DRAINED, 0
-        deadline = asyncio.get_running_loop().time() + PATIENCE
-        while left > 0 and asyncio.get_running_loop().time() < deadline:
+        loop = asyncio.get_running_loop()
+        left, turns, deadline = MOST_DRAINED, 0, loop.time() + PATIENCE
+        while left > 0 and loop.time() < deadline:
             more = self._more_to_come  # asked first: what has come since is read
             left = self._drain(left)
             if not more:
                 return
-            turns = await _turn(turns)
+            turns = await turn(turns)
 
     def _drain(self, most: int) -> int:
         """Read what has arrived, and give what is left of ``most``: 0 as well if nothing can come any more."""
@@ -504,12 +502,6 @@ class StreamEnd(PausableProtocol):
         if not self.ends:
             self.ends.append(how)
             self.end_cursor.serve()
-
-
-async def _turn(turns: int) -> int:
-    """Let the loop go on, and count its turns: after some it is left to rest."""
-    await asyncio.sleep(0 if turns < BUSY_TURNS else REST)
-    return turns + 1
 
 
 def _is_end_of_tls(exc: Exception) -> bool:

@@ -85,6 +85,13 @@ def acknowledge(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
+async def turn(turns: int) -> int:
+    """Let the loop go on, and count its turns: after some it is left to rest."""
+    turns += 1
+    await asyncio.sleep(0 if turns < BUSY_TURNS else REST)
+    return turns
+
+
 async def _until(sock: socket.socket, limit: float, *, read: bool) -> bool:
     deadline = time.monotonic() + limit
     turns = 0
@@ -100,8 +107,7 @@ async def _until(sock: socket.socket, limit: float, *, read: bool) -> bool:
             return True
         if time.monotonic() > deadline:
             return False
-        turns += 1
-        await asyncio.sleep(0 if turns < BUSY_TURNS else REST)
+        turns = await turn(turns)
 
 
 def _pending(sock: socket.socket, *, read: bool) -> bool | None:
