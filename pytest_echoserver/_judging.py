@@ -56,16 +56,13 @@ def tell(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRepo
         _leave_out_that_frames_are_hidden(report)
         _point_at_the_test(item, report, call.excinfo.value if call.excinfo else None)
     if call.when == "teardown":
-        with _reporting.losing_no_report(report):
-            _reporting.tell_hooks(item, report, scopes)
+        _reporting.tell_hooks(item, report, scopes)
         is_wanted = is_wanted or report.failed
     if is_wanted:
         raised = call.excinfo.value if call.excinfo else None
-        with _reporting.losing_no_report(report):
-            _reporting.add_evidence(item, report, scopes, _beside(raised, item.stash.get(ERRORS, [])))
+        _reporting.add_evidence(item, report, scopes, _beside(raised, item.stash.get(ERRORS, [])))
     if call.when == "teardown":
-        with _reporting.losing_no_report(report):
-            _reporting.wind_up(item, report, scopes)
+        _reporting.wind_up(item, report, scopes)
         for scope in scopes:
             scope.test_is_over()
         _forget(item.stash, SCOPE)  # pytest keeps the item as long as the session
@@ -98,8 +95,13 @@ def _point_at_the_test(item: pytest.Item, report: pytest.TestReport, raised: Bas
 
 def _scopes_of(item: pytest.Item) -> "list[Scope]":
     """What a test has peers in: its own scope, and the session's, though it may have been closed just now."""
-    of_session = item.config.stash.get(SESSION_SCOPE, None) or item.config.stash.get(CLOSED_SESSION_SCOPE, None)
-    return [scope for scope in (item.stash.get(SCOPE, None), of_session) if scope is not None]
+    of_session = item.config.stash
+    scopes = [item.stash[SCOPE]] if SCOPE in item.stash else []
+    if SESSION_SCOPE in of_session:
+        scopes.append(of_session[SESSION_SCOPE])
+    elif CLOSED_SESSION_SCOPE in of_session:
+        scopes.append(of_session[CLOSED_SESSION_SCOPE])
+    return scopes
 
 
 def _errors_of(scopes: "Sequence[Scope]", item: pytest.Item) -> Sequence[Exception]:

@@ -93,7 +93,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if has_peers(item):
+    if (call.when != "setup" or report.failed) and has_peers(item):
         from . import _judging
 
         _judging.tell(item, call, report)

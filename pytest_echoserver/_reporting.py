@@ -43,10 +43,12 @@ def is_wanted(report: pytest.TestReport, settings: Settings) -> bool:
 def tell_hooks(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope]) -> None:
     """At the end of a test's tear-down: tell the hooks; an error of one fails the test."""
     __tracebackhide__ = True
-    anywhere = item.config.hook.pytest_echoserver_traffic.get_hookimpls()  # to make item.ihook takes a while
-    if anywhere and item.ihook.pytest_echoserver_traffic.get_hookimpls():
+    if not item.config.hook.pytest_echoserver_traffic.get_hookimpls():  # to make item.ihook takes a while
+        return
+    with _losing_no_report(report):
         try:
-            item.ihook.pytest_echoserver_traffic(item=item, traffic=_traffic_for_hooks(scopes))
+            if item.ihook.pytest_echoserver_traffic.get_hookimpls():
+                item.ihook.pytest_echoserver_traffic(item=item, traffic=_traffic_for_hooks(scopes))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  of a user's, maybe pytest.fail(): not the end of the run
@@ -66,27 +68,29 @@ def add_evidence(
         scopes: those of the test's peers.
         errors: those of its peers that the report doesn't show by itself.
     """
-    settings, reading, traffic = item.config.stash[SETTINGS], _reading(item), _traffic(scopes)
-    from ._evidence import text
+    with _losing_no_report(report):
+        settings, reading, traffic = item.config.stash[SETTINGS], _reading(item), _traffic(scopes)
+        from ._evidence import text
 
-    shown = text.sections(traffic, errors, reading=reading, width=settings.width, limit=settings.payload_limit)
-    for title, content in shown:
-        if settings.traffic != "off" or title != text.TITLE:
-            _add_section(report, title, content)
-    if settings.pcap is not None:
-        _note_file(item, report, "echoserver_pcap", _write_pcap, settings.pcap, item.nodeid, traffic, reading)
-    outcome = "error" if report.failed and report.when != "call" else report.outcome
-    if item.stash.get(SHOWN, ("passed", ""))[0] == "passed":
-        item.stash[SHOWN] = outcome, _message(report)
+        shown = text.sections(traffic, errors, reading=reading, width=settings.width, limit=settings.payload_limit)
+        for title, content in shown:
+            if settings.traffic != "off" or title != text.TITLE:
+                _add_section(report, title, content)
+        if settings.pcap is not None:
+            _note_file(item, report, "echoserver_pcap", _write_pcap, settings.pcap, item.nodeid, traffic, reading)
+        outcome = "error" if report.failed and report.when != "call" else report.outcome
+        if item.stash.get(SHOWN, ("passed", ""))[0] == "passed":
+            item.stash[SHOWN] = outcome, _message(report)
 
 
 def wind_up(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope]) -> None:
     """At the end of a test's tear-down: complete the files, and have the page show it."""
-    settings = item.config.stash[SETTINGS]
-    if SHOWN in item.stash:
-        outcome, message = item.stash[SHOWN]
-        del item.stash[SHOWN]
-        reading, traffic = _reading(item), _traffic(scopes)
+    if SHOWN not in item.stash:
+        return
+    outcome, message = item.stash[SHOWN]
+    del item.stash[SHOWN]
+    with _losing_no_report(report):
+        settings, reading, traffic = item.config.stash[SETTINGS], _reading(item), _traffic(scopes)
         if settings.pcap is not None:
             _note_file(item, report, "echoserver_pcap", _write_pcap, settings.pcap, item.nodeid, traffic, reading)
         for_pytest_html = bool(item.config.getoption("htmlpath", None))
@@ -131,7 +135,7 @@ class Page:
 
 
 @contextmanager
-def losing_no_report(report: pytest.TestReport) -> Iterator[None]:
+def _losing_no_report(report: pytest.TestReport) -> Iterator[None]:
     """Have an error of ours stand in the test's report, rather than in place of it."""
     try:
         yield
