@@ -12,6 +12,14 @@ AT_WORK = 0.05
 """Seconds that a test's thread waits for what has come to be dealt with, before it asks the engine."""
 
 
+def let_in(at_work: "threading.Lock | threading.RLock") -> bool:
+    """Acquire a lock that is held while what has come is dealt with; false if it isn't let go soon.
+
+    Mostly it is free, and to be told of a time-out takes a lock longer than to be had.
+    """
+    return at_work.acquire(blocking=False) or at_work.acquire(timeout=AT_WORK)
+
+
 class Reading(Protocol):
     """Whoever reads from a socket: told on the loop's thread that there is something, and how much to read now."""
 
@@ -101,7 +109,7 @@ class NestedPoller:
 
     def at_rest(self, sock: socket.socket) -> bool:
         # In this order: what was read by now is dealt with before the lock is let go.
-        if not (self.nothing_waits(sock) and self._at_work.acquire(timeout=AT_WORK)):
+        if not (self.nothing_waits(sock) and let_in(self._at_work)):
             return False
         self._at_work.release()
         return True

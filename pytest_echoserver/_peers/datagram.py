@@ -16,7 +16,7 @@ from .._checks import whole_number
 from .._datagram_record import DatagramRecord
 from .._futures import CaptureFuture
 from .._outcomes import as_exception, end_with, fail, fulfil
-from .._readers import AT_WORK, Readers
+from .._readers import Readers, let_in
 from .._record import Address, Datagram, Event, SentDatagram
 from .._scope import Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
@@ -263,7 +263,7 @@ class DatagramPeer(ServedPeer):
         if transport is None or not self._scope.engine.readers.from_any_thread:
             return False
         lock = transport.lock
-        if not lock.acquire(timeout=AT_WORK):
+        if not let_in(lock):
             return False
         try:
             if not self._closed:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
-from .._readers import AT_WORK, Readers
+from .._readers import Readers, let_in
 from .listening import let_port_be_bound_again
 
 ACCEPTS_AT_THE_END = 4096
@@ -92,7 +92,7 @@ class Acceptor:
 
     def close_unused(self) -> bool:
         """Close it on any thread, if nobody has connected so far; false if that can't be told from here."""
-        if not self._at_work.acquire(timeout=AT_WORK):
+        if not let_in(self._at_work):
             return False
         try:
             if self._sock.fileno() >= 0 and not self.any_came and self._readers.nothing_waits(self._sock):
