@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _deadline
 from .._checks import whole_number
-from .._datagram_record import DatagramRecord
 from .._futures import CaptureFuture
 from .._outcomes import as_exception, end_with, fail, fulfil
 from .._readers import Readers, let_in
-from .._record import Address, Datagram, Event, SentDatagram
+from .._record import Address, Datagram, Event, Record, SentDatagram
 from .._scope import Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
 from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_cancelled
@@ -28,6 +27,7 @@ from .telling import told_bytes
 
 if TYPE_CHECKING:
     from .datagram_script import DatagramScript
+    from .defaults import CommonOptions
     from .expectations import Expectation, PatternLike, Rule
     from .faulty_datagrams import FaultyDatagrams
     from .script import Script
@@ -60,24 +60,24 @@ class DatagramPeer(ServedPeer):
         scope: Scope,
         name: str,
         sock: socket.socket,
+        options: CommonOptions,
         *,
         behaviour: DatagramBehaviour | None,
-        timeout: float,
-        strict: bool,
-        faults: Any = None,
     ) -> None:
-        record = DatagramRecord()
-        super().__init__(scope, name, sock, behaviour=behaviour, timeout=timeout, record=record)
-        self._end = DatagramEnd(record)
-        self._strict = strict
+        super().__init__(scope, name, sock, options, behaviour=behaviour)
+        self._end = DatagramEnd()
         if behaviour is self._echo:
             self._end.echoes = True
         elif behaviour is not None:
             self._end.listener = self._came
-        if faults is None:
+        if options.faults is None:
             self._open_in_scope(self._open)
         else:
-            self._open_in_scope(partial(self._open, faults=faults), here=False)
+            self._open_in_scope(partial(self._open, faults=options.faults), here=False)
+
+    @property
+    def _record(self) -> Record:
+        return self._end.record
 
     @property
     def address(self) -> Address:

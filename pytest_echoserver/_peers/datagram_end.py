@@ -33,19 +33,19 @@ class DatagramEnd(asyncio.DatagramProtocol):
     __slots__ = (
         "_cursors",
         "_received",
-        "_record",
         "_sources",
         "clears",
         "copying",
         "echoes",
         "listener",
         "outlet",
+        "record",
         "transport",
     )
 
     outlet: Outlet
 
-    def __init__(self, record: DatagramRecord) -> None:
+    def __init__(self) -> None:
         self.transport: DrainingDatagramTransport | None = None
         self.listener: Callable[[bytes, Sockaddr], None] | None = None
         self.echoes = False
@@ -55,7 +55,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
         self._cursors: Sequence[Cursor] = ()
         """That of ``next_datagram``, and after it those of who waits for a number of datagrams or the like."""
         self._received: View[Datagram] | None = None
-        self._record = record
+        self.record = DatagramRecord()
         self._sources = NOBODY
 
     @property
@@ -64,26 +64,26 @@ class DatagramEnd(asyncio.DatagramProtocol):
         return self._cursors[0] if self._cursors else self._make_cursor()
 
     def _make_cursor(self) -> Cursor:
-        made = Cursor(self._record.lock)
-        with self._record.lock:  # there may never be two
+        made = Cursor(self.record.lock)
+        with self.record.lock:  # there may never be two
             if not self._cursors:
                 self._cursors = (made,)
             return self._cursors[0]
 
     @property
     def received_rows(self) -> Sequence[Row]:
-        return self._record.received
+        return self.record.received
 
     @property
     def received(self) -> View[Datagram]:
         """What came in: always the same, for a test may hold on to it."""
         if self._received is None:
-            self._received = View(self._record.received, make_datagram)
+            self._received = View(self.record.received, make_datagram)
         return self._received
 
     @property
     def sent(self) -> View[SentDatagram]:
-        return View(self._record.sent, make_sent_datagram)
+        return View(self.record.sent, make_sent_datagram)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, DrainingDatagramTransport)
@@ -92,11 +92,11 @@ class DatagramEnd(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Sockaddr, *, copy: bool = False) -> None:
         # One tuple an address, however many datagrams it sends.
         source = self._sources.get(addr) or self._new_source(addr)
-        self._record.note_datagram("datagram_received", data, source)
+        self.record.note_datagram("datagram_received", data, source)
         self.copying = copy
         # Answered first: whoever takes the datagram then finds the answer in the record, too.
         if self.echoes:
-            self._record.note_datagram("datagram_sent", data, source)
+            self.record.note_datagram("datagram_sent", data, source)
             self.outlet.sendto(data, addr)
         elif self.listener is not None:
             self.listener(data, addr)
@@ -104,17 +104,17 @@ class DatagramEnd(asyncio.DatagramProtocol):
             cursor.serve()
 
     def error_received(self, exc: Exception) -> None:
-        self._record.note("error_received", exc)
+        self.record.note("error_received", exc)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._record.note("connection_lost", exc)
+        self.record.note("connection_lost", exc)
 
     def send(self, data: bytes, to: Sockaddr, sent: Any = None) -> None:
         transport = self.transport
         assert transport is not None
         with transport.lock:  # a close comes before it or after it
             if not transport.is_closing():
-                self._record.note_datagram("datagram_sent", data, self._sources.get(to) or (to[0], to[1]))
+                self.record.note_datagram("datagram_sent", data, self._sources.get(to) or (to[0], to[1]))
                 self.outlet.sendto(data, to, sent)
             elif sent is not None:
                 sent(ConnectionAbortedError("the peer was closed before the datagram was sent"))
@@ -125,7 +125,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
         return self._sources.setdefault(addr, (addr[0], addr[1]))
 
     def note_unexpected(self, datagram: Datagram) -> None:
-        self._record.note("unexpected", datagram.data, datagram.source)
+        self.record.note("unexpected", datagram.data, datagram.source)
 
     def when(self, count: int, future: CaptureFuture[Sequence[Datagram]]) -> CaptureFuture[Sequence[Datagram]]:
         """Give ``future`` all that was received, once it is so many."""
@@ -134,8 +134,8 @@ class DatagramEnd(asyncio.DatagramProtocol):
 
     def watch(self, future: CaptureFuture[Any], look: Callable[[], Any]) -> CaptureFuture[Any]:
         """Fulfil ``future`` once ``look``, asked after each datagram, gives something."""
-        cursor, taking = Cursor(self._record.lock), self.cursor
-        with self._record.lock:
+        cursor, taking = Cursor(self.record.lock), self.cursor
+        with self.record.lock:
             # One that nobody has asked yet is another thread's, which is about to.
             self._cursors = taking, *(other for other in self._cursors[1:] if not other.spent), cursor
 
@@ -150,9 +150,9 @@ class DatagramEnd(asyncio.DatagramProtocol):
         return self.received[self.cursor.position :]
 
     def clear(self) -> None:
-        with self._record.lock:
+        with self.record.lock:
             self.clears += 1
-            self._record.clear()
+            self.record.clear()
             self.cursor.position = 0
 
     @property

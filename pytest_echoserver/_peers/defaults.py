@@ -83,6 +83,10 @@ class Defaults:
         """Those of a peer of this kind on a Unix socket, and the path of that, if one was given."""
         return self._unix(kind, **options)
 
+    def proxy(self, name: str | None, timeout: float | None, faults: Any) -> CommonOptions:
+        """Those of a proxy, whose faults are checked already: it has no script to be strict about."""
+        return CommonOptions(checked_peer_name(name), self._limit(timeout), strict=False, faults=faults)
+
     def place(self, host: str | None, port: int, allow_remote: bool) -> Place:
         """Where to bind what was made with these options."""
         flag(allow_remote, "allow_remote")
@@ -91,7 +95,7 @@ class Defaults:
             warn(f"a peer listens on {address}, where others can reach it")
         return Place(family, address, check_port(port))
 
-    def limit(self, timeout: float | None) -> float:
+    def _limit(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else _deadline.seconds(timeout)
 
     def faults_of(self, kind: Kind, given: Any) -> Any:
@@ -181,7 +185,7 @@ class Defaults:
             _refuse(unknown, kind, known)
         return CommonOptions(
             checked_peer_name(name),
-            self.limit(timeout),
+            self._limit(timeout),
             self._strict if strict is None else flag(strict, "strict"),
             self.faults_of(kind_of_faults, one_or_both(faults, inbound, outbound)),
         )

@@ -17,7 +17,7 @@ from .._transports.listening import bound_stream_socket, bound_unix_socket, list
 from .behaviours import DatagramBehaviour, StreamBehaviour, StreamEcho, check_handler, echo
 from .bound import one_or_both
 from .datagram import DatagramPeer
-from .defaults import Defaults, StreamOptions, checked_peer_name, checked_size
+from .defaults import Defaults, StreamOptions, checked_size
 from .hosts import free_path
 from .options import TCPOptions, UDPOptions, UnixOptions
 
@@ -135,10 +135,11 @@ class Peers:
         checked, family = checked_target(target)
         given = self._defaults.faults_of("datagram", one_or_both(faults, upstream, downstream))
         place = self._defaults.place(host, port, allow_remote)
-        limit = self._defaults.limit(timeout)
-        checked_name = checked_peer_name(name) or self._scope.name_for("udp_proxy")
-        sock = bound_datagram_socket(*place)
-        return UDPProxy(self._scope, checked_name, sock, target=checked, family=family, timeout=limit, faults=given)
+        options = self._defaults.proxy(name, timeout, given)
+        checked_name = options.name or self._scope.name_for("udp_proxy")
+        return UDPProxy(
+            self._scope, checked_name, bound_datagram_socket(*place), options, target=checked, family=family
+        )
 
     def tcp_proxy(
         self,
@@ -174,11 +175,11 @@ class Peers:
         checked, _ = checked_target(target)
         given = self._defaults.faults_of("stream", one_or_both(faults, upstream, downstream))
         place = self._defaults.place(host, port, allow_remote)
-        limit = self._defaults.limit(timeout)
         size = None if receive_buffer is None else checked_size(receive_buffer)
-        checked_name = checked_peer_name(name) or self._scope.name_for("tcp_proxy")
+        options = self._defaults.proxy(name, timeout, given)
+        checked_name = options.name or self._scope.name_for("tcp_proxy")
         sock = _listening(lambda: bound_stream_socket(*place), size)
-        return TCPProxy(self._scope, checked_name, sock, target=checked, timeout=limit, faults=given)
+        return TCPProxy(self._scope, checked_name, sock, options, target=checked)
 
     def refusing(
         self,
@@ -252,15 +253,13 @@ class Peers:
         return ports.reserve(self._scope)
 
     def _datagram_peer(self, kind: str, behaviour: DatagramBehaviour | None, options: UDPOptions) -> DatagramPeer:
-        place, receive_buffer, (name, timeout, strict, faults) = self._defaults.udp(kind, options)
+        place, receive_buffer, common = self._defaults.udp(kind, options)
         return DatagramPeer(
             self._scope,
-            name or self._scope.name_for(kind),
+            common.name or self._scope.name_for(kind),
             bound_datagram_socket(*place, receive_buffer),
+            common,
             behaviour=behaviour,
-            timeout=timeout,
-            strict=strict,
-            faults=faults,
         )
 
     def _tcp_peer(self, kind: str, behaviour: Any, options: TCPOptions) -> StreamPeer:
@@ -276,18 +275,15 @@ class Peers:
     def _stream_peer(
         self, kind: str, behaviour: Any, made: StreamOptions, bind: Callable[[], socket.socket]
     ) -> StreamPeer:
-        name, timeout, strict, faults = made.common
         context = self._server_context(made.tls)
         return _stream_peer_type()(
             self._scope,
-            name or self._scope.name_for(kind),
+            made.common.name or self._scope.name_for(kind),
             _listening(bind, made.receive_buffer),
+            made.common,
             behaviour=behaviour,
-            timeout=timeout,
-            strict=strict,
             framing=made.framing,
             tls=context,
-            faults=faults,
         )
 
     def _server_context(self, tls: object) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._futures import CaptureFuture
 from .._outcomes import fail
 from .._readers import Readers
-from .._record import Record, RowRecord
+from .._record import Record
 from .._scope import Scope
 from .behaviours import check_handler
 from .bound import BoundPeer, one_or_both
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .._faults.peer import PeerFaults
     from .._faults.schedule import Schedule
     from .._traffic import PeerTraffic
+    from .defaults import CommonOptions
     from .script import Script
 
 __tracebackhide__ = True
@@ -47,15 +48,18 @@ class ServedPeer(BoundPeer):
         scope: Scope,
         name: str,
         sock: socket.socket,
+        options: "CommonOptions",
         *,
         behaviour: Any,
-        timeout: float,
-        record: Record | None = None,
     ) -> None:
         super().__init__(scope, name, sock)
-        self._timeout = timeout
-        self._record = RowRecord() if record is None else record
+        self._options = options
         self._behaviour = behaviour
+
+    @property
+    @abstractmethod
+    def _record(self) -> Record:
+        """What it saw and said."""
 
     @property
     def faults(self) -> Any:
@@ -249,6 +253,14 @@ class ServedPeer(BoundPeer):
 
     def _closed_meanwhile(self) -> Exception:
         return RuntimeError(f"{self} was closed while this was awaited")
+
+    @property
+    def _timeout(self) -> float:
+        return self._options.timeout
+
+    @property
+    def _strict(self) -> bool:
+        return self._options.strict
 
     def _future(self, what: str) -> CaptureFuture[Any]:
         return CaptureFuture(what, where=self, timeout=self._timeout, instead=self._what_came)

@@ -14,7 +14,7 @@ from .._futures import CaptureFuture, refuse_to_block
 from .._outcomes import as_exception, fail, fulfil
 from .._quiet import until_quiet
 from .._readers import Readers
-from .._record import Event
+from .._record import Event, Record, RowRecord
 from .._scope import Scope
 from .._transports.accepting import Acceptor
 from .accepted import PeerConnection
@@ -30,6 +30,7 @@ from .stream_script import StreamScript
 from .tls import handshake_error
 
 if TYPE_CHECKING:
+    from .defaults import CommonOptions
     from .faulty_streams import FaultyStream
 
 __tracebackhide__ = True
@@ -65,20 +66,18 @@ class StreamPeer(ServedPeer):
         scope: Scope,
         name: str,
         sock: socket.socket,
+        options: "CommonOptions",
         *,
         behaviour: Any,
-        timeout: float,
-        strict: bool,
         framing: Framing | None = None,
         tls: Any = None,
-        faults: Any = None,
     ) -> None:
-        super().__init__(scope, name, sock, behaviour=behaviour, timeout=timeout)
+        super().__init__(scope, name, sock, options, behaviour=behaviour)
+        self._rows = RowRecord()
         self._transport = "tls" if tls else "tcp"
-        if faults is not None:
-            self._known_faults().give(faults)
+        if options.faults is not None:
+            self._known_faults().give(options.faults)
         self._tls = tls
-        self._strict = strict
         self._framing = framing
         self._path = Path(self._address).absolute() if isinstance(self._address, str) else None
         self._numbers = itertools.count(1)
@@ -96,6 +95,10 @@ class StreamPeer(ServedPeer):
         """Those that our close has ended: they are not met, either."""
         self._acceptor: Acceptor | None = None
         self._open_in_scope(self._open)
+
+    @property
+    def _record(self) -> Record:
+        return self._rows
 
     @property
     def connections(self) -> Sequence[Connection]:

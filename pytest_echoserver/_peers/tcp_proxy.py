@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from typing import Any
 
 from .. import _deadline
 from .._futures import CaptureFuture
@@ -10,6 +9,7 @@ from .._record import Address
 from .._scope import Scope
 from .._transports.writing import linger_not
 from .accepted import PeerConnection
+from .defaults import CommonOptions
 from .pausing import PausableProtocol
 from .proxying import Proxying
 from .stream import StreamPeer
@@ -37,16 +37,15 @@ class TCPProxy(Proxying, StreamPeer):
         scope: Scope,
         name: str,
         sock: socket.socket,
+        options: CommonOptions,
         *,
         target: Address,
-        timeout: float,
-        faults: Any,
     ) -> None:
         self._target = target
         self._relays: dict[PeerConnection, Relay] = {}
         self._relaying: set[asyncio.Task[None]] = set()
         self._partitioned = False
-        super().__init__(scope, name, sock, behaviour=Relay, timeout=timeout, strict=False, faults=faults)
+        super().__init__(scope, name, sock, options, behaviour=Relay)
 
     def _start(self, connection: PeerConnection, start: int = 0) -> None:  # noqa: ARG002  it always has all
         relay = connection._end.listener = Relay(connection._end, self._target, self._timeout)

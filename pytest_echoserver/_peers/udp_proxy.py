@@ -3,12 +3,12 @@
 import asyncio
 import ipaddress
 import socket
-from typing import Any
 
 from .._record import Address, Datagram
 from .._scope import Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, bound_datagram_socket
 from .datagram import DatagramPeer
+from .defaults import CommonOptions
 from .proxying import Proxying
 
 __tracebackhide__ = True
@@ -26,16 +26,15 @@ class UDPProxy(Proxying, DatagramPeer):
         scope: Scope,
         name: str,
         sock: socket.socket,
+        options: CommonOptions,
         *,
         target: Address,
         family: socket.AddressFamily,
-        timeout: float,
-        faults: Any,
     ) -> None:
         self._target = target
         self._target_family = family
         self._flows: dict[Address, _Flow] = {}
-        super().__init__(scope, name, sock, behaviour=self._pass_on, timeout=timeout, strict=False, faults=faults)
+        super().__init__(scope, name, sock, options, behaviour=self._pass_on)
 
     def _pass_on(self, datagram: Datagram) -> None:
         flow = self._flows.get(datagram.source)
