@@ -12,11 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _unrewritten  # before all others
 from ._fixtures import (
-    _echoserver_authority,
-    _echoserver_directory,
-    _echoserver_engine,
-    _echoserver_peer_maker,
-    _echoserver_session_scope,
+    _echoserver_session,
     datagram_harness,
     echoserver_listen_host,
     echoserver_ssl_context,

@@ -233,11 +233,11 @@ def test_the_session_has_one_and_removes_it_at_its_end(downstream: Downstream, t
 
         made = []
 
-        def test_first(_echoserver_directory):
-            made.append(_echoserver_directory.path)
+        def test_first(_echoserver_session):
+            made.append(_echoserver_session.directory.path)
 
-        def test_second(_echoserver_directory):
-            assert made == [_echoserver_directory.path]
+        def test_second(_echoserver_session):
+            assert made == [_echoserver_session.directory.path]
             assert made[0].is_dir()
         """
     )

@@ -277,7 +277,7 @@ def test_a_forked_child_gets_an_engine_of_its_own_and_harms_ours_nothing(downstr
         + """
     from pytest_echoserver._fixtures import SETTINGS
 
-    def test_it(peers, request, _echoserver_engine):
+    def test_it(peers, request, _echoserver_session):
         ours, listening = peers.udp_echo(), peers.tcp_echo()
         ping(ours)
 
@@ -292,12 +292,12 @@ def test_a_forked_child_gets_an_engine_of_its_own_and_harms_ours_nothing(downstr
                 with pytest.raises(RuntimeError, match="its forked child"):
                     peer.close()
             assert [datagram.data for datagram in ours.received] == [b"ping"]
-            scope = Scope(_echoserver_engine.get(), 5)
+            scope = Scope(_echoserver_session.engine.get(), 5)
             given = (peers._directory, peers._default_context, {})
             theirs = Peers(scope, *given, Defaults(timeout=5, host="127.0.0.1", strict=True)).udp_echo()
             assert ping(theirs) == b"ping"
             scope.close()
-            _echoserver_engine.stop()
+            _echoserver_session.engine.stop()
 
         in_a_child(child)
         assert ping(ours) == b"ping"
@@ -315,11 +315,11 @@ def test_a_child_forked_in_the_midst_of_a_test_can_wind_up(downstream: Downstrea
     result = downstream.run_apart(
         FORKS
         + """
-    def test_it(request, udp_echo_server, _echoserver_engine):
+    def test_it(request, udp_echo_server, _echoserver_session):
         def child():
             udp_echo_server._scope.judge()
             udp_echo_server._scope.close()
-            _echoserver_engine.stop()
+            _echoserver_session.engine.stop()
 
         in_a_child(child)
         assert ping(udp_echo_server) == b"ping"

@@ -13,8 +13,8 @@ WATCH = """
     from tests.conftest import open_and_running
 
     @pytest.fixture(scope="session", autouse=True)
-    def watch(_echoserver_engine):
-        engine = _echoserver_engine.get()
+    def watch(_echoserver_session):
+        engine = _echoserver_session.engine.get()
         before = open_and_running()
         yield
         async def tasks():
@@ -86,8 +86,8 @@ LEAKS = {
     "a descriptor": "kept.append(os.dup(0))",
     "a thread": "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
     "a child process": "kept.append(os.posix_spawn('/bin/sleep', ['sleep', '5'], {}))",
-    "a task": "_echoserver_engine.get().loop.call_soon_threadsafe("
-    "lambda: kept.append(_echoserver_engine.get().loop.create_task(asyncio.sleep(5))))",
+    "a task": "_echoserver_session.engine.get().loop.call_soon_threadsafe("
+    "lambda: kept.append(_echoserver_session.engine.get().loop.create_task(asyncio.sleep(5))))",
 }
 
 
@@ -99,7 +99,7 @@ def test_a_leak_made_on_purpose_is_noticed(watched: Downstream, leak: str) -> No
         + f"""
     kept = []
 
-    def test_it(udp_echo_server, _echoserver_engine):
+    def test_it(udp_echo_server, _echoserver_session):
         {LEAKS[leak]}
     """
     )

@@ -44,14 +44,14 @@ class Watch:
         return self.noted
 
     @pytest.fixture(autouse=True)
-    def _sample(self, request: pytest.FixtureRequest, _echoserver_engine: Any) -> Any:
+    def _sample(self, request: pytest.FixtureRequest, _echoserver_session: Any) -> Any:
         yield
         self.count += 1
         if ROUNDS and self.count % len(request.session.items) == 0:
             terminal: Any = request.config.pluginmanager.get_plugin("terminalreporter")
             terminal.stats.clear()  # which has a report of each test, of each round
             forget_finalizers(request.session)
-            self.samples.append(sample(_echoserver_engine.get()))
+            self.samples.append(sample(_echoserver_session.engine.get()))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:

@@ -1,0 +1,204 @@
+"""What all tests of a session share, and what one test has: made for whoever asks first, and ended with it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cached_property, partial
+from traceback import format_exception
+from typing import TYPE_CHECKING, Any
+
+from . import (
+    _deadline,
+    _judging,  # noqa: F401  now: where it is needed there may be no descriptor left to load it by
+    _settings,
+)
+from ._engine import LOOPS, EngineHost
+from ._fixtures import CLOSED_SESSION_SCOPE, OF_TEST, SCOPE, SESSION_SCOPE, SETTINGS, TESTS_ARE_OVER
+from ._outcomes import raise_together
+from ._scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from ssl import SSLContext
+
+    import pytest
+
+    from ._directory import PrivateDirectory
+    from ._peers.defaults import Defaults
+    from ._peers.peers import Peers
+    from ._peers.tls import TLSAuthority
+    from ._settings import Settings
+
+
+class OfSession:
+    """What all tests share: each thing is made when it is first asked for, and ended with the session."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._settings = config.stash[SETTINGS]
+        self._hooks = _Hooks(config)
+        self._ends: list[Callable[[], object]] = []
+
+    def close(self) -> None:
+        """End what was made, newest first, even if one end fails."""
+        __tracebackhide__ = True
+        errors: list[Exception] = []
+        for end in reversed(self._ends):
+            try:
+                end()
+            except Exception as error:  # noqa: BLE001  the others must end all the same
+                errors.append(error)
+        raise_together(errors, "errors at the end of the session")
+
+    @cached_property
+    def engine(self) -> EngineHost:
+        """The thread that peers live on; it is started by whoever asks for it first."""
+        factory = self._config.hook.pytest_echoserver_loop_factory(config=self._config)
+        host = EngineHost(factory or LOOPS[self._settings.loop])
+        self._ends.append(host.stop)
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(self._settings.switch_interval or before)
+        self._ends.append(partial(sys.setswitchinterval, before))
+        return host
+
+    @cached_property
+    def directory(self) -> PrivateDirectory:
+        """A directory that only this user can enter, for Unix sockets and certificates."""
+        from ._directory import PrivateDirectory
+
+        directory = PrivateDirectory()
+        self._ends.append(directory.close)
+        return directory
+
+    @cached_property
+    def authority(self) -> TLSAuthority:
+        """What ``tls_authority`` gives, whatever a conftest has overridden."""
+        from ._peers.tls import TLSAuthority
+
+        return TLSAuthority(self.directory)
+
+    @cached_property
+    def scope(self) -> Scope:
+        """What lives as long as the session: its errors, its end."""
+        scope = self.new_scope(self._settings, None)
+        self._config.stash[SESSION_SCOPE] = scope
+        self._ends.append(self._close_scope)
+        return scope
+
+    def _close_scope(self) -> None:
+        __tracebackhide__ = True
+        del self._config.stash[SESSION_SCOPE]
+        self._config.stash[CLOSED_SESSION_SCOPE] = self.scope
+        self.scope.close()
+
+    def new_scope(self, settings: Settings, node: str | None) -> Scope:
+        """A scope for the test with this node id; without one, for what lives longer."""
+        return Scope(
+            self.engine.get(),
+            settings.timeout,
+            self._hooks,
+            wide=node is None,
+            seeding=lambda: (settings.seed_of(node), settings.repeat(node)),
+        )
+
+    def peers_in(self, scope: Scope, settings: Settings, request: pytest.FixtureRequest) -> Peers:
+        """What makes the peers of a scope."""
+        from ._peers.peers import Peers
+
+        def context() -> SSLContext:
+            # Asked for when it is needed: somebody's own may take a while to make.
+            theirs: SSLContext | None = request.getfixturevalue("echoserver_ssl_context")
+            return theirs or self._own_context
+
+        # Few tests have settings of their own.
+        defaults = self._usual if settings is self._settings else _defaults_of(settings)
+        return Peers(scope, self.directory, context, self._types, defaults)
+
+    @cached_property
+    def _own_context(self) -> SSLContext:
+        return self.authority.server_context()
+
+    @cached_property
+    def _types(self) -> Mapping[str, Callable[..., Any]]:
+        from ._peers.peers import merged_types
+
+        return merged_types(self._config.hook.pytest_echoserver_peer_types())
+
+    @cached_property
+    def _usual(self) -> Defaults:
+        return _defaults_of(self._settings)
+
+
+def _defaults_of(settings: Settings) -> Defaults:
+    from ._peers.defaults import Defaults
+
+    return Defaults(timeout=settings.timeout, host=settings.host, strict=settings.strict, faults=settings.faults)
+
+
+class OfTest:
+    """What one test has: its settings, its scope, and, once they are asked for, its peers.
+
+    It is no fixture, for pytest takes longer to set one up than we need for all that is in it. It ends where one
+    would: pytest calls the finalizers of a test and its fixtures in the order opposite to that of their making.
+    """
+
+    def __init__(self, shared: OfSession, request: pytest.FixtureRequest, listen_host: str | None) -> None:
+        node: pytest.Item = request.node
+        self.shared = shared
+        self.settings = _settings.of_test(request.config.stash[SETTINGS], node, listen_host)
+        self.scope = shared.new_scope(self.settings, node.nodeid)
+        self._request = request
+        self._peers: Peers | None = None
+        self._timeout_before = _deadline.default
+        node.addfinalizer(self._end)
+        node.stash[SCOPE] = self.scope
+        _deadline.default = self.settings.timeout
+
+    @property
+    def peers(self) -> Peers:
+        if self._peers is None:
+            self._peers = self.shared.peers_in(self.scope, self.settings, self._request)
+        return self._peers
+
+    def _end(self) -> None:
+        __tracebackhide__ = True
+        del self._request.node.stash[OF_TEST]
+        try:
+            self.scope.close()
+        finally:
+            _deadline.default = self._timeout_before
+
+
+class _Hooks:
+    """Passes what happens to peers on to pytest's hooks; these are called for each peer, and few runs have any."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._hook = config.hook
+
+    def opened(self, peer: Any) -> None:
+        self._tell(self._hook.pytest_echoserver_peer_opened, peer)
+
+    def closed(self, peer: Any) -> None:
+        self._tell(self._hook.pytest_echoserver_peer_closed, peer)
+
+    @staticmethod
+    def _tell(hook: Any, peer: Any) -> None:
+        if hook.get_hookimpls():
+            hook(peer=peer)
+
+    def written(self, error: Exception) -> bool:
+        # Once no test runs any more nobody takes what is raised.
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if TESTS_ARE_OVER not in self._config.stash or terminal is None:
+            return False
+        terminal.write_line("")
+        for line in format_exception(error, limit=0):
+            terminal.write_line(line.rstrip())
+        return True
+
+    def redacted(self, peer: Any, data: bytes) -> bytes:
+        from ._redaction import redacted
+
+        return redacted(reversed(self._hook.pytest_echoserver_redact.get_hookimpls()), peer, data)
