@@ -65,14 +65,15 @@ class Regex:
 
 
 class Told:
-    """A pattern's text, made when it is asked for: mostly nobody does."""
+    """The text of a pattern, and where it is awaited, made when it is asked for: mostly nobody does."""
 
-    def __init__(self, pattern: Literal | Regex, redact: Callable[[bytes], bytes]) -> None:
+    def __init__(self, pattern: Literal | Regex, redact: Callable[[bytes], bytes], where: str = "") -> None:
         self._pattern = pattern
         self._redact = redact
+        self._where = where
 
     def __str__(self) -> str:
-        return self._pattern.told(self._redact)
+        return self._pattern.told(self._redact) + self._where
 
 
 def compile_pattern(value: Any, *, anchored: bool) -> Literal | Regex:

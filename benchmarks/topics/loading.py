@@ -12,6 +12,7 @@ from .. import ours
 from ..measure import Limit, Sample, Topic, Variant
 
 EMPTY = "an empty plugin"
+HOLLOW = "one with as many fixtures, options and hooks, and nothing in them"
 PLUGIN = "pytest_echoserver"
 TIMED = """
 import sys, time
@@ -34,6 +35,40 @@ def pytest_runtest_setup():
     print("set-up", time.perf_counter() - before, file=sys.__stderr__)
 """
 """A plugin that tells how long pytest takes to load another one, as a whole, and to set up the test."""
+HOLLOW_PLUGIN = """
+import pytest
+
+class Specs:
+    pass
+
+def fixture(request, pytestconfig):
+    pass
+
+def pytest_addhooks(pluginmanager):
+    pluginmanager.add_hookspecs(Specs)
+
+def pytest_addoption(parser):
+    group = parser.getgroup("hollow")
+    for number in range(9):
+        group.addoption(f"--hollow-{number}", metavar="VALUE", help="")
+        parser.addini(f"hollow_{number}", "")
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    return (yield)
+
+pytest_runtest_makereport = pytest_runtest_teardown = pytest_terminal_summary = pytest_runtest_call
+
+def pytest_configure():
+    pass
+
+pytest_sessionfinish = pytest_configure
+
+for number in range(7):
+    setattr(Specs, f"pytest_hollow_{number}", pytest.hookspec(lambda self, item: None))
+for number in range(18):
+    globals()[f"fixture_{number}"] = pytest.fixture(name=f"fixture_{number}")(fixture)
+"""
 NOTHING = "def test_it():\n    pass\n"
 A_PEER = "def test_it(udp_echo_server):\n    pass\n"
 ASYNCIO = "def setup_function():\n    import asyncio\n\ndef test_it():\n    pass\n"
@@ -44,6 +79,7 @@ def _run(phase: str, plugin: str, test: str = NOTHING) -> Variant:
     def variant() -> Iterator[Sample]:
         with tempfile.TemporaryDirectory() as directory:
             Path(directory, "empty_plugin.py").touch()
+            Path(directory, "hollow_plugin.py").write_text(HOLLOW_PLUGIN)
             Path(directory, "timed.py").write_text(TIMED.format(plugin=plugin))
             Path(directory, "test_it.py").write_text(test)
             command = [sys.executable, "-m", "pytest", "-s", "-p", "timed", "-p", plugin, "-p", "no:cacheprovider"]
@@ -71,7 +107,11 @@ TOPICS = {
     "loading": Topic(
         "pytest's loading of a plugin",
         ("ms", 1e3),
-        {ours.NAME: _run("load", PLUGIN), EMPTY: _run("load", "empty_plugin")},
+        {
+            ours.NAME: _run("load", PLUGIN),
+            EMPTY: _run("load", "empty_plugin"),
+            HOLLOW: _run("load", "hollow_plugin"),
+        },
         3,
         (Limit(ours.NAME, 0.001, over=EMPTY),),
     ),

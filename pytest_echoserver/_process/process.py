@@ -12,7 +12,7 @@ from typing import Any, Literal, overload
 from .._checks import bytes_like, whole_number
 from .._cursors import Cursor
 from .._futures import CaptureFuture
-from .._patterns import compile_pattern
+from .._patterns import Told, compile_pattern
 from .._record import Event
 from .._scope import Scope
 from .._traffic import PeerTraffic
@@ -121,8 +121,8 @@ class Process:
             what = "neither output" if stream == "both" else f"the {stream}"
             verb = "is a pipe" if stream == "both" else "is no pipe"
             raise RuntimeError(f"read_until(): {what} of {self} {verb}, so nothing of it is captured")
-        what = f"{wanted.told(partial(self._scope.redacted, self))} on {stream}"
-        return outputs.reader(number).read_until(self._future(what, number), wanted)
+        told = Told(wanted, partial(self._scope.redacted, self), f" on {stream}")
+        return outputs.reader(number).read_until(self._future(told, number), wanted)
 
     def write(self, data: bytes) -> CaptureFuture[None]:
         """Write to its stdin; the future is done when the kernel has taken all of it.
@@ -205,7 +205,7 @@ class Process:
     ) -> CaptureFuture[Any]:
         return cursor.ask(self._future(what), lambda at: (value(), at) if happened.is_set() else None)
 
-    def _future(self, what: str, stream: int = STDOUT) -> CaptureFuture[Any]:
+    def _future(self, what: object, stream: int = STDOUT) -> CaptureFuture[Any]:
         def instead() -> str:
             return f"{self._child.state}; {self._child.outputs.reader(stream).tell_unread()}"
 

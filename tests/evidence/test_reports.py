@@ -305,6 +305,42 @@ def test_the_example_tells_dns_in_words(downstream: Downstream) -> None:
     )
 
 
+def test_what_is_awaited_is_redacted_only_once_the_wait_has_failed(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+        asked = []
+
+        def pytest_echoserver_redact(data):
+            asked.append(data)
+            return data.upper()
+        """
+    )
+    result = downstream.run(
+        """
+        import socket
+        import sys
+
+        import pytest
+        from conftest import asked
+        from pytest_echoserver import CaptureTimeout
+
+        def test_it(tcp_peer, subprocess_runner):
+            process = subprocess_runner(sys.executable, "-c", "print('came', flush=True); input()", stdin=-1)
+            with socket.create_connection(tcp_peer.address) as client:
+                client.sendall(b"came")
+                for reader in (tcp_peer.connection, process):
+                    reader.read_until(b"came").result()
+                    never = reader.read_until(b"never")
+                    assert asked == []
+                    with pytest.raises(CaptureTimeout, match="b'NEVER'"):
+                        never.result(0.01)
+                    asked.clear()
+            process.write(b"\\n").result()
+        """
+    )
+    result.assert_outcomes(passed=1)
+
+
 def test_what_a_script_says_is_redacted_as_what_passed(downstream: Downstream) -> None:
     downstream.pytester.makeconftest(
         "def pytest_echoserver_redact(data): return data.replace(b'hunter2', b'*******')"
