@@ -41,10 +41,10 @@ class OfSession:
         self._ends: list[Callable[[], object]] = []
 
     def close(self) -> None:
-        """End what was made, newest first, even if one end fails."""
+        """End what was made, the peers before what they live on, even if one end fails."""
         __tracebackhide__ = True
         errors: list[Exception] = []
-        for end in reversed(self._ends):
+        for end in [*([self._close_scope] if "scope" in vars(self) else []), *reversed(self._ends)]:
             try:
                 end()
             except Exception as error:  # noqa: BLE001  the others must end all the same
@@ -81,9 +81,7 @@ class OfSession:
     @cached_property
     def scope(self) -> Scope:
         """What lives as long as the session: its errors, its end."""
-        scope = self.new_scope(self._settings, None)
-        self._config.stash[SESSION_SCOPE] = scope
-        self._ends.append(self._close_scope)
+        scope = self._config.stash[SESSION_SCOPE] = self.new_scope(self._settings, None)
         return scope
 
     def _close_scope(self) -> None:

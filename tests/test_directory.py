@@ -243,3 +243,16 @@ def test_the_session_has_one_and_removes_it_at_its_end(downstream: Downstream, t
     )
     result.assert_outcomes(passed=2)
     assert list(temporary.glob(f"{PREFIX}*")) == []
+
+
+def test_it_is_there_until_the_sessions_peers_are_closed(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+        from pathlib import Path
+
+        def pytest_echoserver_peer_closed(peer):
+            assert Path(peer.address).parent.is_dir()
+        """
+    )
+    result = downstream.run("def test_it(session_peers): session_peers.unix()")
+    result.assert_outcomes(passed=1)
