@@ -6,8 +6,8 @@ import stat
 import sys
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 if sys.platform != "win32":
     import fcntl
@@ -17,8 +17,7 @@ PREFIX = "echosrv-"
 LOCK_NAME = "lock"
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(NamedTuple):
     path: Path
     lock: int | None
 

@@ -4,7 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
 
 from ._locks import Locked
 
@@ -44,8 +44,7 @@ class Event:
     args: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Excerpt:
+class Excerpt(NamedTuple):
     """Bytes of an entry that a stream keeps anyway: where they are in it, so that they aren't kept twice."""
 
     read: Callable[[int, int], bytes]

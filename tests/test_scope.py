@@ -10,9 +10,10 @@ from contextlib import contextmanager
 import pytest
 
 from pytest_echoserver import Peers
+from pytest_echoserver._adopted import Member
 from pytest_echoserver._engine import Engine
 from pytest_echoserver._record import RowRecord
-from pytest_echoserver._scope import Member, Scope
+from pytest_echoserver._scope import Scope
 from pytest_echoserver._traffic import PeerTraffic
 
 

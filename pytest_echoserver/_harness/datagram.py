@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from .._adopted import Member
 from .._checks import factory as checked_factory
 from .._checks import flag
 from .._futures import CaptureFuture
@@ -14,7 +15,7 @@ from .._outcomes import end_with, fulfil, raise_together, start
 from .._peers.datagram_checks import checked_payload
 from .._peers.hosts import check_host, check_port
 from .._record import Address, SentDatagram
-from .._scope import Member, Scope
+from .._scope import Scope
 from .._traffic import PeerTraffic
 from .far_datagrams import FarEnd, HarnessDatagram
 from .harnessed import Harnessed, running_loop

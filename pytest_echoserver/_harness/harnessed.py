@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
+from .._adopted import Member
 from .._futures import CaptureFuture
 from .._outcomes import fail, fulfil, start
 from .._record import Event
-from .._scope import Member, Scope
+from .._scope import Scope
 from .._traffic import PeerTraffic
 from .near import NearEnd
 

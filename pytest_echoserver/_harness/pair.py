@@ -3,10 +3,11 @@
 import socket
 from contextlib import suppress
 
+from .._adopted import Member
 from .._peers.connection import Connection
 from .._peers.stream_end import StreamEnd
 from .._record import RowRecord
-from .._scope import Member, Scope
+from .._scope import Scope
 
 __tracebackhide__ = True
 

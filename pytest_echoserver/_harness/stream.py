@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar, get_args
 
+from .._adopted import Member
 from .._checks import bytes_like
 from .._checks import choice as check_choice
 from .._checks import factory as checked_factory
@@ -15,7 +16,7 @@ from .._outcomes import raise_together, start
 from .._peers.connection import Connection
 from .._peers.stream_end import StreamEnd
 from .._record import RowRecord
-from .._scope import Member, Scope
+from .._scope import Scope
 from .._transports.arrival import until_read
 from .._transports.binding import connected_pair
 from .harnessed import Harnessed, running_loop

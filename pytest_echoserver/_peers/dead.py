@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from .._adopted import Member
 from .._record import RowRecord
-from .._scope import Member, Scope
+from .._scope import Scope
 from .._traffic import PeerTraffic
 from .._transports.datagram import bound_datagram_socket
 from .._transports.listening import bound_stream_socket, listen

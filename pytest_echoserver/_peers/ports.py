@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from .._adopted import Member
 from .._neighbours import refuse_if_blocked
 from .._record import RowRecord
-from .._scope import Member, Scope
+from .._scope import Scope
 from .._traffic import PeerTraffic
 
 if sys.platform == "win32":
