@@ -57,10 +57,15 @@ def check_handler(handler: Any) -> Any:
     return handler
 
 
-def was_cancelled(error: BaseException) -> bool:
-    """Whether the running task ends because it was told to, and not because what it awaited was cancelled."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+def was_told_to_end(error: BaseException) -> bool:
+    """Whether the running task ends because it was told to, and not because what it awaited was cancelled.
+
+    One that refuses to be cancelled is thrown away after its loop was closed: a ``GeneratorExit`` for what it runs.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, GeneratorExit)
 
 
 def payloads_of(value: Any, check: Callable[[object], bytes], giver: Callable[..., object]) -> list[bytes]:

@@ -19,7 +19,7 @@ from .._readers import Readers, let_in
 from .._record import Address, Datagram, Event, Record, SentDatagram
 from .._scope import Scope
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
-from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_cancelled
+from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_told_to_end
 from .datagram_checks import checked_destination, checked_payload
 from .datagram_end import DatagramEnd, make_datagram
 from .served import ServedPeer
@@ -370,7 +370,7 @@ class DatagramPeer(ServedPeer):
         try:
             self._answer(await answer, addr)
         except BaseException as error:
-            if was_cancelled(error):
+            if was_told_to_end(error):
                 raise
             self._fail(as_exception(error))
 

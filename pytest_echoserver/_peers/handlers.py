@@ -7,7 +7,7 @@ from typing import Any
 
 from .._bytestream import EndOfStream
 from .._outcomes import as_exception
-from .behaviours import StreamBehaviour, was_cancelled
+from .behaviours import StreamBehaviour, was_told_to_end
 from .connection import HANDLED, Connection
 
 __tracebackhide__ = True
@@ -30,7 +30,7 @@ async def _run_handler(
     try:
         await _called(handler, connection)
     except BaseException as error:
-        if was_cancelled(error):
+        if was_told_to_end(error):
             raise
         if not _client_has_left(connection, error):
             fail(connection, as_exception(error))
