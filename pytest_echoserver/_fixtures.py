@@ -122,15 +122,22 @@ def reserved_port(request: pytest.FixtureRequest, echoserver_listen_host: str | 
 
 
 @pytest.fixture(scope="session")
-def session_peers(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> Peers:
+def session_peers(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> Iterator[Peers]:
     """Makes peers like ``peers``, which live as long as the session: for wider-scoped fixtures of your own.
 
     Close each with the fixture that made it: ``with session_peers.tcp_echo() as server: yield server``. What goes
     wrong with one fails the test that runs; a script that isn't met fails its closing.
     """
-    settings = _settings.of_session(request.config.stash[SETTINGS], echoserver_listen_host)
-    shared = _of_session(request)
-    return shared.peers_in(shared.scope, settings, request)
+    __tracebackhide__ = True
+    shared, of_run = _of_session(request), request.config.stash
+    settings = _settings.of_session(of_run[SETTINGS], echoserver_listen_host)
+    scope = of_run[SESSION_SCOPE] = shared.new_scope(settings, None)
+    try:
+        yield shared.peers_in(scope, settings, request)
+    finally:
+        del of_run[SESSION_SCOPE]
+        of_run[CLOSED_SESSION_SCOPE] = scope
+        scope.close()
 
 
 @pytest.fixture

@@ -21,7 +21,9 @@ def judge(item: pytest.Item) -> None:
     """Fail the test, in its call phase, with the errors of its peers."""
     errors = _errors_of(_scopes_of(item), item)
     if errors:
-        __tracebackhide__ = len(errors) == 1  # not for a group: pytest 8 can't show one that has no other frame
+        __tracebackhide__ = (
+            len(errors) == 1
+        )  # not for a group: pytest before 9.1 can't show one that has no other frame
         raise _as_one(errors, "this test's peers")
 
 

@@ -75,7 +75,9 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     __tracebackhide__ = True
     try:
         result = yield
-    except BaseException:
+    except BaseException as raised:
+        # pytest before 9.1 can't show a group without any frame, and leaves its own out.
+        __tracebackhide__ = not isinstance(raised, BaseExceptionGroup)
         if SESSION_SCOPE in item.config.stash:
             from . import _judging
 

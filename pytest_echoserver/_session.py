@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
+from threading import RLock
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +13,17 @@ from . import (
     _judging,  # noqa: F401  now: where it is needed there may be no descriptor left to load it by
     _settings,
 )
+from ._directory import PrivateDirectory
 from ._engine import LOOPS, EngineHost
-from ._fixtures import CLOSED_SESSION_SCOPE, OF_TEST, SCOPE, SESSION_SCOPE, SETTINGS, TESTS_ARE_OVER
-from ._outcomes import raise_together
+from ._fixtures import OF_TEST, SCOPE, SETTINGS, TESTS_ARE_OVER
 from ._scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from ssl import SSLContext
 
     import pytest
 
-    from ._directory import PrivateDirectory
     from ._peers.defaults import Defaults
     from ._peers.peers import Peers
     from ._peers.tls import TLSAuthority
@@ -32,72 +31,50 @@ if TYPE_CHECKING:
 
 
 class OfSession:
-    """What all tests share: each thing is made when it is first asked for, and ended with the session."""
+    """What all tests share; ended with the session.
+
+    Attributes:
+        engine: the thread that peers live on; it is started by whoever asks for it first.
+        directory: one that only this user can enter, for Unix sockets and certificates; made likewise.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._settings = config.stash[SETTINGS]
         self._hooks = _Hooks(config)
-        self._ends: list[Callable[[], object]] = []
+        factory = config.hook.pytest_echoserver_loop_factory(config=config)
+        self.engine = EngineHost(factory or LOOPS[self._settings.loop])
+        self.directory = PrivateDirectory()
+        self._authority: TLSAuthority | None = None
+        self._making = RLock()  # peers may be made by several threads at once, fixtures by one
+        self._switch_interval_before = sys.getswitchinterval()
+        sys.setswitchinterval(self._settings.switch_interval or self._switch_interval_before)
 
     def close(self) -> None:
-        """End what was made, the peers before what they live on, even if one end fails."""
-        __tracebackhide__ = True
-        errors: list[Exception] = []
-        for end in [*([self._close_scope] if "scope" in vars(self) else []), *reversed(self._ends)]:
-            try:
-                end()
-            except Exception as error:  # noqa: BLE001  the others must end all the same
-                errors.append(error)
-        raise_together(errors, "errors at the end of the session")
+        try:
+            self.directory.close()
+        finally:
+            sys.setswitchinterval(self._switch_interval_before)
+            self.engine.stop()
 
-    @cached_property
-    def engine(self) -> EngineHost:
-        """The thread that peers live on; it is started by whoever asks for it first."""
-        factory = self._config.hook.pytest_echoserver_loop_factory(config=self._config)
-        host = EngineHost(factory or LOOPS[self._settings.loop])
-        self._ends.append(host.stop)
-        before = sys.getswitchinterval()
-        sys.setswitchinterval(self._settings.switch_interval or before)
-        self._ends.append(partial(sys.setswitchinterval, before))
-        return host
-
-    @cached_property
-    def directory(self) -> PrivateDirectory:
-        """A directory that only this user can enter, for Unix sockets and certificates."""
-        from ._directory import PrivateDirectory
-
-        directory = PrivateDirectory()
-        self._ends.append(directory.close)
-        return directory
-
-    @cached_property
+    @property
     def authority(self) -> TLSAuthority:
         """What ``tls_authority`` gives, whatever a conftest has overridden."""
-        from ._peers.tls import TLSAuthority
+        with self._making:
+            if self._authority is None:
+                from ._peers.tls import TLSAuthority
 
-        return TLSAuthority(self.directory)
+                self._authority = TLSAuthority(self.directory)
+            return self._authority
 
-    @cached_property
-    def scope(self) -> Scope:
-        """What lives as long as the session: its errors, its end."""
-        scope = self._config.stash[SESSION_SCOPE] = self.new_scope(self._settings, None)
-        return scope
-
-    def _close_scope(self) -> None:
-        __tracebackhide__ = True
-        del self._config.stash[SESSION_SCOPE]
-        self._config.stash[CLOSED_SESSION_SCOPE] = self.scope
-        self.scope.close()
-
-    def new_scope(self, settings: Settings, node: str | None) -> Scope:
+    def new_scope(self, settings: Settings, node_id: str | None) -> Scope:
         """A scope for the test with this node id; without one, for what lives longer."""
         return Scope(
             self.engine.get(),
             settings.timeout,
             self._hooks,
-            wide=node is None,
-            seeding=lambda: (settings.seed_of(node), settings.repeat(node)),
+            wide=node_id is None,
+            seeding=lambda: (settings.seed_of(node_id), settings.repeat(node_id)),
         )
 
     def peers_in(self, scope: Scope, settings: Settings, request: pytest.FixtureRequest) -> Peers:
@@ -106,8 +83,9 @@ class OfSession:
 
         def context() -> SSLContext:
             # Asked for when it is needed: somebody's own may take a while to make.
-            theirs: SSLContext | None = request.getfixturevalue("echoserver_ssl_context")
-            return theirs or self._own_context
+            with self._making:
+                theirs: SSLContext | None = request.getfixturevalue("echoserver_ssl_context")
+                return theirs or self._own_context
 
         # Few tests have settings of their own.
         defaults = self._usual if settings is self._settings else _defaults_of(settings)

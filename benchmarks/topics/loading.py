@@ -12,7 +12,7 @@ from .. import ours
 from ..measure import Limit, Sample, Topic, Variant
 
 EMPTY = "an empty plugin"
-HOLLOW = "one with as many fixtures, options and hooks, and nothing in them"
+HOLLOW = "one with as many fixtures, options and hooks"
 PLUGIN = "pytest_echoserver"
 TIMED = """
 import sys, time
@@ -63,6 +63,7 @@ def pytest_configure():
     pass
 
 pytest_sessionfinish = pytest_configure
+pytest_configure_node = pytest.hookimpl(optionalhook=True)(lambda: None)
 
 for number in range(7):
     setattr(Specs, f"pytest_hollow_{number}", pytest.hookspec(lambda self, item: None))

@@ -127,6 +127,28 @@ def test_tear_downs_show_no_line_of_ours(downstream: Downstream) -> None:
     result.stdout.no_fnmatch_line("*/pytest_echoserver/*")
 
 
+def test_several_errors_of_a_tear_down_are_shown_as_without_us(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import pytest
+
+        @pytest.fixture
+        def one():
+            yield
+            raise OSError("of the one")
+
+        @pytest.fixture
+        def other():
+            yield
+            raise OSError("of the other")
+
+        def test_it(one, other): pass
+        """
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines_random(["*OSError: of the one", "*OSError: of the other"])
+
+
 def test_what_the_call_was_failed_by_is_not_told_again_of_its_tear_down(downstream: Downstream) -> None:
     result = downstream.run(
         """

@@ -169,6 +169,69 @@ def test_an_unmet_script_of_one_that_nobody_closes_fails_the_end_of_the_session(
     )
 
 
+def test_several_that_nobody_closes_are_told_together(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        def test_it(session_peers):
+            session_peers.tcp(name="one").expect(b"ping")
+            session_peers.tcp(name="other").expect(b"ping")
+        """
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines_random(
+        [f"*ScriptMismatch: {name} (*): the script's only step was not met" for name in ("one", "other")]
+    )
+
+
+def test_they_end_before_what_was_there_before_them_whichever_test_is_first(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import os
+        import tempfile
+
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def directory():
+            path = tempfile.mkdtemp()
+            yield path
+            os.rmdir(path)
+
+        @pytest.fixture(scope="session")
+        def server(directory, session_peers):
+            return session_peers.unix_echo(path=f"{directory}/socket")
+
+        def test_one(udp_echo_server): pass
+
+        def test_two(server): pass
+        """
+    )
+    result.assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("ending", ["pytest.fail('by it')", "pytest.skip('by it')", "raise OSError('by it')"])
+def test_a_hook_that_fails_at_their_end_leaves_nothing_behind(downstream: Downstream, ending: str) -> None:
+    downstream.pytester.makeconftest(
+        f"""
+        import sys
+        import threading
+
+        import pytest
+
+        def pytest_echoserver_peer_closed(peer):
+            {ending}
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_sessionfinish():
+            print("left:", *(thread.name for thread in threading.enumerate()), sys.getswitchinterval())
+        """
+    )
+    result = downstream.run_apart(
+        "def test_it(session_peers): session_peers.unix()", "-s", "--echoserver-switch-interval=0.001"
+    )
+    result.stdout.fnmatch_lines(["*left: MainThread 0.005"])
+
+
 def test_closing_it_with_a_client_still_there_fails_nobody_else(downstream: Downstream) -> None:
     result = downstream.run(
         """

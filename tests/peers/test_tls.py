@@ -519,3 +519,30 @@ def test_a_handshake_that_was_to_fail_and_has_not_is_told(downstream: Downstream
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*ScriptMismatch: tls-1 *: 1 TLS handshakes were expected to fail, and have not"])
+
+
+def test_the_first_peers_may_be_made_by_several_threads(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import socket
+        from concurrent.futures import ThreadPoolExecutor
+        from threading import Barrier
+
+        def test_it(peers, request):
+            at_once = Barrier(4)
+
+            def make(_):
+                at_once.wait()
+                return peers.tls_echo()
+
+            with ThreadPoolExecutor(4) as pool:
+                made = list(pool.map(make, range(4)))
+            context = request.getfixturevalue("tls_authority").client_context()
+            for peer in made:
+                with socket.create_connection(peer.address) as raw:
+                    with context.wrap_socket(raw, server_hostname="localhost") as client:
+                        client.sendall(b"x")
+                        assert client.recv(1) == b"x"
+        """
+    )
+    result.assert_outcomes(passed=1)
