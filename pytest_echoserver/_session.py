@@ -133,6 +133,7 @@ class OfTest:
 
     @property
     def peers(self) -> Peers:
+        # No cached_property: up to Python 3.11 that takes a lock, here for each test.
         if self._peers is None:
             self._peers = self.shared.peers_in(self.scope, self.settings, self._request)
         return self._peers
