@@ -59,7 +59,10 @@ def public_interface() -> Iterator[str]:
         if isinstance(value, type):
             yield from ("", *of_class(name, value))
         else:
-            yield f"fixture {name} -> {_source(inspect.unwrap(value)).returns}"
+            gives = str(_source(inspect.unwrap(value)).returns)
+            if gives.startswith("Iterator["):  # it ends what it gives
+                gives = gives.removeprefix("Iterator[").removesuffix("]")
+            yield f"fixture {name} -> {gives}"
     for module in (hookspecs, strategies):
         yield from ("", f"module {module.__name__}")
         for name, value in sorted(vars(module).items()):
