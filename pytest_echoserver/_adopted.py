@@ -1,7 +1,6 @@
 """What a scope adopts: something open in it, known to it by what it has to ask of that at the end."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ._record import Record
@@ -13,64 +12,79 @@ if TYPE_CHECKING:
 class Adopted(Protocol):
     """Something open in a scope: what it recorded, and how it is closed.
 
-    ``close`` runs on the engine's loop and may be called again; ``patience`` is how many seconds it may take. There
-    is none where another's close covers this one. ``verdict`` gives what it would be blamed for if all ended
-    now, beside what it was blamed for when that happened; in a wide scope ``told`` is called once a test has had
-    those. ``traffic`` gives what it saw, for who asks what went wrong.
-    What has to be asked to read what has arrived has one more call, made where the test ran: ``settle``; and what
-    lives on another loop than the engine's yet another: ``leave`` lets it go before ``close``.
-    ``abandon`` does on the thread of the test what can be done there, where the engine is held up; it gives errors
-    that tell of it. ``tell_closed`` tells who wants to know of peers that this one is closed, if it is one.
+    Its names are private, for peers are adopted themselves, and users have them in their hands.
+
+    ``_shut`` runs on the engine's loop and may be called again; ``_patience`` is how many seconds it may take. It
+    is none where another's covers this one. ``_verdict`` gives what it would be blamed for if all ended now, beside
+    what it was blamed for when that happened; in a wide scope ``_errors_told`` is called once a test has had those.
+    ``_traffic`` gives what it saw, for who asks what went wrong.
+    What has to be asked to read what has arrived has one more call, made where the test ran: ``_settle``; and what
+    lives on another loop than the engine's yet another: ``_leave`` lets it go before ``_shut``.
+    ``_abandon`` does on the thread of the test what can be done there, where the engine is held up; it gives errors
+    that tell of it. ``_tell_closed`` tells who wants to know of peers that this one is closed, if it is one.
     """
 
     @property
-    def record(self) -> Record: ...
-    def traffic(self) -> "PeerTraffic": ...
+    def _record(self) -> Record: ...
+    def _traffic(self) -> "PeerTraffic": ...
     @property
-    def close(self) -> Callable[[], Awaitable[None]] | None: ...
+    def _shut(self) -> Callable[[], Awaitable[None]] | None: ...
     @property
-    def patience(self) -> float: ...
+    def _patience(self) -> float: ...
     @property
-    def verdict(self) -> Callable[[], list[Exception]] | None: ...
+    def _verdict(self) -> Callable[[], list[Exception]] | None: ...
     @property
-    def told(self) -> Callable[[], None] | None: ...
+    def _errors_told(self) -> Callable[[], None] | None: ...
     @property
-    def settle(self) -> Callable[[], None] | None: ...
+    def _settle(self) -> Callable[[], None] | None: ...
     @property
-    def leave(self) -> Callable[[], None] | None: ...
+    def _leave(self) -> Callable[[], None] | None: ...
     @property
-    def abandon(self) -> Callable[[], list[Exception]] | None: ...
+    def _abandon(self) -> Callable[[], list[Exception]] | None: ...
     @property
-    def tell_closed(self) -> Callable[[], None] | None: ...
-    def rests(self) -> bool:
+    def _tell_closed(self) -> Callable[[], None] | None: ...
+    def _at_rest(self) -> bool:
         """Whether it has dealt with all that has come, by no code but ours: nothing can come of that any more.
 
         Asked on the thread of the test: what rests is judged without the engine.
         """
         ...
 
-    def close_at_rest(self) -> bool:
+    def _close_at_rest(self) -> bool:
         """Close it on the thread of the test, if it rests; else give false."""
         ...
 
 
-@dataclass(slots=True, eq=False)
 class Member:
     """What is adopted by its parts, and leaves all to the engine."""
 
-    traffic: "Callable[[], PeerTraffic]"
-    record: Record
-    close: Callable[[], Awaitable[None]] | None
-    patience: float = 0.0
-    verdict: Callable[[], list[Exception]] | None = None
-    told: Callable[[], None] | None = None
-    settle: Callable[[], None] | None = None
-    leave: Callable[[], None] | None = None
-    abandon: Callable[[], list[Exception]] | None = None
-    tell_closed: Callable[[], None] | None = None
+    _errors_told = None
 
-    def rests(self) -> bool:
+    def __init__(
+        self,
+        traffic: "Callable[[], PeerTraffic]",
+        record: Record,
+        shut: Callable[[], Awaitable[None]] | None,
+        *,
+        patience: float = 0.0,
+        verdict: Callable[[], list[Exception]] | None = None,
+        settle: Callable[[], None] | None = None,
+        leave: Callable[[], None] | None = None,
+        abandon: Callable[[], list[Exception]] | None = None,
+        tell_closed: Callable[[], None] | None = None,
+    ) -> None:
+        self._traffic = traffic
+        self._record = record
+        self._shut = shut
+        self._patience = patience
+        self._verdict = verdict
+        self._settle = settle
+        self._leave = leave
+        self._abandon = abandon
+        self._tell_closed = tell_closed
+
+    def _at_rest(self) -> bool:
         return False
 
-    def close_at_rest(self) -> bool:
+    def _close_at_rest(self) -> bool:
         return False

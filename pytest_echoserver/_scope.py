@@ -180,7 +180,7 @@ class Scope:
         """Read what has already arrived, then give all errors. A wide scope is judged again and again."""
         if self._members and self._can_be_asked:
             try:
-                at_rest = self._by_itself and all(member.rests() for member in reversed(self._members))
+                at_rest = self._by_itself and all(member._at_rest() for member in reversed(self._members))
                 if not at_rest:
                     self._settle()
                 if not self.wide:
@@ -212,8 +212,8 @@ class Scope:
 
     def _part_with_released(self) -> None:
         """Judge and close no more what was released; until the test is over it is still shown."""
-        self._parted += [member for member in self._members if member.record in self._released]
-        self._members = [member for member in self._members if member.record not in self._released]
+        self._parted += [member for member in self._members if member._record in self._released]
+        self._members = [member for member in self._members if member._record not in self._released]
         self._released.clear()
 
     @property
@@ -233,7 +233,7 @@ class Scope:
         seed, repeat = self._seeding()
         return Traffic(
             self._shown_from if self.wide else self._started,
-            tuple(self._since_shown(member.traffic()) for member in [*self._parted, *self._members]),
+            tuple(self._since_shown(member._traffic()) for member in [*self._parted, *self._members]),
             repeat if self._seed_taken else "",
             seed.decode(),
         )
@@ -261,8 +261,8 @@ class Scope:
         try:
             if (self._members or self._tasks) and not self.engine.forked:
                 for member in reversed(self._members):
-                    if member.leave is not None:
-                        member.leave()
+                    if member._leave is not None:
+                        member._leave()
                 failures = self._run_close()
                 for failure in failures:
                     failure.__traceback__ = without_our_frames(failure.__traceback__)
@@ -270,24 +270,24 @@ class Scope:
         finally:
             self.engine.owners.remove(self)
             for member in reversed(self._members):
-                if member.tell_closed is not None:
-                    member.tell_closed()
+                if member._tell_closed is not None:
+                    member._tell_closed()
         self.raise_together(errors, "errors at the end of what was opened")
 
     def _run_close(self) -> list[Exception]:
         if self._close_at_rest():
             return []
         if not self.engine.stuck:
-            patience = ANSWER + sum(member.patience for member in self._members)
+            patience = ANSWER + sum(member._patience for member in self._members)
             return self.engine.run(self.context, self._close_all, patience=patience)
         with suppress(TimeoutError):  # the judgement has waited for it in vain, and told so
             return self.engine.run(self.context, self._close_all, patience=0.1)
-        return [error for member in self._members if member.abandon is not None for error in member.abandon()]
+        return [error for member in self._members if member._abandon is not None for error in member._abandon()]
 
     def _close_at_rest(self) -> bool:
         """Close everything on this thread; false if something is left, for the engine to close and to tell of."""
         try:
-            return self._by_itself and all(member.close_at_rest() for member in reversed(self._members))
+            return self._by_itself and all(member._close_at_rest() for member in reversed(self._members))
         except OSError:
             return False
 
@@ -298,7 +298,7 @@ class Scope:
 
     def _settle(self) -> None:
         self.engine.run(self.context, self._settle_engine)
-        to_be_asked = [member.settle for member in self._members if member.settle is not None]
+        to_be_asked = [member._settle for member in self._members if member._settle is not None]
         deadline = time.monotonic() + SETTLING
         seen = -1
         while to_be_asked and seen != self._activity() and time.monotonic() < deadline:
@@ -308,12 +308,12 @@ class Scope:
             self.engine.run(self.context, self._settle_engine)
 
     def _verdicts(self) -> list[Exception]:
-        return [error for member in self._members if member.verdict is not None for error in member.verdict()]
+        return [error for member in self._members if member._verdict is not None for error in member._verdict()]
 
     def _tell(self) -> None:
         for member in self._members:
-            if member.told is not None:
-                member.told()
+            if member._errors_told is not None:
+                member._errors_told()
 
     def _busy_tasks(self) -> "list[asyncio.Task[Any]]":
         """The tasks that would go on by themselves: they wait for nothing, or for what has happened."""
@@ -321,7 +321,7 @@ class Scope:
         return [task for task in self._tasks if task is not here and not task.done() and not waits(task)]
 
     def _activity(self) -> int:
-        return sum(len(member.record.rows) for member in self._members)
+        return sum(len(member._record.rows) for member in self._members)
 
     async def _settle_engine(self) -> None:
         deadline = time.monotonic() + SETTLING
@@ -339,10 +339,10 @@ class Scope:
     async def _close_all(self) -> list[Exception]:
         failures: list[Exception] = []
         for member in reversed(self._members):
-            if member.close is None:
+            if member._shut is None:
                 continue
             try:
-                await member.close()
+                await member._shut()
             except ExceptionGroup as group:
                 failures += group.exceptions
             except Exception as error:  # noqa: BLE001  the others must be closed all the same

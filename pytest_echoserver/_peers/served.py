@@ -37,6 +37,8 @@ class ServedPeer(BoundPeer):
     """Whether its events begin with a connection's number."""
     _patience = 0.0
     """Seconds that its `_shut` may take."""
+    _leave: Callable[[], None] | None = None
+    _abandon: Callable[[], list[Exception]] | None = None
     # What most peers never have another of stands here: there may be thousands.
     _scripted = False
     _following = False
@@ -108,7 +110,7 @@ class ServedPeer(BoundPeer):
     def _open_in_scope(self, open_: Callable[[Readers], object], *, here: bool = True) -> None:
         """Open it, as one of its scope's, and tell who wants to know; not ``here`` if the engine has to do it."""
         scope = self._scope
-        scope.adopt(PeerMember(self))
+        scope.adopt(self)
         readers = scope.engine.readers
         try:
             if here and readers.from_any_thread:
@@ -286,47 +288,3 @@ class ServedPeer(BoundPeer):
     @abstractmethod
     def _scripts(self) -> "list[Script]":
         """Its own, and those of its connections."""
-
-
-class PeerMember:
-    """A peer as its scope knows it, an `Adopted`: a reference, for there may be thousands of peers."""
-
-    __slots__ = ("_peer",)
-
-    leave = abandon = None
-
-    def __init__(self, peer: ServedPeer) -> None:
-        self._peer = peer
-
-    @property
-    def record(self) -> Record:
-        return self._peer._record
-
-    def traffic(self) -> "PeerTraffic":
-        return self._peer._traffic()
-
-    @property
-    def patience(self) -> float:
-        return self._peer._patience
-
-    @property
-    def settle(self) -> Callable[[], None] | None:
-        return self._peer._settle
-
-    async def close(self) -> None:
-        await self._peer._shut()
-
-    def tell_closed(self) -> None:
-        self._peer._tell_closed()
-
-    def verdict(self) -> list[Exception]:
-        return self._peer._verdict()
-
-    def told(self) -> None:
-        self._peer._errors_told()
-
-    def rests(self) -> bool:
-        return self._peer._at_rest()
-
-    def close_at_rest(self) -> bool:
-        return self._peer._close_at_rest()
