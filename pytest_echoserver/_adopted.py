@@ -14,9 +14,10 @@ class Adopted(Protocol):
 
     Its names are private, for peers are adopted themselves, and users have them in their hands.
 
-    ``_shut`` runs on the engine's loop and may be called again; ``_patience`` is how many seconds it may take. It
-    is none where another's covers this one. ``_verdict`` gives what it would be blamed for if all ended now, beside
-    what it was blamed for when that happened; in a wide scope ``_errors_told`` is called once a test has had those.
+    ``_shut`` runs on the engine's loop and may be called again; it is None where another's covers this one.
+    ``_patience`` is how many seconds it may take. ``_verdict`` gives what it would be blamed for if all ended now,
+    beside what it was blamed for when that happened; in a wide scope ``_errors_told`` is called once a test has had
+    those.
     ``_traffic`` gives what it saw, for who asks what went wrong.
     What has to be asked to read what has arrived has one more call, made where the test ran: ``_settle``; and what
     lives on another loop than the engine's yet another: ``_leave`` lets it go before ``_shut``.
