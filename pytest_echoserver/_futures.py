@@ -53,6 +53,10 @@ class CaptureFuture(Future[T]):
         instead: called when the time is up, to tell what came instead.
     """
 
+    # Of the base class, though its stub doesn't know them.
+    _done_callbacks: list[Callable[[Future[T]], object]]
+    _invoke_callbacks: Callable[[], None]
+
     def __init__(
         self,
         what: object = "a result",
@@ -102,6 +106,7 @@ class CaptureFuture(Future[T]):
         """Do what the base class does, but wake nobody by its condition, which no wait of ours asks for.
 
         What is done before a test wakes, it waits for, and on code that wasn't used for a while: twice as long.
+        So no ``with`` here, nor where a test goes on: the condition's is written in Python.
         """
         self._condition.acquire()
         try:
@@ -109,14 +114,13 @@ class CaptureFuture(Future[T]):
                 raise InvalidStateError(f"{self._state}: {self!r}")
             self._result, self._exception = result, error
             self._state = FINISHED
-            waiters = tuple(self._waiters)
+            for waiter in self._waiters:
+                if error is None:
+                    waiter.add_result(self)
+                else:
+                    waiter.add_exception(self)
         finally:
             self._condition.release()
-        for waiter in waiters:
-            if error is None:
-                waiter.add_result(self)
-            else:
-                waiter.add_exception(self)
         if self._done_callbacks:
             self._invoke_callbacks()
 
@@ -143,13 +147,6 @@ class CaptureFuture(Future[T]):
                 return False
             self._claimed = True
             return True
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
-            f"a CaptureFuture has no attribute {name!r}; if its value is meant: `await` it, or take .result()",
-            name=name,
-            obj=self,
-        )
 
     def __await__(self) -> Generator[Any, None, T]:
         if not self.done():
@@ -180,13 +177,17 @@ class CaptureFuture(Future[T]):
         if self._state == FINISHED or self.done():
             return
         refuse_to_block(asked)
-        alarm = _Alarm()
-        with self._condition:
+        silent = threading.Lock()
+        silent.acquire()
+        self._condition.acquire()
+        try:
             if self.done():
                 return
-            self._waiters.append(alarm)  # type: ignore[arg-type]  # it can do what is asked of one
-        if not alarm.rings(limit) and not self._expire(limit):
-            alarm.rings(_engine.ANSWER)
+            self._waiters.append(_Alarm(silent))  # type: ignore[arg-type]  # it can do what is asked of one
+        finally:
+            self._condition.release()
+        if not silent.acquire(timeout=limit) and not self._expire(limit):
+            silent.acquire(timeout=_engine.ANSWER)
 
     def _expire(self, limit: float) -> bool:
         """End in a timeout; false if the value is just being handed over, which then counts."""
@@ -269,23 +270,27 @@ class CaptureFuture(Future[T]):
 
 
 class _Alarm:
-    """Rings for one who waits, when a future is done: which tells it as it tells `concurrent.futures.wait`.
+    """Releases a lock, for one who waits, when a future is done: which tells it as `concurrent.futures.wait`.
 
     A lock and nothing else: from the base class's condition a waiter wakes only to ask for that one's own lock.
     """
 
-    def __init__(self) -> None:
-        self._silent = threading.Lock()
-        self._silent.acquire()
-
-    def rings(self, limit: float) -> bool:
-        """Wait for it, for so many seconds; false if it didn't ring."""
-        return self._silent.acquire(timeout=limit)
+    def __init__(self, silent: threading.Lock) -> None:
+        self._ring = silent.release
 
     def add_result(self, _: object) -> None:
-        self._silent.release()
+        self._ring()
 
     add_exception = add_cancelled = add_result
+
+
+def tell_of_value(error: AttributeError) -> None:
+    """Add to the error of who asked a future for what its value has how to get that.
+
+    By a ``__getattr__`` all that a future does would take twice as long.
+    """
+    if isinstance(error.obj, CaptureFuture):
+        error.add_note("if the value that it is the promise of is meant: `await` it, or take .result()")
 
 
 def what_is_awaited(future: CaptureFuture[Any]) -> str:

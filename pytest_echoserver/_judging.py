@@ -30,7 +30,7 @@ def judge(item: pytest.Item) -> None:
 def judge_failed(item: pytest.Item, raised: BaseException) -> None:
     """Keep the errors of a test's peers, to be shown beside the one that it failed by."""
     _errors_of(_scopes_of(item), item)
-    tell_if_unreachable(raised)
+    _explain(raised)
 
 
 def judge_tear_down(item: pytest.Item) -> None:
@@ -110,7 +110,18 @@ def _errors_of(scopes: "Sequence[Scope]", item: pytest.Item) -> Sequence[Excepti
     errors = [error for scope in scopes for error in scope.judge()]
     if errors:
         item.stash[ERRORS] = errors
+    for error in errors:
+        _explain(error)
     return errors
+
+
+def _explain(error: BaseException) -> None:
+    """Add to an error what a user would have to know to understand it."""
+    tell_if_unreachable(error)
+    if isinstance(error, AttributeError):
+        from ._futures import tell_of_value
+
+        tell_of_value(error)
 
 
 def _as_one(errors: Sequence[Exception], whose: str) -> Exception:

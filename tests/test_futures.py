@@ -328,15 +328,6 @@ def test_a_timeout_that_loses_to_the_value_gives_the_value() -> None:
     assert not future.cancel()
 
 
-def test_asking_it_for_an_attribute_of_its_value_says_how_to_get_that() -> None:
-    future: Any = CaptureFuture()
-    with pytest.raises(
-        AttributeError, match=r"no attribute 'data'; if its value is meant: `await` it, or take \.result"
-    ):
-        future.data  # noqa: B018
-    assert not hasattr(future, "data")
-
-
 def test_its_timeout_can_be_pickled() -> None:
     copy = pickle.loads(pickle.dumps(CaptureTimeout("waited")))
     assert type(copy) is CaptureTimeout

@@ -54,6 +54,34 @@ def test_what_no_line_of_the_users_has_raised_is_located_at_its_test(downstream:
     result.stdout.fnmatch_lines(["*at_its_test.py:3: *Mismatch*", "*at_its_test.py:6: *ExceptionGroup*"])
 
 
+def test_asking_a_future_for_an_attribute_of_its_value_says_how_to_get_that(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import pytest
+
+        def test_it(udp_peer):
+            udp_peer.next_datagram().data
+
+        def test_a_handler(peers, udp_peer):
+            @udp_peer.serve
+            def handler(datagram):
+                return peers.udp().next_datagram().data
+
+            peers.udp().send(b"x", udp_peer.address)
+
+        def test_another_attribute(udp_peer):
+            udp_peer.dat
+        """
+    )
+    result.assert_outcomes(failed=3)
+    told = [
+        "E*AttributeError: 'CaptureFuture' object has no attribute 'data'",
+        "E*if the value that it is the promise of is meant: `await` it, or take .result()",
+    ]
+    result.stdout.fnmatch_lines([*told, *told, "E*AttributeError: 'DatagramPeer' object has no attribute 'dat'*"])
+    assert result.stdout.str().count("if the value") == 2
+
+
 def test_hooks_of_a_conftest_see_that_the_peers_have_failed_the_test(downstream: Downstream) -> None:
     downstream.pytester.makeconftest(
         """
