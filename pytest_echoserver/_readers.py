@@ -12,14 +12,11 @@ AT_WORK = 0.05
 """Seconds that a test's thread waits for what has come to be dealt with, before it asks the engine."""
 
 
-def let_in(at_work: "threading.Lock | threading.RLock") -> bool:
-    """Acquire a lock that is held while what has come is dealt with; false if it isn't let go soon."""
-    # Without a time-out first: that is quicker, and mostly enough.
-    return at_work.acquire(blocking=False) or at_work.acquire(timeout=AT_WORK)
-
-
 class Reading(Protocol):
-    """Whoever reads from a socket: told on the loop's thread that there is something, and how much to read now."""
+    """Whoever reads from a socket: told on the loop's thread that there is something, and how much to read now.
+
+    Where other threads may take sockets away, it is told with the readers' ``at_work`` held.
+    """
 
     def readable(self, most: int, /) -> object: ...
 
@@ -30,6 +27,9 @@ class Readers(Protocol):
     loop: asyncio.AbstractEventLoop
     from_any_thread: bool
     """Whether sockets may be added and taken away by other threads than the loop's."""
+    at_work: "threading.RLock"
+    """Held while what has come is dealt with, at any socket. Who holds it, on any thread, may take a socket away
+    and close it in the certainty that nothing of it is in the middle of being passed on, nor comes after."""
 
     def add(self, sock: socket.socket, reading: Reading) -> None: ...
     def remove(self, sock: socket.socket) -> None: ...
@@ -51,6 +51,7 @@ class LoopReaders:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.at_work = threading.RLock()
 
     def add(self, sock: socket.socket, reading: Reading) -> None:
         self.loop.add_reader(sock, reading.readable, A_TURN)
@@ -79,10 +80,10 @@ class NestedPoller:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.at_work = threading.RLock()
         self._epoll: Any = select.epoll()  # type: ignore[attr-defined,unused-ignore]
         self._reading: list[Reading | None] = []
         """Who reads from which descriptor: they are small numbers, and there may be thousands."""
-        self._at_work = threading.Lock()
         loop.add_reader(self._epoll.fileno(), self._serve)
 
     def add(self, sock: socket.socket, reading: Reading) -> None:
@@ -107,9 +108,9 @@ class NestedPoller:
 
     def at_rest(self, sock: socket.socket) -> bool:
         # In this order: what was read by now is dealt with before the lock is let go.
-        if not (self.nothing_waits(sock) and let_in(self._at_work)):
+        if not (self.nothing_waits(sock) and let_in(self)):
             return False
-        self._at_work.release()
+        self.at_work.release()
         return True
 
     def close(self) -> None:
@@ -117,12 +118,18 @@ class NestedPoller:
         self._epoll.close()
 
     def _serve(self) -> None:
-        with self._at_work:
+        with self.at_work:
             for most in (1, A_TURN):
                 for fd, _ in self._epoll.poll(0):
                     reading = self._reading[fd]
                     if reading is not None:
                         reading.readable(most)
+
+
+def let_in(readers: Readers) -> bool:
+    """Acquire their ``at_work``; false if it isn't let go soon."""
+    # Without a time-out first: that is quicker, and mostly enough.
+    return readers.at_work.acquire(blocking=False) or readers.at_work.acquire(timeout=AT_WORK)
 
 
 def best_readers(loop: asyncio.AbstractEventLoop) -> Readers:

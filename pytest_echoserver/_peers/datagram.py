@@ -260,10 +260,8 @@ class DatagramPeer(ServedPeer):
         transport = self._end.transport
         if not self._is_simple or self._asked_of_engine:
             return False
-        if transport is None or not self._scope.engine.readers.from_any_thread:
-            return False
-        lock = transport.lock
-        if not let_in(lock):
+        readers = self._scope.engine.readers
+        if transport is None or not (readers.from_any_thread and let_in(readers)):
             return False
         try:
             if not self._closed:
@@ -274,7 +272,7 @@ class DatagramPeer(ServedPeer):
                 transport.abort()
                 self._end_waits()
         finally:
-            lock.release()
+            readers.at_work.release()
         return True
 
     def _open(self, readers: Readers, faults: Any = None) -> None:
