@@ -13,16 +13,18 @@ class DatagramRecord(Record):
 
     An echoed datagram is two entries. As rows they took over 400 bytes beside its payload, in columns they take 90,
     and the garbage collector finds nothing of ours among them. Entries are added by one thread at a time: a peer's
-    with its readers' ``at_work`` held. Whoever reads them, on any thread, takes no lock.
+    with its readers' ``at_work`` held. Whoever reads them, on any thread, takes no lock as long as more may come.
 
-    The columns are made with the first entry, by who adds it: there may be thousands of peers that get none.
+    The columns are made with the first entry, by who adds it: there may be thousands of peers that get none. How it
+    ended stands aside until somebody looks at the entries: nobody does of most peers.
     """
 
-    __slots__ = ("_columns",)
+    __slots__ = ("_columns", "_last")
 
     def __init__(self) -> None:
         self._lock = None
         self._columns: _Columns | None = None
+        self._last: tuple[float, str, tuple[Any, ...]] | None = None
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -37,8 +39,15 @@ class DatagramRecord(Record):
         return _Rows(self, "datagram_sent")
 
     def note(self, name: str, *args: Any) -> None:
+        self._add(time.monotonic(), name, args)
+
+    def note_last(self, name: str, *args: Any) -> None:
+        """Add an entry, stamped now, after which none will come."""
+        self._last = time.monotonic(), name, args
+
+    def _add(self, when: float, name: str, args: tuple[Any, ...]) -> None:
         columns = self._columns or self._begin()
-        columns.times.append(time.monotonic())
+        columns.times.append(when)
         columns.fields += (name, args, None)
 
     def note_datagram(self, name: str, data: bytes, address: Address) -> None:
@@ -52,7 +61,7 @@ class DatagramRecord(Record):
         places.append(len(columns.times) - 1)  # last: readers come this way
 
     def clear(self) -> None:
-        self._columns = None
+        self._columns = self._last = None
 
     def _begin(self) -> "_Columns":
         columns = self._columns = _Columns()
@@ -60,8 +69,16 @@ class DatagramRecord(Record):
 
     def found(self, name: str | None) -> "tuple[_Columns, Sequence[int]]":
         """The columns, and the places in them of what has this name; of all, without one."""
+        if self._last is not None:
+            self._put_last()
         columns = self._columns or NOTHING
         return columns, range(len(columns.fields) // FIELDS) if name is None else columns.places.get(name, ())
+
+    def _put_last(self) -> None:
+        with self.lock:  # that others who look meanwhile find it, and once
+            if self._last is not None:
+                self._add(*self._last)
+                self._last = None
 
 
 FIELDS = 3

@@ -3,6 +3,7 @@
 import threading
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -49,6 +50,26 @@ def test_each_way_is_a_sequence_of_its_own(record: DatagramRecord) -> None:
     assert record.rows[1:3] == [record.sent[0], record.rows[2]]
     with pytest.raises(IndexError):
         record.sent[1]
+
+
+def test_the_last_entry_is_found_with_its_time_and_once_by_all_who_look_at_once(record: DatagramRecord) -> None:
+    record.note_last("connection_lost", None)
+    after = time.monotonic()
+    looking = threading.Barrier(4)
+
+    def look() -> list[Row]:
+        looking.wait(10)
+        return list(record.rows)
+
+    with ThreadPoolExecutor(4) as pool:
+        seen = [each.result(10) for each in [pool.submit(look) for _ in range(4)]]
+    assert all(rows == seen[0] for rows in seen)
+    assert [row[1] for row in seen[0][3:]] == ["datagram_received", "connection_lost"]
+    assert seen[0][3][0] <= seen[0][4][0] <= after
+    record.clear()
+    record.note_last("connection_lost", None)
+    record.clear()
+    assert not record.rows
 
 
 def test_what_was_cleared_is_gone_and_the_sequences_live_on(record: DatagramRecord) -> None:
