@@ -18,6 +18,7 @@ OUTSTANDING = 32
 ASYNCIO = "asyncio's endpoint in a thread"
 ASYNCIO_MAPPED = "asyncio's, in a process that has freed nothing large"
 """Then each read of asyncio's is mapped, see `benchmarks.child`; under pytest it is so or not, as it comes."""
+BLOCKING = "a thread that reads and sends back (keeps nothing)"
 IN_C = "a C server in another process (keeps nothing)"
 
 Server = Callable[[], AbstractContextManager[Any]]
@@ -37,7 +38,12 @@ def _asyncios() -> Iterator[Any]:
         run(rivals.close(transport))
 
 
-SERVERS: dict[str, Server] = {ours.NAME: _ours, ASYNCIO: _asyncios, IN_C: rivals.c_echo_server}
+SERVERS: dict[str, Server] = {
+    ours.NAME: _ours,
+    ASYNCIO: _asyncios,
+    BLOCKING: rivals.blocking_echo,
+    IN_C: rivals.c_echo_server,
+}
 
 
 def round_trip(server: str, times: int) -> float:
