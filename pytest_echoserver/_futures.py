@@ -284,12 +284,12 @@ class _Alarm:
     add_exception = add_cancelled = add_result
 
 
-def tell_of_value(error: AttributeError) -> None:
+def tell_of_value(error: BaseException) -> None:
     """Add to the error of who asked a future for what its value has how to get that.
 
     By a ``__getattr__`` all that a future does would take twice as long.
     """
-    if isinstance(error.obj, CaptureFuture):
+    if isinstance(error, AttributeError) and isinstance(error.obj, CaptureFuture):
         error.add_note("if the value that it is the promise of is meant: `await` it, or take .result()")
 
 

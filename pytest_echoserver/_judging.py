@@ -8,7 +8,9 @@ import pytest
 
 from . import _reporting
 from ._fixtures import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
+from ._futures import tell_of_value
 from ._neighbours import tell_if_unreachable
+from ._outcomes import raise_together
 from ._tracebacks import behind_our_frames, is_ours
 
 if TYPE_CHECKING:
@@ -19,12 +21,8 @@ ERRORS = pytest.StashKey[Sequence[Exception]]()
 
 def judge(item: pytest.Item) -> None:
     """Fail the test, in its call phase, with the errors of its peers."""
-    errors = _errors_of(_scopes_of(item), item)
-    if errors:
-        __tracebackhide__ = (
-            len(errors) == 1
-        )  # not for a group: pytest before 9.1 can't show one that has no other frame
-        raise _as_one(errors, "this test's peers")
+    __tracebackhide__ = True
+    _raise(_errors_of(_scopes_of(item), item), "this test's peers")
 
 
 def judge_failed(item: pytest.Item, raised: BaseException) -> None:
@@ -35,10 +33,8 @@ def judge_failed(item: pytest.Item, raised: BaseException) -> None:
 
 def judge_tear_down(item: pytest.Item) -> None:
     """Fail the tear-down with what went wrong in it at peers of the session: it is no fault of the next test."""
-    errors = _errors_of([item.config.stash[SESSION_SCOPE]], item)
-    if errors:
-        __tracebackhide__ = len(errors) == 1
-        raise _as_one(errors, "the session's peers")
+    __tracebackhide__ = True
+    _raise(_errors_of([item.config.stash[SESSION_SCOPE]], item), "the session's peers")
 
 
 def judge_failed_tear_down(item: pytest.Item) -> None:
@@ -118,17 +114,15 @@ def _errors_of(scopes: "Sequence[Scope]", item: pytest.Item) -> Sequence[Excepti
 def _explain(error: BaseException) -> None:
     """Add to an error what a user would have to know to understand it."""
     tell_if_unreachable(error)
-    if isinstance(error, AttributeError):
-        from ._futures import tell_of_value
-
-        tell_of_value(error)
+    tell_of_value(error)
 
 
-def _as_one(errors: Sequence[Exception], whose: str) -> Exception:
-    """What to raise for these errors, whose tracebacks then begin with the code of whoever reads them."""
+def _raise(errors: Sequence[Exception], whose: str) -> None:
+    """Raise these errors, if there are any; their tracebacks then begin with the code of whoever reads them."""
+    __tracebackhide__ = True
     for error in errors:
         error.__traceback__ = behind_our_frames(error.__traceback__)
-    return errors[0] if len(errors) == 1 else ExceptionGroup(f"{len(errors)} errors of {whose}", errors)
+    raise_together(errors, f"errors of {whose}")
 
 
 def _beside(raised: BaseException | None, errors: Sequence[Exception]) -> list[Exception]:

@@ -63,9 +63,8 @@ def as_exception(error: BaseException) -> Exception:
 
 def raise_together(errors: Sequence[Exception], what: str) -> None:
     """Raise one error as it is, several as a group, none not at all."""
-    __tracebackhide__ = (
-        len(errors) == 1
-    )  # not for a group: pytest before 9.1 can't show one that has no other frame
+    # A group has to keep a frame: pytest before 9.1 can't show one that has none.
+    __tracebackhide__ = len(errors) == 1
     if len(errors) == 1:
         raise errors[0]
     if errors:

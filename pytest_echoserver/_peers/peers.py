@@ -17,7 +17,7 @@ from .._transports.listening import bound_stream_socket, bound_unix_socket, list
 from .behaviours import DatagramBehaviour, StreamBehaviour, StreamEcho, check_handler, echo
 from .bound import one_or_both
 from .datagram import DatagramPeer
-from .defaults import Defaults, StreamOptions, checked_size
+from .defaults import CommonOptions, Defaults, StreamOptions, checked_size
 from .hosts import free_path
 from .options import TCPOptions, UDPOptions, UnixOptions
 
@@ -136,9 +136,13 @@ class Peers:
         given = self._defaults.faults_of("datagram", one_or_both(faults, upstream, downstream))
         place = self._defaults.place(host, port, allow_remote)
         options = self._defaults.proxy(name, timeout, given)
-        checked_name = options.name or self._scope.name_for("udp_proxy")
         return UDPProxy(
-            self._scope, checked_name, bound_datagram_socket(*place), options, target=checked, family=family
+            self._scope,
+            self._name(options, "udp_proxy"),
+            bound_datagram_socket(*place),
+            options,
+            target=checked,
+            family=family,
         )
 
     def tcp_proxy(
@@ -177,9 +181,8 @@ class Peers:
         place = self._defaults.place(host, port, allow_remote)
         size = None if receive_buffer is None else checked_size(receive_buffer)
         options = self._defaults.proxy(name, timeout, given)
-        checked_name = options.name or self._scope.name_for("tcp_proxy")
         sock = _listening(lambda: bound_stream_socket(*place), size)
-        return TCPProxy(self._scope, checked_name, sock, options, target=checked)
+        return TCPProxy(self._scope, self._name(options, "tcp_proxy"), sock, options, target=checked)
 
     def refusing(
         self,
@@ -256,7 +259,7 @@ class Peers:
         place, receive_buffer, common = self._defaults.udp(kind, options)
         return DatagramPeer(
             self._scope,
-            common.name or self._scope.name_for(kind),
+            self._name(common, kind),
             bound_datagram_socket(*place, receive_buffer),
             common,
             behaviour=behaviour,
@@ -278,13 +281,16 @@ class Peers:
         context = self._server_context(made.tls)
         return _stream_peer_type()(
             self._scope,
-            made.common.name or self._scope.name_for(kind),
+            self._name(made.common, kind),
             _listening(bind, made.receive_buffer),
             made.common,
             behaviour=behaviour,
             framing=made.framing,
             tls=context,
         )
+
+    def _name(self, options: CommonOptions, kind: str) -> str:
+        return options.name or self._scope.name_for(kind)
 
     def _server_context(self, tls: object) -> Any:
         if tls is False:
