@@ -13,7 +13,8 @@ class DatagramRecord(Record):
 
     An echoed datagram is two entries. As rows they took over 400 bytes beside its payload, in columns they take 90,
     and the garbage collector finds nothing of ours among them. Entries are added by one thread at a time: a peer's
-    with its readers' ``at_work`` held. Whoever reads them, on any thread, takes no lock as long as more may come.
+    and the garbage collector finds nothing of ours among them. Entries are added by one thread at a time: a peer's
+    under its transport's ``lock``. Whoever reads them, on any thread, takes no lock as long as more may come.
 
     The columns are made with the first entry, by who adds it: there may be thousands of peers that get none. How it
     ended stands aside until somebody looks at the entries: nobody does of most peers.

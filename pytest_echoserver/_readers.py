@@ -12,11 +12,14 @@ AT_WORK = 0.05
 """Seconds that a test's thread waits for what has come to be dealt with, before it asks the engine."""
 
 
-class Reading(Protocol):
-    """Whoever reads from a socket: told on the loop's thread that there is something, and how much to read now.
+def let_in(at_work: "threading.Lock | threading.RLock") -> bool:
+    """Acquire a lock that is held while what has come is dealt with; false if it isn't let go soon."""
+    # Without a time-out first: that is quicker, and mostly enough.
+    return at_work.acquire(blocking=False) or at_work.acquire(timeout=AT_WORK)
 
-    Where other threads may take sockets away, it is told with the readers' ``at_work`` held.
-    """
+
+class Reading(Protocol):
+    """Whoever reads from a socket: told on the loop's thread that there is something, and how much to read now."""
 
     def readable(self, most: int, /) -> object: ...
 
@@ -27,9 +30,6 @@ class Readers(Protocol):
     loop: asyncio.AbstractEventLoop
     from_any_thread: bool
     """Whether sockets may be added and taken away by other threads than the loop's."""
-    at_work: "threading.RLock"
-    """Held while what has come is dealt with, at any socket. Who holds it, on any thread, may take a socket away
-    and close it in the certainty that nothing of it is in the middle of being passed on, nor comes after."""
 
     def add(self, sock: socket.socket, reading: Reading) -> None: ...
     def remove(self, sock: socket.socket) -> None: ...
@@ -51,7 +51,6 @@ class LoopReaders:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.at_work = threading.RLock()
 
     def add(self, sock: socket.socket, reading: Reading) -> None:
         self.loop.add_reader(sock, reading.readable, A_TURN)
@@ -80,10 +79,10 @@ class NestedPoller:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.at_work = threading.RLock()
         self._epoll: Any = select.epoll()  # type: ignore[attr-defined,unused-ignore]
         self._reading: list[Reading | None] = []
         """Who reads from which descriptor: they are small numbers, and there may be thousands."""
+        self._at_work = threading.Lock()
         loop.add_reader(self._epoll.fileno(), self._serve)
 
     def add(self, sock: socket.socket, reading: Reading) -> None:
@@ -108,9 +107,9 @@ class NestedPoller:
 
     def at_rest(self, sock: socket.socket) -> bool:
         # In this order: what was read by now is dealt with before the lock is let go.
-        if not (self.nothing_waits(sock) and let_in(self)):
+        if not (self.nothing_waits(sock) and let_in(self._at_work)):
             return False
-        self.at_work.release()
+        self._at_work.release()
         return True
 
     def close(self) -> None:
@@ -118,18 +117,12 @@ class NestedPoller:
         self._epoll.close()
 
     def _serve(self) -> None:
-        with self.at_work:
+        with self._at_work:
             for most in (1, A_TURN):
                 for fd, _ in self._epoll.poll(0):
                     reading = self._reading[fd]
                     if reading is not None:
                         reading.readable(most)
-
-
-def let_in(readers: Readers) -> bool:
-    """Acquire their ``at_work``; false if it isn't let go soon."""
-    # Without a time-out first: that is quicker, and mostly enough.
-    return readers.at_work.acquire(blocking=False) or readers.at_work.acquire(timeout=AT_WORK)
 
 
 def best_readers(loop: asyncio.AbstractEventLoop) -> Readers:

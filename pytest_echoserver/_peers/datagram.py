@@ -260,8 +260,10 @@ class DatagramPeer(ServedPeer):
         transport = self._end.transport
         if not self._is_simple or self._asked_of_engine:
             return False
-        readers = self._scope.engine.readers
-        if transport is None or not (readers.from_any_thread and let_in(readers)):
+        if transport is None or not self._scope.engine.readers.from_any_thread:
+            return False
+        lock = transport.lock
+        if not let_in(lock):
             return False
         try:
             if not self._closed:
@@ -272,7 +274,7 @@ class DatagramPeer(ServedPeer):
                 transport.abort()
                 self._end_waits()
         finally:
-            readers.at_work.release()
+            lock.release()
         return True
 
     def _open(self, readers: Readers, faults: Any = None) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
@@ -19,8 +20,8 @@ AGAIN = 0.05
 class Acceptor:
     """Accepts on a listening, non-blocking socket, on the loop of ``readers``, in ``context``.
 
-    To be made on the loop's thread, or on any that the readers allow. It accepts with their ``at_work`` held: who
-    holds that, on any thread, and sees that nobody has come and nobody waits to be accepted, may close the socket.
+    To be made on the loop's thread, or on any that the readers allow. It accepts with ``_at_work`` held: who holds
+    that, on any thread, and sees that nobody has come and nobody waits to be accepted, may close the socket.
 
     Args:
         accepted: called with each connection and the address it came from.
@@ -29,6 +30,7 @@ class Acceptor:
 
     __slots__ = (
         "_accepted",
+        "_at_work",
         "_context",
         "_failed",
         "_readers",
@@ -52,11 +54,12 @@ class Acceptor:
         self._context = context
         self._accepted = accepted
         self._failed = failed
+        self._at_work = threading.RLock()
         readers.add(sock, self)
 
     def accept(self, most: int = ACCEPTS_AT_THE_END) -> None:
         """Accept what waits. Where that can't be, say so, and try again later."""
-        with self._readers.at_work:
+        with self._at_work:
             for _ in range(most):
                 if self._sock.fileno() < 0:
                     return
@@ -80,7 +83,7 @@ class Acceptor:
 
         What can't be accepted is reset by it.
         """
-        with self._readers.at_work:
+        with self._at_work:
             if self._sock.fileno() >= 0:
                 try:
                     self.accept()
@@ -89,14 +92,14 @@ class Acceptor:
 
     def close_unused(self) -> bool:
         """Close it on any thread, if nobody has connected so far; false if that can't be told from here."""
-        if not let_in(self._readers):
+        if not let_in(self._at_work):
             return False
         try:
             if self._sock.fileno() >= 0 and not self.any_came and self._readers.nothing_waits(self._sock):
                 self._end()
             return not self.any_came and self._sock.fileno() < 0
         finally:
-            self._readers.at_work.release()
+            self._at_work.release()
 
     def readable(self, most: int) -> None:
         self._context.run(self.accept, most)
@@ -118,7 +121,7 @@ class Acceptor:
             asyncio.get_running_loop().call_later(AGAIN, self._try_again)
 
     def _try_again(self) -> None:
-        with self._readers.at_work:
+        with self._at_work:
             self.waits_for_files = False
             if self._sock.fileno() >= 0:
                 self._readers.add(self._sock, self)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any
 
+from .._locks import Locked
 from .._readers import Readers
 from .binding import bound_socket
 
@@ -29,20 +30,20 @@ RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes asked of the kernel; it gives what its limit allows. The default holds some 250 small datagrams."""
 
 
-class DrainingDatagramTransport(asyncio.DatagramTransport):
+class DrainingDatagramTransport(Locked, asyncio.DatagramTransport):
     """An asyncio datagram transport over a bound, non-blocking socket, on any loop with ``add_reader``.
 
     asyncio's own reads one datagram a turn into a buffer of 256 KiB, and up to Python 3.12 sends no empty one.
     To be made on the loop's thread, or on any that ``readers`` allow.
 
-    Its ``lock`` is the ``at_work`` of its readers, held while datagrams are read and passed on: who holds it may
-    close it.
+    Its ``lock`` is held while datagrams are read and passed on: who holds it, on any thread, may close it in the
+    certainty that nothing is in the middle of being passed on, and that nothing comes after.
 
     Peers are made by the thousand, and most queue nothing and are asked for nothing: so it has slots, makes its
-    queue when it is needed, and keeps no dictionary of what ``get_extra_info`` gives.
+    lock and its queue when they are needed, and keeps no dictionary of what ``get_extra_info`` gives.
     """
 
-    __slots__ = ("_closing", "_context", "_protocol", "_readers", "_sock", "_unsent", "lock")
+    __slots__ = ("_closing", "_context", "_lock", "_protocol", "_readers", "_sock", "_unsent")
 
     def __init__(
         self,
@@ -55,8 +56,8 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         self._protocol: Any = protocol
         self._unsent: deque[tuple[bytes, Sockaddr | None, Sent | None]] | None = None
         self._closing = False
+        self._lock = None
         self._readers = readers
-        self.lock = readers.at_work
         self._context = context or copy_context()
         protocol.connection_made(self)
         self._readers.add(sock, self)
@@ -167,20 +168,21 @@ class DrainingDatagramTransport(asyncio.DatagramTransport):
         self._context.run(self._read, most)
 
     def _read(self, most: int) -> None:
-        if self._closing:  # on another thread, after the poller had seen that there was something
-            return
-        receive, received = self._sock.recvfrom, self._protocol.datagram_received
-        for _ in range(most):
-            try:
-                data, source = receive(LARGEST_READ)
-            except (BlockingIOError, InterruptedError):
+        with self.lock:
+            if self._closing:  # on another thread, after the poller had seen that there was something
                 return
-            except OSError as error:  # Windows reports an ICMP refusal of an earlier send here
-                self._protocol.error_received(error)
-                return
-            received(data, source)
-            if self._closing:
-                return
+            receive, received = self._sock.recvfrom, self._protocol.datagram_received
+            for _ in range(most):
+                try:
+                    data, source = receive(LARGEST_READ)
+                except (BlockingIOError, InterruptedError):
+                    return
+                except OSError as error:  # Windows reports an ICMP refusal of an earlier send here
+                    self._protocol.error_received(error)
+                    return
+                received(data, source)
+                if self._closing:
+                    return
 
 
 def bound_datagram_socket(
