@@ -120,10 +120,12 @@ def blocking_echo() -> Iterator[Any]:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield sock.getsockname()
-        with udp_client(sock.getsockname()) as client:
-            client.send(b"")
-        thread.join()
+        try:
+            yield sock.getsockname()
+        finally:
+            with udp_client(sock.getsockname()) as client:
+                client.send(b"")
+            thread.join()
 
 
 @contextmanager

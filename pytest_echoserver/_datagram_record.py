@@ -13,19 +13,18 @@ class DatagramRecord(Record):
 
     An echoed datagram is two entries. As rows they took over 400 bytes beside its payload, in columns they take 90,
     and the garbage collector finds nothing of ours among them. Entries are added by one thread at a time: a peer's
-    and the garbage collector finds nothing of ours among them. Entries are added by one thread at a time: a peer's
-    under its transport's ``lock``. Whoever reads them, on any thread, takes no lock as long as more may come.
+    under its transport's ``lock``. Whoever reads them, on any thread, takes no lock.
 
-    The columns are made with the first entry, by who adds it: there may be thousands of peers that get none. How it
-    ended stands aside until somebody looks at the entries: nobody does of most peers.
+    The columns are made with the first entry: there may be thousands of peers that get none. Where nothing came,
+    how it ended stands aside until somebody looks, which of most peers nobody does.
     """
 
-    __slots__ = ("_columns", "_last")
+    __slots__ = ("_columns", "_end")
 
     def __init__(self) -> None:
         self._lock = None
         self._columns: _Columns | None = None
-        self._last: tuple[float, str, tuple[Any, ...]] | None = None
+        self._end: tuple[float, str, tuple[Any, ...]] | None = None
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -40,16 +39,14 @@ class DatagramRecord(Record):
         return _Rows(self, "datagram_sent")
 
     def note(self, name: str, *args: Any) -> None:
-        self._add(time.monotonic(), name, args)
+        (self._columns or self._begin()).add(time.monotonic(), name, args)
 
-    def note_last(self, name: str, *args: Any) -> None:
-        """Add an entry, stamped now, after which none will come."""
-        self._last = time.monotonic(), name, args
-
-    def _add(self, when: float, name: str, args: tuple[Any, ...]) -> None:
-        columns = self._columns or self._begin()
-        columns.times.append(when)
-        columns.fields += (name, args, None)
+    def note_end(self, name: str, *args: Any) -> None:
+        """Add an entry likewise; if it is the first, nearly always no other comes, and it is seldom looked at."""
+        if self._columns is None:
+            self._end = time.monotonic(), name, args
+        else:
+            self.note(name, *args)
 
     def note_datagram(self, name: str, data: bytes, address: Address) -> None:
         """Add a ``datagram_received`` or ``datagram_sent``, stamped now, before the peer acts on it."""
@@ -62,24 +59,23 @@ class DatagramRecord(Record):
         places.append(len(columns.times) - 1)  # last: readers come this way
 
     def clear(self) -> None:
-        self._columns = self._last = None
+        self._columns = self._end = None
 
     def _begin(self) -> "_Columns":
-        columns = self._columns = _Columns()
-        return columns
+        with self.lock:  # whoever looks may be the first who needs them
+            if self._columns is None:
+                made, end = _Columns(), self._end
+                if end is not None:
+                    made.add(*end)
+                if self._columns is None:  # or the garbage collector came by, and with it code that was here, too
+                    self._columns, self._end = made, None
+            return self._columns
 
     def found(self, name: str | None) -> "tuple[_Columns, Sequence[int]]":
         """The columns, and the places in them of what has this name; of all, without one."""
-        if self._last is not None:
-            self._put_last()
-        columns = self._columns or NOTHING
+        end = self._end  # before the columns, where it is put
+        columns = self._columns or (NOTHING if end is None else self._begin())
         return columns, range(len(columns.fields) // FIELDS) if name is None else columns.places.get(name, ())
-
-    def _put_last(self) -> None:
-        with self.lock:  # that others who look meanwhile find it, and once
-            if self._last is not None:
-                self._add(*self._last)
-                self._last = None
 
 
 FIELDS = 3
@@ -95,6 +91,10 @@ class _Columns:
         self.times = array("d")
         self.fields: list[Any] = []
         self.places: dict[str, array[int]] = {}
+
+    def add(self, when: float, name: str, args: tuple[Any, ...]) -> None:
+        self.times.append(when)
+        self.fields += (name, args, None)
 
     def row(self, place: int) -> Row:
         name, first, address = self.fields[FIELDS * place : FIELDS * (place + 1)]

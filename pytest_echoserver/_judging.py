@@ -1,6 +1,7 @@
 """The judgement of a test that has peers, and the evidence in its report: what the hooks of `_plugin` do there."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +9,8 @@ import pytest
 
 from . import _reporting
 from ._fixtures import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
-from ._futures import tell_of_value
-from ._neighbours import tell_if_unreachable
+from ._futures import how_to_get_the_value
+from ._neighbours import why_unreachable
 from ._outcomes import raise_together
 from ._tracebacks import behind_our_frames, is_ours
 
@@ -25,10 +26,9 @@ def judge(item: pytest.Item) -> None:
     _raise(_errors_of(_scopes_of(item), item), "this test's peers")
 
 
-def judge_failed(item: pytest.Item, raised: BaseException) -> None:
+def judge_failed(item: pytest.Item) -> None:
     """Keep the errors of a test's peers, to be shown beside the one that it failed by."""
     _errors_of(_scopes_of(item), item)
-    _explain(raised)
 
 
 def judge_tear_down(item: pytest.Item) -> None:
@@ -107,14 +107,26 @@ def _errors_of(scopes: "Sequence[Scope]", item: pytest.Item) -> Sequence[Excepti
     if errors:
         item.stash[ERRORS] = errors
     for error in errors:
-        _explain(error)
+        explain(error)
     return errors
 
 
-def _explain(error: BaseException) -> None:
-    """Add to an error what a user would have to know to understand it."""
-    tell_if_unreachable(error)
-    tell_of_value(error)
+def explain(error: BaseException) -> None:
+    """Add to an error, and to those that it is told with, what a user would have to know to understand them."""
+    told: list[BaseException] = []
+    left: list[BaseException | None] = [error]
+    while left:
+        each = left.pop()
+        if each is None or any(each is one for one in told):
+            continue
+        told.append(each)
+        with suppress(Exception):  # an error is the user's code, and the report must not be lost by it
+            for note in (why_unreachable(each), how_to_get_the_value(each)):
+                if note and note not in getattr(each, "__notes__", ()):
+                    each.add_note(note)
+        left += [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            left += each.exceptions
 
 
 def _raise(errors: Sequence[Exception], whose: str) -> None:

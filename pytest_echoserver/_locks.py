@@ -1,7 +1,7 @@
 """Locks that are made when they are first asked for."""
 
 import os
-from threading import RLock
+from _thread import RLock  # that of `threading` is a function around it
 
 _giving = RLock()
 

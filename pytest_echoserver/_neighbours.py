@@ -72,15 +72,16 @@ def refuse_if_blocked(family: int) -> None:
         )
 
 
-def tell_if_unreachable(error: BaseException) -> None:
-    """Add to an error of pytest-socket, which lets nobody connect to a peer, what does."""
+def why_unreachable(error: BaseException) -> str:
+    """Of an error of pytest-socket, which lets nobody connect to a peer, what does; else nothing."""
     # The type first, which under -W error is that of its warning: str() of a user's error is the user's code.
     theirs = type(error).__module__ == "pytest_socket" or type(error) is UserWarning
     if theirs and "A test tried to use socket.socket.connect()" in str(error):
-        error.add_note(
+        return (
             "pytest-socket blocks this; it lets tests connect to peers with --allow-hosts=127.0.0.1,::1, and with "
             "--allow-unix-socket to those on a Unix socket, or with @pytest.mark.enable_socket"
         )
+    return ""
 
 
 def twisted_is_loaded() -> bool:

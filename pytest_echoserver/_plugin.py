@@ -57,11 +57,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     __tracebackhide__ = True
     try:
         result = yield
-    except BaseException as raised:
+    except BaseException:
         if has_peers(item):
             from . import _judging
 
-            _judging.judge_failed(item, raised)
+            _judging.judge_failed(item)
         raise
     if has_peers(item):
         from . import _judging
@@ -94,6 +94,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    if call.excinfo is not None and has_peers(item):
+        from . import _judging
+
+        _judging.explain(call.excinfo.value)
     report = yield
     if (call.when != "setup" or report.failed) and has_peers(item):
         from . import _judging

@@ -3,10 +3,13 @@
 import threading
 import time
 import tracemalloc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from pytest_echoserver import _datagram_record
 from pytest_echoserver._datagram_record import DatagramRecord
 from pytest_echoserver._record import Row
 
@@ -52,8 +55,10 @@ def test_each_way_is_a_sequence_of_its_own(record: DatagramRecord) -> None:
         record.sent[1]
 
 
-def test_the_last_entry_is_found_with_its_time_and_once_by_all_who_look_at_once(record: DatagramRecord) -> None:
-    record.note_last("connection_lost", None)
+def test_an_end_without_anything_before_it_is_found_by_all_who_look_at_once() -> None:
+    record = DatagramRecord()
+    before = time.monotonic()
+    record.note_end("connection_lost", None)
     after = time.monotonic()
     looking = threading.Barrier(4)
 
@@ -63,13 +68,42 @@ def test_the_last_entry_is_found_with_its_time_and_once_by_all_who_look_at_once(
 
     with ThreadPoolExecutor(4) as pool:
         seen = [each.result(10) for each in [pool.submit(look) for _ in range(4)]]
-    assert all(rows == seen[0] for rows in seen)
-    assert [row[1] for row in seen[0][3:]] == ["datagram_received", "connection_lost"]
-    assert seen[0][3][0] <= seen[0][4][0] <= after
+    assert [[row[1:] for row in rows] for rows in seen] == [[("connection_lost", None)]] * 4
+    assert all(before <= rows[0][0] <= after for rows in seen)
+
+
+def test_an_end_stands_where_it_came_and_is_cleared_as_all(record: DatagramRecord) -> None:
+    """A handler may close its own peer, and something come of what it was called with after that."""
+    record.note_end("connection_lost", None)
+    record.note("unexpected", b"ping", SOURCE)
+    assert [row[1] for row in record.rows[3:]] == ["datagram_received", "connection_lost", "unexpected"]
     record.clear()
-    record.note_last("connection_lost", None)
+    record.note_end("connection_lost", None)
+    record.note("unexpected", b"ping", SOURCE)
+    record.note_datagram("datagram_received", b"", OTHER)
+    assert [row[1] for row in record.rows] == ["connection_lost", "unexpected", "datagram_received"]
+    record.clear()
+    record.note_end("connection_lost", None)
     record.clear()
     assert not record.rows
+
+
+def test_an_end_can_be_looked_at_amid_the_first_look_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the garbage collector may have it, which runs `__del__` methods anywhere."""
+    record = DatagramRecord()
+    seen: list[Any] = []
+    real: Callable[[], object] = getattr(_datagram_record, "_Columns")  # noqa: B009  not to be used by others
+
+    def make() -> object:
+        if not seen:
+            seen.append(None)
+            seen[:] = record.rows
+        return real()
+
+    monkeypatch.setattr(_datagram_record, "_Columns", make)
+    record.note_end("connection_lost", None)
+    assert list(record.rows) == seen
+    assert len(seen) == 1
 
 
 def test_what_was_cleared_is_gone_and_the_sequences_live_on(record: DatagramRecord) -> None:

@@ -272,9 +272,9 @@ class DatagramPeer(ServedPeer):
                     return False
                 self._dropped = dropped
                 transport.abort()
-                self._end_waits()
         finally:
             lock.release()
+        self._end_waits()  # now that the lock is let go: whoever hears of it may wait for something himself
         return True
 
     def _open(self, readers: Readers, faults: Any = None) -> None:
@@ -321,6 +321,8 @@ class DatagramPeer(ServedPeer):
         else:
             with transport.lock:
                 transport.drain()
+                if self._closed:  # meanwhile, by another thread or by who got what was drained
+                    return
                 if self._network is not None:
                     self._network.clear()
                 self._finish(transport.abort)

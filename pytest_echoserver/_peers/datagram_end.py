@@ -107,7 +107,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
         self.record.note("error_received", exc)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.record.note_last("connection_lost", exc)
+        self.record.note_end("connection_lost", exc)
 
     def send(self, data: bytes, to: Sockaddr, sent: Any = None) -> None:
         transport = self.transport

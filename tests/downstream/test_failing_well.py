@@ -69,17 +69,63 @@ def test_asking_a_future_for_an_attribute_of_its_value_says_how_to_get_that(down
 
             peers.udp().send(b"x", udp_peer.address)
 
+        def test_what_a_handler_raised_comes_from_a_wait(peers, udp_peer):
+            @udp_peer.serve
+            def handler(datagram):
+                return peers.udp().next_datagram().data
+
+            waiting = udp_peer.wait_for(2)
+            peers.udp().send(b"x", udp_peer.address)
+            waiting.result()
+
+        @pytest.fixture
+        def first(udp_peer):
+            return udp_peer.next_datagram().data
+
+        def test_the_set_up(first): pass
+
+        @pytest.fixture
+        def last(udp_peer):
+            yield
+            udp_peer.next_datagram().data
+
+        def test_the_tear_down(last): pass
+
+        def test_one_of_several(udp_peer):
+            errors = []
+            for _ in range(2):
+                try:
+                    udp_peer.next_datagram().data
+                except AttributeError as error:
+                    errors.append(error)
+            raise ExceptionGroup("several", errors)
+
+        def test_the_cause_of_another(udp_peer):
+            try:
+                udp_peer.next_datagram().data
+            except AttributeError as error:
+                raise LookupError("no data") from error
+
         def test_another_attribute(udp_peer):
             udp_peer.dat
+
+        def test_an_object_that_does_not_say_what_it_is(udp_peer):
+            class StandsIn:
+                @property
+                def __class__(self): raise RuntimeError("outside of a context")
+
+            raise AttributeError("none", name="data", obj=StandsIn())
         """
     )
-    result.assert_outcomes(failed=3)
-    told = [
-        "E*AttributeError: 'CaptureFuture' object has no attribute 'data'",
-        "E*if the value that it is the promise of is meant: `await` it, or take .result()",
-    ]
-    result.stdout.fnmatch_lines([*told, *told, "E*AttributeError: 'DatagramPeer' object has no attribute 'dat'*"])
-    assert result.stdout.str().count("if the value") == 2
+    result.assert_outcomes(failed=7, passed=1, errors=2)
+    result.stdout.fnmatch_lines(
+        [
+            "E*AttributeError: 'CaptureFuture' object has no attribute 'data'",
+            "E*if the value that it is the promise of is meant: `await` it, or take .result()",
+        ]
+    )
+    result.stdout.fnmatch_lines(["E*AttributeError: 'DatagramPeer' object has no attribute 'dat'*"])
+    assert result.stdout.str().count("if the value") == 8
 
 
 def test_hooks_of_a_conftest_see_that_the_peers_have_failed_the_test(downstream: Downstream) -> None:

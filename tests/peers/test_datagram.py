@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import socket
 import sys
+import threading
 import time
 import warnings
 from typing import Any
@@ -465,3 +466,52 @@ def test_of_waits_that_begin_at_once_none_is_lost(
     waits.append(udp_peer.wait_for(1))
     udp_client().sendto(b"x", udp_peer.address)
     assert [len(wait.result()) for wait in waits] == [1, 1]
+
+
+def test_one_closes_while_the_handler_of_another_waits_for_the_test(peers: Peers, udp_client: Client) -> None:
+    if not peers._scope.engine.readers.from_any_thread:
+        pytest.skip("there the engine closes it, which the handler holds up")
+    idle, busy, begun, closed = peers.udp(), peers.udp(), threading.Event(), threading.Event()
+
+    @busy.serve
+    def handler(_: Datagram) -> bytes:
+        begun.set()
+        return b"closed" if closed.wait(10) else b"not yet"
+
+    client = udp_client()
+    client.sendto(b"?", busy.address)
+    assert begun.wait(10)
+    idle.close()
+    closed.set()
+    assert client.recv(100) == b"closed"
+
+
+def test_who_hears_of_a_close_may_wait_for_another_peer(peers: Peers, udp_client: Client) -> None:
+    if not peers._scope.engine.readers.from_any_thread:
+        pytest.skip("there it hears of that on the engine, which may not wait")
+    ending, other, client = peers.udp(), peers.udp_echo(), udp_client()
+    heard: list[bytes] = []
+
+    def hear(_: object) -> None:
+        client.sendto(b"ping", other.address)
+        heard.append(client.recv(100))
+
+    ending.next_datagram().add_done_callback(hear)
+    ending.close()
+    assert heard == [b"ping"]
+
+
+def test_who_gets_what_is_drained_at_a_close_may_close_it_as_well(peers: Peers, udp_client: Client) -> None:
+    client, closing = udp_client(), peers.udp()
+    ending = peers.udp(lambda _: ending.close())
+
+    @closing.serve
+    def close(_: Datagram) -> bytes:
+        client.sendto(b"last", ending.address)  # the engine is here, and reads that when it closes
+        ending.close()
+        return b"closed"
+
+    client.sendto(b"!", closing.address)
+    assert client.recv(100) == b"closed"
+    assert [each.data for each in ending.received] == [b"last"]
+    assert [event.name for event in ending.events] == ["datagram_received", "connection_lost"]
