@@ -47,6 +47,8 @@ class FaultyStream(asyncio.Protocol):
         self._end = end
         self._limit = limit
         self._lost: list[Exception | None] = []
+        self._gone = False
+        """Whether the connection is lost: asyncio's TLS transport must not be asked about its buffer then."""
         self._was_reset = False
         self._tasks: set[asyncio.Future[None]] = set()
         self._drained = asyncio.Event()
@@ -99,6 +101,7 @@ class FaultyStream(asyncio.Protocol):
         return not self._end.tls
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._gone = True
         self.outbound.clear()
         self._drained.set()
         if self._was_reset:
@@ -123,7 +126,7 @@ class FaultyStream(asyncio.Protocol):
     def unsent(self) -> int:
         """Bytes that wait, here and in the transport; one at least while any are on their way."""
         assert self._transport is not None
-        waiting = self.outbound.held + self._transport.get_write_buffer_size()
+        waiting = self.outbound.held + (0 if self._gone else self._transport.get_write_buffer_size())
         return waiting if self.outbound.idle else max(waiting, 1)
 
     def _behind(self, transport: asyncio.Transport) -> "FaultyTransport":
@@ -150,19 +153,17 @@ class FaultyStream(asyncio.Protocol):
             self._end.connection_lost(self._lost.pop())
 
     def _leave(self, data: bytes, segment: int | None) -> Awaitable[None] | None:
-        assert self._transport is not None
         if segment is not None:
             return self._leave_in_segments(data, segment)
-        if not self._transport.is_closing():
-            self._transport.write(data)
+        if (transport := self._open_transport) is not None:
+            transport.write(data)
         return None
 
     async def _leave_in_segments(self, data: bytes, segment: int) -> None:
         """Write pieces of that size, each once the one before it was read at the other end."""
-        transport, sock = self._transport, self._end.sock
-        assert transport is not None
+        sock = self._end.sock
         for piece in _pieces(data, segment):
-            if transport.is_closing():
+            if (transport := self._open_transport) is None:
                 return
             transport.write(piece)
             await self._emptied()
@@ -170,8 +171,14 @@ class FaultyStream(asyncio.Protocol):
                 await until_read(sock, self._limit)
 
     def _eof_leaves(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write_eof()
+        if (transport := self._open_transport) is not None:
+            transport.write_eof()
+
+    @property
+    def _open_transport(self) -> asyncio.Transport | None:
+        """The transport, as long as something can leave by it."""
+        transport = self._transport
+        return None if transport is None or self._gone or transport.is_closing() else transport
 
     def _tell_if_empty(self) -> None:
         if self._transport is not None and not self.unsent:
@@ -209,7 +216,7 @@ class FaultyStream(asyncio.Protocol):
     async def _emptied(self) -> None:
         """Wait until the kernel has all that was written."""
         assert self._transport is not None
-        if self._transport.get_write_buffer_size():
+        if not self._gone and self._transport.get_write_buffer_size():
             await self._drained.wait()
         if self._end.tls and self._end.sock is not None:
             await until_taken(self._end.sock)

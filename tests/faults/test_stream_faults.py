@@ -307,3 +307,13 @@ def test_a_unix_socket_has_faults_too(peers: Peers, connect: Connect) -> None:
     client = connect(peer)
     client.sendall(b"hello")
     assert read_to_the_end(client) == (b"hel", "close")
+
+
+def test_over_tls_a_client_may_leave_amid_the_segments(peers: Peers, connect: Connect) -> None:
+    peer = peers.tls(outbound=StreamFaults(segment=2))
+    peer.on(b"hello\r\n").reply(b"hello\r\n")
+    for _ in range(20):
+        with connect(peer) as client:
+            client.sendall(b"hello\r\n")
+            assert client.recv(1) == b"h"
+        assert peer.next_connection().result().ended.result() in ("eof", "reset")
