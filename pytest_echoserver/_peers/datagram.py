@@ -239,8 +239,8 @@ class DatagramPeer(ServedPeer):
         """Forget what was recorded. The script goes on where it is.
 
         Args:
-            script: whether it, and what the faults were decided by, begin anew as well: for the next example of a
-                property test. What is on its way through the network is dropped then.
+            script: whether it is forgotten as well, with its rules, and what the faults are decided by begins anew:
+                for the next example of a property test. What is on its way through the network is dropped then.
         """
         self._scope.call(self._clear, script)
 

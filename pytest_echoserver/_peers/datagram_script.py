@@ -10,7 +10,7 @@ from .._transports.datagram import Sockaddr
 from .datagram_end import DatagramEnd
 from .expectations import Expectation, PatternLike, Rule, answers_of
 from .matching import message_pattern
-from .mismatch import unexpected, unmet
+from .mismatch import LeftOver, unexpected, unmet
 from .outbox import Outbox
 from .script import Act, Action, Reply, Script
 from .telling import told_bytes
@@ -97,7 +97,8 @@ class DatagramScript:
         """What is wrong, if it all ended now, and wasn't told before."""
         if self.script.error is not None:
             return []
-        left = [(f"from {_told(datagram)}", datagram.data) for datagram in self._late] if self._strict else []
+        late = self._late if self._strict else []
+        left = [LeftOver(f"from {_told(datagram)}", datagram.data) for datagram in late]
         return [unmet(self.script, left)] if self.script.unmet or left else []
 
     def tell(self) -> None:

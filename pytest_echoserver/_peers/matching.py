@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from .._checks import bytes_like, in_short, not_async
 from .._patterns import Literal, Regex, Search, compile_pattern
+from .telling import shown
 
 __tracebackhide__ = True
 
@@ -95,6 +96,9 @@ class Framing:
 
     def __init__(self, value: bytes | Callable[[bytes], int | None]) -> None:
         self._value = value
+
+    def __str__(self) -> str:
+        return shown(self._value)
 
     def end_of_message(self, buffer: bytearray, start: int, looked: int) -> int | None:
         """Where the message that begins at ``start`` ends; None as yet.

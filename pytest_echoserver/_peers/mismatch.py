@@ -1,7 +1,7 @@
 """`ScriptMismatch`: what came is not what the script says; told with the script and the first difference."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from .matching import MessagePattern, StreamPattern
 from .script import Script, Step
@@ -18,29 +18,34 @@ class ScriptMismatch(AssertionError):
     __module__ = "pytest_echoserver"
 
 
-def unexpected(script: Script, what: str, got: bytes, why: str = "") -> ScriptMismatch:
+class LeftOver(NamedTuple):
+    """What nothing has matched as yet: from where it came, its bytes, and the framing that finds no end in it."""
+
+    where: str
+    data: bytes
+    framing: str = ""
+
+
+def unexpected(script: Script, what: str, got: bytes, why: str = "", framing: str = "") -> ScriptMismatch:
     """The error for something that came and that nothing matches.
 
     Args:
         what: what came and from where, as "8 bytes on connection 1".
         got: its bytes, for the difference.
         why: what else has to be said, as ": the script is at its end".
+        framing: the one that finds no end in these bytes.
     """
     lines = [f"{script.peer}: unexpected {what}" + why]
     lines += _told_script(script)
-    lines += _told_difference(script, script.redact(got))
+    lines += _told_difference(script, script.redact(got), framing)
     later = [n for n, step in enumerate(script.steps, 1) if n > script.position + 1 and _matches(step, got)]
     if later:
         lines.append(f"  it would match step {later[0]}: is it out of order, or is something missing before it?")
     return ScriptMismatch("\n".join(lines))
 
 
-def unmet(script: Script, left: list[tuple[str, bytes]]) -> ScriptMismatch:
-    """The error for what was expected and never came.
-
-    Args:
-        left: what came and was matched by nothing as yet, each told from where.
-    """
+def unmet(script: Script, left: list[LeftOver]) -> ScriptMismatch:
+    """The error for what was expected and never came."""
     count, of = len(script.unmet), len(script.steps)
     if of == count == 1:
         head = "the script's only step was not met"
@@ -49,9 +54,9 @@ def unmet(script: Script, left: list[tuple[str, bytes]]) -> ScriptMismatch:
     else:
         head = "something came that nothing has matched"
     lines = [f"{script.peer}: {head}", *_told_script(script)]
-    for where, got in left:
-        lines.append(f"  left over {where}:")
-        lines += _told_difference(script, script.redact(got))
+    for each in left:
+        lines.append(f"  left over {each.where}:")
+        lines += _told_difference(script, script.redact(each.data), each.framing)
     return ScriptMismatch("\n".join(lines))
 
 
@@ -71,7 +76,7 @@ def _told_script(script: Script) -> list[str]:
     return lines
 
 
-def _told_difference(script: Script, got: bytes) -> list[str]:
+def _told_difference(script: Script, got: bytes, framing: str) -> list[str]:
     """The first difference between ``got`` and what comes nearest to it, with offset, hex and text."""
     wanted = [step for step in [script.current, *script.rules] if step is not None]
     # A rule is near only if it begins alike: what comes need not have been meant for it.
@@ -82,6 +87,10 @@ def _told_difference(script: Script, got: bytes) -> list[str]:
         if (literal := _literal(step)) is not None and (step is script.current or _common(literal, got))
     ]
     told = [f"  got: {_payload(got)}"]
+    if framing:
+        told.append(f"  it is no whole message: framing, {framing}, finds no end in it")
+        if not literals:
+            return told
     if not literals:
         patterns = [step for step in wanted if isinstance(step.wanted, (MessagePattern, StreamPattern))]
         return told + [f"  it does not match {_cut(step.pattern)}" for step in patterns[:3]]

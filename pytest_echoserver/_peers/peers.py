@@ -132,7 +132,7 @@ class Peers:
         from .proxying import checked_target
         from .udp_proxy import UDPProxy
 
-        checked, family = checked_target(target)
+        checked, family = checked_target(target, "datagram")
         given = self._defaults.faults_of("datagram", one_or_both(faults, upstream, downstream))
         place = self._defaults.place(host, port, allow_remote)
         options = self._defaults.proxy(name, timeout, given)
@@ -176,7 +176,7 @@ class Peers:
         from .proxying import checked_target
         from .tcp_proxy import TCPProxy
 
-        checked, _ = checked_target(target)
+        checked, _ = checked_target(target, "stream")
         given = self._defaults.faults_of("stream", one_or_both(faults, upstream, downstream))
         place = self._defaults.place(host, port, allow_remote)
         size = None if receive_buffer is None else checked_size(receive_buffer)

@@ -5,12 +5,15 @@ import socket
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._checks import whole_number
 from .._record import Address
 from .bound import one_or_both
 from .served import ServedPeer
+
+if TYPE_CHECKING:
+    from .._faults.deciding import Kind
 
 __tracebackhide__ = True
 
@@ -88,12 +91,14 @@ class Proxying(ServedPeer):
         return f"passes on to {self._target[0]} port {self._target[1]}"
 
 
-def checked_target(target: Any) -> tuple[Address, socket.AddressFamily]:
-    """The address that is meant, (host, port) or a peer, and its family.
+def checked_target(target: Any, kind: "Kind") -> tuple[Address, socket.AddressFamily]:
+    """The address that is meant, (host, port) or a peer of this kind, and its family.
 
     Raises:
         TypeError, ValueError: it is none.
     """
+    if isinstance(target, ServedPeer) and target._kind != kind:
+        raise TypeError(f"the target of a proxy for {kind}s must be a peer for those, not {target}")
     address = getattr(target, "address", target)
     match address:
         case (str(host), int(port), *_) if not isinstance(port, bool):

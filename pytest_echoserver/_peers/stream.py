@@ -219,8 +219,8 @@ class StreamPeer(ServedPeer):
         """Forget what was recorded, and the connections that have ended. The script goes on where it is.
 
         Args:
-            script: whether it is forgotten as well, and what the faults are decided by begins anew: for the next
-                example of a property test. What has arrived by then is read first.
+            script: whether it is forgotten as well, with its rules, and what the faults are decided by begins anew:
+                for the next example of a property test. What has arrived by then is read first.
         """
         if script:
             self._scope.run(self._read_what_has_arrived)

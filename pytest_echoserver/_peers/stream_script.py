@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .expectations import PatternLike, StreamExpectation, StreamRule, any_bytes
 from .matching import Framing, message_pattern, stream_pattern
-from .mismatch import unmet
+from .mismatch import LeftOver, unmet
 from .script import Act, Moment, Script, Step
 from .talk import Talk
 
@@ -161,11 +161,11 @@ class StreamScript:
         self._forget(talk)
         self.go_on()
 
-    def left_over(self) -> list[tuple[str, bytes]]:
+    def left_over(self) -> list[LeftOver]:
         """What came and was matched by nothing as yet."""
         unread = ((talk, talk.unread) for talk in self._talks.values())
         return [
-            (f"on {talk.connection._short_name}{self._why(talk)}", data)
+            LeftOver(f"on {talk.connection._short_name}{self._why(talk)}", data, talk.framing_without_end)
             for talk, data in unread
             if data and talk.start + len(data) > talk.told_until
         ]

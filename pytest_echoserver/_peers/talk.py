@@ -48,6 +48,12 @@ class Talk:
     def unread(self) -> bytes:
         return bytes(self._end.inbound.buffer[self.start :])
 
+    @property
+    def framing_without_end(self) -> str:
+        """The framing that has found no end of a message in what is unread; empty if it has, or there is none."""
+        framing, end = self._follower.framing, len(self._end.inbound)
+        return str(framing) if framing is not None and self.start < self._looked == end else ""
+
     def data_received(self, data: bytes) -> None:  # noqa: ARG002  it reads from the buffer
         self._look()
 
@@ -199,7 +205,7 @@ class Talk:
             why = ", and then the end of the connection"
         self._end.note("unexpected", got)
         what = f"input on {self.connection._short_name}"
-        self._fail(unexpected(follower.script, what, got, why))
+        self._fail(unexpected(follower.script, what, got, why, self.framing_without_end))
         return False
 
     def _take_end(self) -> bool:

@@ -125,6 +125,12 @@ def test_nothing_comes_after_its_close(peers: Peers, udp_client: Client) -> None
         again.bind(asked.source)  # its socket to the target is closed as well
 
 
+def test_a_target_of_the_other_kind_is_refused(peers: Peers) -> None:
+    for make, target in ((peers.udp_proxy, peers.tcp()), (peers.tcp_proxy, peers.udp())):
+        with pytest.raises(TypeError, match=f"must be a peer for those, not {re.escape(str(target))}"):
+            make(target)
+
+
 @pytest.mark.parametrize(
     ("target", "error", "text"),
     [

@@ -190,6 +190,25 @@ def test_a_delimiter_makes_messages(peers: Peers, dial: Dial) -> None:
     assert four.met.result() == b"\r\n"
 
 
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize(
+    "pattern", [..., lambda message: message.startswith(b"h"), re.compile(rb"h.*\n"), b"hello\r\n"]
+)
+def test_what_is_no_whole_message_is_told_as_such(peers: Peers, dial: Dial, pattern: Any, ends: bool) -> None:
+    peer = peers.tcp(framing=b"\r\n")
+    peer.expect(pattern)
+    client = dial(peer)
+    client.sendall(b"hello\n")
+    if ends:
+        client.close()
+        with pytest.raises(ScriptMismatch):
+            peer.expect_eof().met.result()
+    told = mismatch(peer)
+    assert r"it is no whole message: framing, b'\r\n', finds no end in it" in told
+    assert "does not match" not in told
+    assert ("the first difference" in told) == isinstance(pattern, bytes)
+
+
 def by_length(buffer: bytes) -> int | None:
     return 1 + buffer[0] if buffer else None
 
