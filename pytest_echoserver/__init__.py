@@ -36,6 +36,7 @@ from ._plugin import (
     pytest_addoption,
     pytest_configure,
     pytest_configure_node,
+    pytest_explain,
     pytest_runtest_call,
     pytest_runtest_makereport,
     pytest_runtest_teardown,

@@ -113,13 +113,13 @@ def _errors_of(scopes: "Sequence[Scope]", item: pytest.Item) -> Sequence[Excepti
 
 def explain(error: BaseException) -> None:
     """Add to an error, and to those that it is told with, what a user would have to know to understand them."""
-    told: list[BaseException] = []
+    told: set[int] = set()
     left: list[BaseException | None] = [error]
     while left:
         each = left.pop()
-        if each is None or any(each is one for one in told):
+        if each is None or id(each) in told:
             continue
-        told.append(each)
+        told.add(id(each))
         with suppress(Exception):  # an error is the user's code, and the report must not be lost by it
             for note in (why_unreachable(each), how_to_get_the_value(each)):
                 if note and note not in getattr(each, "__notes__", ()):

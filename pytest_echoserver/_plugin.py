@@ -90,14 +90,19 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     return result
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+@pytest.hookimpl(specname="pytest_runtest_makereport")
+def pytest_explain(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """No wrapper, though it comes before the report: pytest gives a unittest's error after those have begun."""
     if call.excinfo is not None and has_peers(item):
         from . import _judging
 
         _judging.explain(call.excinfo.value)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if (call.when != "setup" or report.failed) and has_peers(item):
         from . import _judging

@@ -48,7 +48,7 @@ class FaultyStream(asyncio.Protocol):
         self._limit = limit
         self._lost: list[Exception | None] = []
         self._gone = False
-        """Whether the connection is lost: asyncio's TLS transport must not be asked about its buffer then."""
+        """Whether the connection is lost."""
         self._was_reset = False
         self._tasks: set[asyncio.Future[None]] = set()
         self._drained = asyncio.Event()
@@ -125,9 +125,18 @@ class FaultyStream(asyncio.Protocol):
     @property
     def unsent(self) -> int:
         """Bytes that wait, here and in the transport; one at least while any are on their way."""
-        assert self._transport is not None
-        waiting = self.outbound.held + (0 if self._gone else self._transport.get_write_buffer_size())
+        waiting = self.outbound.held + self._in_transport
         return waiting if self.outbound.idle else max(waiting, 1)
+
+    @property
+    def _in_transport(self) -> int:
+        """Bytes that wait in the transport: none that leave, once it is lost, or TLS is closed.
+
+        asyncio's of TLS can't be asked then, which has let go of what is beneath it.
+        """
+        transport = self._transport
+        assert transport is not None
+        return 0 if self._gone or (self._end.tls and transport.is_closing()) else transport.get_write_buffer_size()
 
     def _behind(self, transport: asyncio.Transport) -> "FaultyTransport":
         self._transport = transport
@@ -215,8 +224,7 @@ class FaultyStream(asyncio.Protocol):
 
     async def _emptied(self) -> None:
         """Wait until the kernel has all that was written."""
-        assert self._transport is not None
-        if not self._gone and self._transport.get_write_buffer_size():
+        if self._in_transport:
             await self._drained.wait()
         if self._end.tls and self._end.sock is not None:
             await until_taken(self._end.sock)

@@ -98,7 +98,9 @@ class Framing:
         self._value = value
 
     def __str__(self) -> str:
-        return shown(self._value)
+        if isinstance(self._value, bytes):
+            return shown(self._value)
+        return shown(self._value if hasattr(self._value, "__qualname__") else type(self._value))
 
     def end_of_message(self, buffer: bytearray, start: int, looked: int) -> int | None:
         """Where the message that begins at ``start`` ends; None as yet.

@@ -38,7 +38,8 @@ def unexpected(script: Script, what: str, got: bytes, why: str = "", framing: st
     lines = [f"{script.peer}: unexpected {what}" + why]
     lines += _told_script(script)
     lines += _told_difference(script, script.redact(got), framing)
-    later = [n for n, step in enumerate(script.steps, 1) if n > script.position + 1 and _matches(step, got)]
+    steps = [] if framing else enumerate(script.steps, 1)
+    later = [n for n, step in steps if n > script.position + 1 and _matches(step, got)]
     if later:
         lines.append(f"  it would match step {later[0]}: is it out of order, or is something missing before it?")
     return ScriptMismatch("\n".join(lines))
@@ -88,7 +89,7 @@ def _told_difference(script: Script, got: bytes, framing: str) -> list[str]:
     ]
     told = [f"  got: {_payload(got)}"]
     if framing:
-        told.append(f"  it is no whole message: framing, {framing}, finds no end in it")
+        told.append(f"  it is no whole message: framing, {_cut(framing)}, finds no end in it")
         if not literals:
             return told
     if not literals:

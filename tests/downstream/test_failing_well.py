@@ -57,6 +57,7 @@ def test_what_no_line_of_the_users_has_raised_is_located_at_its_test(downstream:
 def test_asking_a_future_for_an_attribute_of_its_value_says_how_to_get_that(downstream: Downstream) -> None:
     result = downstream.run(
         """
+        import unittest
         import pytest
 
         def test_it(udp_peer):
@@ -109,6 +110,14 @@ def test_asking_a_future_for_an_attribute_of_its_value_says_how_to_get_that(down
         def test_another_attribute(udp_peer):
             udp_peer.dat
 
+        class TestUnittest(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def a_peer(self, udp_peer):
+                self.peer = udp_peer
+
+            def test_of_a_unittest(self):
+                self.peer.next_datagram().data
+
         def test_an_object_that_does_not_say_what_it_is(udp_peer):
             class StandsIn:
                 @property
@@ -117,7 +126,7 @@ def test_asking_a_future_for_an_attribute_of_its_value_says_how_to_get_that(down
             raise AttributeError("none", name="data", obj=StandsIn())
         """
     )
-    result.assert_outcomes(failed=7, passed=1, errors=2)
+    result.assert_outcomes(failed=8, passed=1, errors=2)
     result.stdout.fnmatch_lines(
         [
             "E*AttributeError: 'CaptureFuture' object has no attribute 'data'",
@@ -125,7 +134,7 @@ def test_asking_a_future_for_an_attribute_of_its_value_says_how_to_get_that(down
         ]
     )
     result.stdout.fnmatch_lines(["E*AttributeError: 'DatagramPeer' object has no attribute 'dat'*"])
-    assert result.stdout.str().count("if the value") == 8
+    assert result.stdout.str().count("if the value") == 9
 
 
 def test_hooks_of_a_conftest_see_that_the_peers_have_failed_the_test(downstream: Downstream) -> None:

@@ -197,6 +197,7 @@ def test_a_delimiter_makes_messages(peers: Peers, dial: Dial) -> None:
 def test_what_is_no_whole_message_is_told_as_such(peers: Peers, dial: Dial, pattern: Any, ends: bool) -> None:
     peer = peers.tcp(framing=b"\r\n")
     peer.expect(pattern)
+    peer.expect(b"hello\n")
     client = dial(peer)
     client.sendall(b"hello\n")
     if ends:
@@ -206,6 +207,7 @@ def test_what_is_no_whole_message_is_told_as_such(peers: Peers, dial: Dial, patt
     told = mismatch(peer)
     assert r"it is no whole message: framing, b'\r\n', finds no end in it" in told
     assert "does not match" not in told
+    assert "would match" not in told
     assert ("the first difference" in told) == isinstance(pattern, bytes)
 
 
