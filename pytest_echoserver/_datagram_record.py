@@ -13,10 +13,11 @@ class DatagramRecord(Record):
 
     An echoed datagram is two entries. As rows they took over 400 bytes beside its payload, in columns they take 90,
     and the garbage collector finds nothing of ours among them. Entries are added by one thread at a time: a peer's
-    under its transport's ``lock``. Whoever reads them, on any thread, takes no lock.
+    under its transport's ``lock``. Whoever reads them, on any thread, takes no lock, but for that of the record to
+    make the columns.
 
-    The columns are made with the first entry: there may be thousands of peers that get none. Where nothing came,
-    how it ended stands aside until somebody looks, which of most peers nobody does.
+    They are made with the first entry: there may be thousands of peers that get none. Where nothing came, how it
+    ended stands aside until somebody looks, which of most peers nobody does.
     """
 
     __slots__ = ("_columns", "_end")

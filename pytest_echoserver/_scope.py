@@ -86,8 +86,10 @@ class Scope:
         self._handlers: set[asyncio.Task[Any]] = set()
         engine.owners.append(self)
 
-    def name_for(self, kind: str) -> str:
-        """The default name of the next thing of this kind: the kind and its ordinal in the test."""
+    def name_for(self, kind: str, given: str | None = None) -> str:
+        """The name that was given, or that of the next thing of this kind: the kind and its ordinal in the test."""
+        if given:
+            return given
         ordinal = self._ordinals[kind] = self._ordinals.get(kind, 0) + 1
         return f"{kind}-{ordinal}"
 

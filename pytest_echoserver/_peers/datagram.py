@@ -321,11 +321,10 @@ class DatagramPeer(ServedPeer):
         else:
             with transport.lock:
                 transport.drain()
-                if self._closed:  # meanwhile, by another thread or by who got what was drained
-                    return
-                if self._network is not None:
-                    self._network.clear()
-                self._finish(transport.abort)
+                if not self._closed:  # meanwhile, by another thread or by who got what was drained
+                    if self._network is not None:
+                        self._network.clear()
+                    self._finish(transport.abort)
         for answering in self._answering or ():
             answering.cancel()
 

@@ -72,7 +72,7 @@ def make(scope: Scope, kind: str, transport: object, host: object, port: object,
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
     sockets = _OPEN[kind, transport](family, address, check_port(port))
-    return DeadPeer(scope, name or scope.name_for(f"{kind}_{transport}"), transport, sockets)
+    return DeadPeer(scope, scope.name_for(f"{kind}_{transport}", name), transport, sockets)
 
 
 def _check_transport(transport: object) -> str:

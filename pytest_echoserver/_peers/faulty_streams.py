@@ -140,7 +140,7 @@ class FaultyStream(asyncio.Protocol):
 
     def _behind(self, transport: asyncio.Transport) -> "FaultyTransport":
         self._transport = transport
-        if not transport.get_write_buffer_size():
+        if not self._in_transport:
             self._drained.set()
         return FaultyTransport(transport, self)
 

@@ -98,9 +98,8 @@ class Framing:
         self._value = value
 
     def __str__(self) -> str:
-        if isinstance(self._value, bytes):
-            return shown(self._value)
-        return shown(self._value if hasattr(self._value, "__qualname__") else type(self._value))
+        has_text = isinstance(self._value, bytes) or hasattr(self._value, "__qualname__")
+        return shown(self._value if has_text else type(self._value))
 
     def end_of_message(self, buffer: bytearray, start: int, looked: int) -> int | None:
         """Where the message that begins at ``start`` ends; None as yet.

@@ -38,9 +38,8 @@ def unexpected(script: Script, what: str, got: bytes, why: str = "", framing: st
     lines = [f"{script.peer}: unexpected {what}" + why]
     lines += _told_script(script)
     lines += _told_difference(script, script.redact(got), framing)
-    steps = [] if framing else enumerate(script.steps, 1)
-    later = [n for n, step in steps if n > script.position + 1 and _matches(step, got)]
-    if later:
+    later = [n for n, step in enumerate(script.steps, 1) if n > script.position + 1 and _matches(step, got)]
+    if later and not framing:
         lines.append(f"  it would match step {later[0]}: is it out of order, or is something missing before it?")
     return ScriptMismatch("\n".join(lines))
 
@@ -90,11 +89,11 @@ def _told_difference(script: Script, got: bytes, framing: str) -> list[str]:
     told = [f"  got: {_payload(got)}"]
     if framing:
         told.append(f"  it is no whole message: framing, {_cut(framing)}, finds no end in it")
-        if not literals:
-            return told
-    if not literals:
+    elif not literals:
         patterns = [step for step in wanted if isinstance(step.wanted, (MessagePattern, StreamPattern))]
-        return told + [f"  it does not match {_cut(step.pattern)}" for step in patterns[:3]]
+        told += [f"  it does not match {_cut(step.pattern)}" for step in patterns[:3]]
+    if not literals:
+        return told
     nearest = max(literals, key=lambda literal: _common(literal, got))
     at = _common(nearest, got)
     if at == len(nearest) == len(got):

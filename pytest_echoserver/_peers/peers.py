@@ -17,7 +17,7 @@ from .._transports.listening import bound_stream_socket, bound_unix_socket, list
 from .behaviours import DatagramBehaviour, StreamBehaviour, StreamEcho, check_handler, echo
 from .bound import one_or_both
 from .datagram import DatagramPeer
-from .defaults import CommonOptions, Defaults, StreamOptions, checked_size
+from .defaults import Defaults, StreamOptions, checked_size
 from .hosts import free_path
 from .options import TCPOptions, UDPOptions, UnixOptions
 
@@ -138,7 +138,7 @@ class Peers:
         options = self._defaults.proxy(name, timeout, given)
         return UDPProxy(
             self._scope,
-            self._name(options, "udp_proxy"),
+            self._scope.name_for("udp_proxy", options.name),
             bound_datagram_socket(*place),
             options,
             target=checked,
@@ -182,7 +182,7 @@ class Peers:
         size = None if receive_buffer is None else checked_size(receive_buffer)
         options = self._defaults.proxy(name, timeout, given)
         sock = _listening(lambda: bound_stream_socket(*place), size)
-        return TCPProxy(self._scope, self._name(options, "tcp_proxy"), sock, options, target=checked)
+        return TCPProxy(self._scope, self._scope.name_for("tcp_proxy", options.name), sock, options, target=checked)
 
     def refusing(
         self,
@@ -259,7 +259,7 @@ class Peers:
         place, receive_buffer, common = self._defaults.udp(kind, options)
         return DatagramPeer(
             self._scope,
-            self._name(common, kind),
+            self._scope.name_for(kind, common.name),
             bound_datagram_socket(*place, receive_buffer),
             common,
             behaviour=behaviour,
@@ -281,16 +281,13 @@ class Peers:
         context = self._server_context(made.tls)
         return _stream_peer_type()(
             self._scope,
-            self._name(made.common, kind),
+            self._scope.name_for(kind, made.common.name),
             _listening(bind, made.receive_buffer),
             made.common,
             behaviour=behaviour,
             framing=made.framing,
             tls=context,
         )
-
-    def _name(self, options: CommonOptions, kind: str) -> str:
-        return options.name or self._scope.name_for(kind)
 
     def _server_context(self, tls: object) -> Any:
         if tls is False:
