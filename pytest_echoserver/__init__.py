@@ -17,6 +17,7 @@ from ._fixtures import (
     echoserver_listen_host,
     echoserver_ssl_context,
     peers,
+    pytest_fixture_setup,
     reserved_port,
     session_peers,
     stream_harness,

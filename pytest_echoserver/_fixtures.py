@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,82 +32,96 @@ OF_TEST: pytest.StashKey[OfTest] = pytest.StashKey()
 TESTS_ARE_OVER: pytest.StashKey[bool] = pytest.StashKey()
 """Set once no test runs any more: what is torn down after that was left by a run that was interrupted."""
 
+_asking: pytest.FixtureRequest | None = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    """Keep a test's ``request`` for our fixtures, which are set up right after this.
+
+    As an argument pytest makes it anew for each, and reads a signature to do so, twice: that takes a test longer
+    than a UDP peer's set-up. Whichever of a test's fixtures it was made for, it is of that test.
+    """
+    global _asking  # pytest sets up one fixture at a time, and gives it nothing but others
+    if fixturedef.scope == "function":
+        _asking = request
+
 
 @pytest.fixture
-def udp_echo_server(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> DatagramPeer:
+def udp_echo_server(echoserver_listen_host: str | None) -> DatagramPeer:
     """A UDP server that sends every datagram back, and remembers it; bound before the test starts.
 
     Send to ``udp_echo_server.address``; wait for what came with ``udp_echo_server.next_datagram()``.
     """
-    return _of_test(request, echoserver_listen_host).peers.udp_echo()
+    return _of_test(echoserver_listen_host).peers.udp_echo()
 
 
 @pytest.fixture
-def tcp_echo_server(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
+def tcp_echo_server(echoserver_listen_host: str | None) -> StreamPeer:
     """A TCP server that sends back what comes, and remembers it; listening before the test starts.
 
     Connect to ``tcp_echo_server.address``; what came is ``tcp_echo_server.connection.received``.
     """
-    return _of_test(request, echoserver_listen_host).peers.tcp_echo()
+    return _of_test(echoserver_listen_host).peers.tcp_echo()
 
 
 @pytest.fixture
-def unix_echo_server(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
+def unix_echo_server(echoserver_listen_host: str | None) -> StreamPeer:
     """A server on a Unix socket that sends back what comes, and remembers it; its ``address`` is a path."""
-    return _of_test(request, echoserver_listen_host).peers.unix_echo()
+    return _of_test(echoserver_listen_host).peers.unix_echo()
 
 
 @pytest.fixture
-def tls_echo_server(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
+def tls_echo_server(echoserver_listen_host: str | None) -> StreamPeer:
     """A TLS server that sends back what comes, and remembers it; clients trust it by ``tls_authority``.
 
     A client takes ``tls_authority.client_context()``, or trusts ``tls_authority.ca_file``.
     """
-    return _of_test(request, echoserver_listen_host).peers.tls_echo()
+    return _of_test(echoserver_listen_host).peers.tls_echo()
 
 
 @pytest.fixture
-def udp_peer(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> DatagramPeer:
+def udp_peer(echoserver_listen_host: str | None) -> DatagramPeer:
     """A UDP peer with no behaviour yet: ``udp_peer.expect(b"ping").reply(b"pong")``, or ``@udp_peer.serve``."""
-    return _of_test(request, echoserver_listen_host).peers.udp()
+    return _of_test(echoserver_listen_host).peers.udp()
 
 
 @pytest.fixture
-def tcp_peer(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
+def tcp_peer(echoserver_listen_host: str | None) -> StreamPeer:
     """A TCP peer with no behaviour yet: ``tcp_peer.expect(b"hi").reply(b"ho")``, or ``@tcp_peer.serve``."""
-    return _of_test(request, echoserver_listen_host).peers.tcp()
+    return _of_test(echoserver_listen_host).peers.tcp()
 
 
 @pytest.fixture
-def unix_peer(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
+def unix_peer(echoserver_listen_host: str | None) -> StreamPeer:
     """A peer on a Unix socket with no behaviour yet, to be given a script or a handler.
 
     Its ``address`` is a path.
     """
-    return _of_test(request, echoserver_listen_host).peers.unix()
+    return _of_test(echoserver_listen_host).peers.unix()
 
 
 @pytest.fixture
-def tls_peer(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamPeer:
+def tls_peer(echoserver_listen_host: str | None) -> StreamPeer:
     """A TLS peer with no behaviour yet, to be given a script or a handler; clients trust it by ``tls_authority``.
 
     A client takes ``tls_authority.client_context()``, or trusts ``tls_authority.ca_file``.
     """
-    return _of_test(request, echoserver_listen_host).peers.tls()
+    return _of_test(echoserver_listen_host).peers.tls()
 
 
 @pytest.fixture
-def peers(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> Peers:
+def peers(echoserver_listen_host: str | None) -> Peers:
     """Makes any number of network peers, with options, and closes them all: ``peers.tcp_echo(host="::1")``.
 
     Servers (``udp``, ``tcp``, ``unix``, ``tls``, each with ``_echo`` too), proxies (``udp_proxy``, ``tcp_proxy``),
     addresses where nobody is (``refusing``, ``blackhole``), port numbers (``reserve_port``).
     """
-    return _of_test(request, echoserver_listen_host).peers
+    return _of_test(echoserver_listen_host).peers
 
 
 @pytest.fixture
-def reserved_port(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> int:
+def reserved_port(echoserver_listen_host: str | None) -> int:
     """A port number for a server that must be told its port, as by its command line: reserved for this test.
 
     Nobody has it bound, so the server can bind it for TCP and UDP, on any address, with whatever options it sets;
@@ -118,7 +132,7 @@ def reserved_port(request: pytest.FixtureRequest, echoserver_listen_host: str | 
     containers that share the network but not that directory (``/tmp``). Where the server can bind port 0 and tell
     what it got, that is safer. For more than one: ``peers.reserve_port()``.
     """
-    return _of_test(request, echoserver_listen_host).peers.reserve_port()
+    return _of_test(echoserver_listen_host).peers.reserve_port()
 
 
 @pytest.fixture(scope="session")
@@ -141,19 +155,19 @@ def session_peers(request: pytest.FixtureRequest, echoserver_listen_host: str | 
 
 
 @pytest.fixture
-def stream_harness(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> StreamHarness:
+def stream_harness(echoserver_listen_host: str | None) -> StreamHarness:
     """Your asyncio stream protocol on a real connection, with the far end in the test's hands.
 
     ``stream = stream_harness.connect(MyProtocol)``, then ``stream.send(b"...")`` and ``stream.read_until(b"...")``.
     """
     from ._harness.stream import StreamHarness
 
-    of_test = _of_test(request, echoserver_listen_host)
+    of_test = _of_test(echoserver_listen_host)
     return StreamHarness(of_test.scope, of_test.settings.host, of_test.shared.authority)
 
 
 @pytest.fixture
-def datagram_harness(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> DatagramHarness:
+def datagram_harness(echoserver_listen_host: str | None) -> DatagramHarness:
     """Your asyncio datagram protocol on a real UDP socket, with the far end in the test's hands.
 
     ``endpoint = datagram_harness.connect(MyProtocol)``, then ``endpoint.send(b"...")`` and
@@ -161,19 +175,19 @@ def datagram_harness(request: pytest.FixtureRequest, echoserver_listen_host: str
     """
     from ._harness.datagram import DatagramHarness
 
-    of_test = _of_test(request, echoserver_listen_host)
+    of_test = _of_test(echoserver_listen_host)
     return DatagramHarness(of_test.scope, of_test.settings.host)
 
 
 @pytest.fixture
-def subprocess_runner(request: pytest.FixtureRequest, echoserver_listen_host: str | None) -> SubprocessRunner:
+def subprocess_runner(echoserver_listen_host: str | None) -> SubprocessRunner:
     """Runs a program with all its output captured, and ends it with the test.
 
     ``process = subprocess_runner("cat", stdin=b"hello")``, then ``process.wait().result().stdout``.
     """
     from ._process.runner import SubprocessRunner
 
-    return SubprocessRunner(_of_test(request, echoserver_listen_host).scope)
+    return SubprocessRunner(_of_test(echoserver_listen_host).scope)
 
 
 @pytest.fixture(scope="session")
@@ -226,13 +240,14 @@ def _of_session(request: pytest.FixtureRequest) -> OfSession:
     return of_run[OF_SESSION]
 
 
-def _of_test(request: pytest.FixtureRequest, listen_host: str | None) -> OfTest:
+def _of_test(listen_host: str | None) -> OfTest:
     """What the test has that asks for one of our fixtures: made for the first of them, ended after the last."""
-    node: pytest.Item = request.node
+    assert _asking is not None
+    node: pytest.Item = _asking.node
     if OF_TEST not in node.stash:
         from ._session import OfTest
 
-        node.stash[OF_TEST] = OfTest(_of_session(request), request, listen_host)
+        node.stash[OF_TEST] = OfTest(_of_session(_asking), _asking, listen_host)
     return node.stash[OF_TEST]
 
 

@@ -219,6 +219,25 @@ def test_a_conftest_that_gives_no_host_leaves_it_to_the_command_line(downstream:
     assert shown(result)[0] == "timeout 5.0 host 127.0.0.3"
 
 
+def test_a_conftest_may_give_several_hosts_for_each_test(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session", params=["127.0.0.1", "::1"])
+        def echoserver_listen_host(request):
+            return request.param
+        """
+    )
+    result = downstream.run(
+        """
+        def test_it(request, udp_peer, tcp_peer):
+            assert udp_peer.host == tcp_peer.host == request.node.callspec.params["echoserver_listen_host"]
+        """
+    )
+    result.assert_outcomes(passed=2)
+
+
 @pytest.mark.parametrize(
     ("host", "says"),
     [

@@ -228,3 +228,34 @@ def test_a_suite_that_does_not_use_it_keeps_its_report_without_descriptors(downs
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["E*the failure that is to be seen*"])
+
+
+def test_beside_a_plugin_that_sets_up_others_as_ours_are_set_up(folder: pytest.Pytester) -> None:
+    folder.makepyfile(
+        other="""
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def of_the_module():
+            pass
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_fixture_setup(fixturedef, request):
+            if fixturedef.argname == "udp_peer":
+                request.getfixturevalue("of_the_module")
+                request.getfixturevalue("tmp_path")
+        """,
+        test_it="""
+        import pytest
+
+        @pytest.fixture
+        def udp_peer(udp_peer):
+            return udp_peer
+
+        @pytest.mark.parametrize("host", [pytest.param(h, marks=pytest.mark.echoserver(host=h)) for h in HOSTS])
+        def test_it(udp_peer, peers, host):
+            assert udp_peer.host == peers.tcp().host == host
+        """.replace("HOSTS", '["127.0.0.1", "127.0.0.2"]'),
+    )
+    folder.makeini("[pytest]\naddopts = -p other")  # before ours: the last to be loaded comes first
+    run(folder, "-p", "pytest_echoserver").assert_outcomes(passed=2)
