@@ -31,6 +31,8 @@ OF_SESSION: pytest.StashKey[OfSession] = pytest.StashKey()
 OF_TEST: pytest.StashKey[OfTest] = pytest.StashKey()
 TESTS_ARE_OVER: pytest.StashKey[bool] = pytest.StashKey()
 """Set once no test runs any more: what is torn down after that was left by a run that was interrupted."""
+INTERRUPTED: pytest.StashKey[tuple[str, list[tuple[str, str]]]] = pytest.StashKey()
+"""The id of the test that the run ended in, and the sections of its report, had there been one."""
 
 _asking: pytest.FixtureRequest | None = None
 

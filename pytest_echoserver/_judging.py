@@ -31,6 +31,11 @@ def judge_failed(item: pytest.Item) -> None:
     _errors_of(_scopes_of(item), item)
 
 
+def tell_of_interrupted(item: pytest.Item, raised: BaseException) -> None:
+    """Have what the test's peers saw told at the end of the run, which this is: pytest makes no report of it."""
+    _reporting.keep_evidence(item, _scopes_of(item), _beside(raised, item.stash.get(ERRORS, [])))
+
+
 def judge_tear_down(item: pytest.Item) -> None:
     """Fail the tear-down with what went wrong in it at peers of the session: it is no fault of the next test."""
     __tracebackhide__ = True

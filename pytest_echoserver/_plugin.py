@@ -11,7 +11,7 @@ from . import (
     _settings,
     hookspecs,
 )
-from ._fixtures import SESSION_SCOPE, SETTINGS, TESTS_ARE_OVER, has_peers
+from ._fixtures import INTERRUPTED, SESSION_SCOPE, SETTINGS, TESTS_ARE_OVER, has_peers
 
 OURS = "(pytest-echoserver)"
 """How the titles of our sections in a report end."""
@@ -57,11 +57,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     __tracebackhide__ = True
     try:
         result = yield
-    except BaseException:
+    except BaseException as raised:
         if has_peers(item):
             from . import _judging
 
             _judging.judge_failed(item)
+            if isinstance(raised, KeyboardInterrupt | pytest.exit.Exception):
+                _judging.tell_of_interrupted(item, raised)
         raise
     if has_peers(item):
         from . import _judging
@@ -123,7 +125,8 @@ def pytest_terminal_summary(
     kinds = ("failed", "error", *(["passed"] if config.stash[SETTINGS].traffic == "all" else []))
     reports = [report for kind in kinds for report in terminalreporter.stats.get(kind, ())]
     lists = [sections for report in reports for sections in _sections(report) if any(map(is_ours, sections))]
-    if not lists:
+    interrupted, of_interrupted = config.stash.get(INTERRUPTED, ("", []))
+    if not (lists or of_interrupted):
         return (yield)
     try:  # only here: to load that may need a descriptor, and there may be none
         from . import _reporting
@@ -131,8 +134,11 @@ def pytest_terminal_summary(
     except OSError as error:
         terminalreporter.write_line(f"what peers saw is not shown as it should be {OURS}: {error}")
         return (yield)
-    with _reporting.shown_on_terminal(terminalreporter, lists):
-        return (yield)
+    with _reporting.shown_on_terminal(terminalreporter, [*lists, of_interrupted]):
+        result = yield
+        if of_interrupted:
+            _reporting.show(terminalreporter, f"interrupted: {interrupted}", of_interrupted)
+        return result
 
 
 def is_ours(section: Sequence[str]) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ._fixtures import SETTINGS
+from ._fixtures import INTERRUPTED, SETTINGS
 from ._plugin import OURS, is_ours
 from ._redaction import redacted
 from ._telling import escaped
@@ -70,17 +70,30 @@ def add_evidence(
     """
     with _losing_no_report(report):
         settings, reading, traffic = item.config.stash[SETTINGS], _reading(item), _traffic(scopes)
-        from ._evidence import text
-
-        shown = text.sections(traffic, errors, reading=reading, width=settings.width, limit=settings.payload_limit)
-        for title, content in shown:
-            if settings.traffic != "off" or title != text.TITLE:
-                _add_section(report, title, content)
+        for title, content in _told(settings, reading, traffic, errors):
+            _add_section(report, title, content)
         if settings.pcap is not None:
             _note_file(item, report, "echoserver_pcap", _write_pcap, settings.pcap, item.nodeid, traffic, reading)
         outcome = "error" if report.failed and report.when != "call" else report.outcome
         if item.stash.get(SHOWN, ("passed", ""))[0] == "passed":
             item.stash[SHOWN] = outcome, _message(report)
+
+
+def keep_evidence(item: pytest.Item, scopes: Sequence[Scope], errors: Sequence[Exception]) -> None:
+    """Keep likewise for the run's end what the peers of a test saw that gets no report, for it ends the run."""
+    with suppress(Exception):  # what ends the run must not be lost by it
+        told = _told(item.config.stash[SETTINGS], _reading(item), _traffic(scopes), errors)
+        item.config.stash[INTERRUPTED] = item.nodeid, told
+
+
+def _told(
+    settings: Settings, reading: Reading, traffic: Traffic, errors: Sequence[Exception]
+) -> list[tuple[str, str]]:
+    """The sections of a report: their titles and texts."""
+    from ._evidence import text
+
+    shown = text.sections(traffic, errors, reading=reading, width=settings.width, limit=settings.payload_limit)
+    return [(title, told) for title, told in shown if settings.traffic != "off" or title != text.TITLE]
 
 
 def wind_up(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope]) -> None:
@@ -178,10 +191,15 @@ def _show_passed(terminal: Any) -> None:
     if passed:
         terminal.section("TRAFFIC OF PASSED TESTS")
     for report in passed:
-        terminal.section(report.head_line or report.nodeid, sep="_")
-        for title, content in filter(is_ours, report.sections):
-            terminal.section(title, sep="-")
-            terminal.line(content)
+        show(terminal, report.head_line or report.nodeid, filter(is_ours, report.sections))
+
+
+def show(terminal: Any, title: str, sections: Iterable[tuple[str, str]]) -> None:
+    """Write these sections to the terminal, below this title."""
+    terminal.section(title, sep="_")
+    for each, content in sections:
+        terminal.section(each, sep="-")
+        terminal.line(content)
 
 
 def _add_section(report: pytest.TestReport, title: str, content: str) -> None:

@@ -54,6 +54,58 @@ def test_of_passed_tests_it_is_shown_once(downstream: Downstream) -> None:
     result.stdout.fnmatch_lines(["*= PASSES =*", "*b'of the passed'*"])
 
 
+ENDED = """
+    import asyncio
+    import os
+    import signal
+    import socket
+    import pytest
+
+    @pytest.fixture
+    def address(tcp_peer):
+        @tcp_peer.serve
+        async def interrupt(connection):
+            await connection.read_until(b"hello")
+            os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C does
+            await connection.read(1)
+
+        return tcp_peer.address
+"""
+HANGS = """
+    def test_it(address):
+        with socket.create_connection(address) as client:
+            client.sendall(b"hello")
+            client.recv(1)
+"""
+HANGS_ASYNC = """
+    @pytest.mark.asyncio
+    async def test_it(address):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"hello")
+        try:
+            await reader.read(1)
+        finally:
+            writer.close()
+"""
+EXITS = """
+    def test_it(tcp_peer):
+        with socket.create_connection(tcp_peer.address) as client:
+            client.sendall(b"hello")
+            tcp_peer.connection.read_exactly(5).result()
+            pytest.exit("enough")
+"""
+
+
+@pytest.mark.parametrize("test", [HANGS, HANGS_ASYNC, EXITS])
+def test_a_test_that_the_run_ends_in_shows_it_too(downstream: Downstream, test: str) -> None:
+    plugins = ("pytest_asyncio.plugin",) if test == HANGS_ASYNC else ()
+    options = ("-oasyncio_default_fixture_loop_scope=function",) if plugins else ()
+    result = downstream.run_apart(ENDED + test, *options, plugins=plugins)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    how = "*Exit: enough" if test == EXITS else "KeyboardInterrupt"
+    result.stdout.fnmatch_lines(["*_ interrupted: *::test_it _*", TITLE, "tcp-1 *", "*b'hello'", f"!*! {how} !*"])
+
+
 def test_it_is_not_shown_where_it_is_not_wanted(downstream: Downstream) -> None:
     downstream.pytester.makeini("[pytest]\nechoserver_traffic = off")
     result = downstream.run(
@@ -107,6 +159,12 @@ def test_the_junit_xml_has_it(downstream: Downstream, options: tuple[str, ...]) 
     failure = ElementTree.parse(downstream.pytester.path / "junit.xml").find(".//failure")
     assert failure is not None
     assert "->  b'of the failed'" in (failure.text or "")
+
+
+def test_where_it_is_not_wanted_an_end_of_the_run_does_not_show_it(downstream: Downstream) -> None:
+    result = downstream.run_apart(ENDED + EXITS, "--echoserver-traffic=off")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.no_fnmatch_line("*pytest-echoserver*")
 
 
 def test_the_widths_of_terminals(downstream: Downstream, monkeypatch: pytest.MonkeyPatch) -> None:
