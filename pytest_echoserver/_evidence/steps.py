@@ -96,6 +96,8 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
             return Step("connected", "in", other=peername or None)
         case "connection_made", _:  # a transport: of a process
             return Step("started")
+        case (("partitioned" | "healed"), *_):
+            return Step(name, tone="fault")
         case "target_connected", address:
             return Step("connected to the target", "out", other=address, with_target=True)
         case "eof_received" | "target_eof_received", *_:

@@ -57,6 +57,8 @@ class TCPProxy(Proxying, StreamPeer):
         relaying.add_done_callback(self._relaying.discard)
 
     def _cut(self, cut: bool) -> None:
+        if cut == self._partitioned:
+            return
         self._partitioned = cut
         for connection, relay in self._relays.items():
             if connection._end.lost.is_set():
@@ -64,12 +66,14 @@ class TCPProxy(Proxying, StreamPeer):
             if cut:
                 self._stall(connection, relay)
             elif connection._network is not None:
+                connection._end.note("healed")
                 connection._network.heal()
                 relay.target.resume_reading(PARTITIONED)
 
     def _stall(self, connection: PeerConnection, relay: "Relay") -> None:
         self._put_network_under(connection)
         if connection._network is not None:
+            connection._end.note("partitioned")
             connection._network.cut_off()
             relay.target.pause_reading(PARTITIONED)
 

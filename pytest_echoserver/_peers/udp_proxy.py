@@ -68,6 +68,8 @@ class UDPProxy(Proxying, DatagramPeer):
             return
         with transport.lock:
             transport.drain()  # what has come meets the network as it was
+            if cut != network.inbound.cut:
+                self._record.note("partitioned" if cut else "healed")
             network.inbound.cut = network.outbound.cut = cut
 
     def _abort(self) -> None:

@@ -213,6 +213,11 @@ def test_partition_and_heal(peers: Peers, tcp_echo_server: StreamPeer, connect: 
     for client in (before, during):
         client.settimeout(5)
         assert client.recv(10) == b"b"
+    for number in (1, 2):
+        of_connection = [event.name for event in proxy.events if event.args[0] == number]
+        parted, healed = of_connection.index("partitioned"), of_connection.index("healed")
+        assert of_connection[parted - 1] == ("data_sent", "connection_made")[number - 1]
+        assert set(of_connection[parted + 1 : healed]) <= {"target_connected"}
 
 
 def test_many_clients(peers: Peers, tcp_echo_server: StreamPeer, connect: Connect) -> None:

@@ -82,13 +82,17 @@ def test_partition_and_heal(peers: Peers, udp_client: Client) -> None:
     client = udp_client()
     client.sendto(b"before", proxy.address)
     assert client.recv(100) == b"before"
-    proxy.partition()
+    for change in (proxy.partition, proxy.partition):
+        change()
     client.sendto(b"lost", proxy.address)
-    proxy.heal()
+    for change in (proxy.heal, proxy.heal):
+        change()
     client.sendto(b"after", proxy.address)
     assert client.recv(100) == b"after"
     assert [datagram.data for datagram in server.received] == [b"before", b"after"]
-    assert Verdict(drop=True) in [event.args[-1] for event in proxy.events if event.name == "fault"]
+    of_network = [event for event in proxy.events if event.name in ("partitioned", "fault", "healed")]
+    assert [event.name for event in of_network] == ["partitioned", "fault", "healed"]
+    assert of_network[1].args[-1] == Verdict(drop=True)
 
 
 def test_what_the_target_says_of_itself(peers: Peers, udp_client: Client) -> None:
