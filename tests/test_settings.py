@@ -71,6 +71,7 @@ def test_the_command_line_before_the_ini_and_the_marker_before_that(downstream: 
         ("switch{0}interval=1e4", "echoserver_switch_interval must be seconds from 0.000001 to 1000, not 10000.0"),
         ("switch{0}interval=nan", "echoserver_switch_interval must be seconds from 0.000001 to 1000, not nan"),
         ("switch{0}interval=soon", "echoserver_switch_interval must be a number of seconds, not 'soon'"),
+        ("host=here", "echoserver_host must be an IP address like '127.0.0.1' or '::1', not 'here'"),
         ("loop=twisted", "echoserver_loop must be asyncio or uvloop, not 'twisted'"),
     ],
 )

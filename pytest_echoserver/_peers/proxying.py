@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._checks import whole_number
 from .._record import Address
-from .bound import one_or_both
+from .bound import BoundPeer, one_or_both
 from .served import ServedPeer
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def checked_target(target: Any, kind: "Kind") -> tuple[Address, socket.AddressFa
     Raises:
         TypeError, ValueError: it is none.
     """
-    if isinstance(target, ServedPeer) and target._kind != kind:
+    if isinstance(target, BoundPeer) and (target._transport == "udp") != (kind == "datagram"):
         raise TypeError(f"the target of a proxy for {kind}s must be a peer for those, not {target}")
     address = getattr(target, "address", target)
     match address:

@@ -130,7 +130,12 @@ def test_nothing_comes_after_its_close(peers: Peers, udp_client: Client) -> None
 
 
 def test_a_target_of_the_other_kind_is_refused(peers: Peers) -> None:
-    for make, target in ((peers.udp_proxy, peers.tcp()), (peers.tcp_proxy, peers.udp())):
+    for make, target in (
+        (peers.udp_proxy, peers.tcp()),
+        (peers.udp_proxy, peers.refusing("tcp")),
+        (peers.tcp_proxy, peers.udp()),
+        (peers.tcp_proxy, peers.blackhole("udp")),
+    ):
         with pytest.raises(TypeError, match=f"must be a peer for those, not {re.escape(str(target))}"):
             make(target)
 
