@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import _settings
+from ._ours import CLOSED_SESSION_SCOPE, OF_SESSION, OF_TEST, SESSION_SCOPE, SETTINGS
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -19,20 +20,7 @@ if TYPE_CHECKING:
     from ._peers.stream import StreamPeer
     from ._peers.tls import TLSAuthority
     from ._process.runner import SubprocessRunner
-    from ._scope import Scope
     from ._session import OfSession, OfTest
-
-SETTINGS: pytest.StashKey[_settings.Settings] = pytest.StashKey()
-SCOPE: pytest.StashKey[Scope] = pytest.StashKey()
-SESSION_SCOPE: pytest.StashKey[Scope] = pytest.StashKey()
-CLOSED_SESSION_SCOPE: pytest.StashKey[Scope] = pytest.StashKey()
-"""The session's, until the test that it was closed after is reported."""
-OF_SESSION: pytest.StashKey[OfSession] = pytest.StashKey()
-OF_TEST: pytest.StashKey[OfTest] = pytest.StashKey()
-TESTS_ARE_OVER: pytest.StashKey[bool] = pytest.StashKey()
-"""Set once no test runs any more: what is torn down after that was left by a run that was interrupted."""
-INTERRUPTED: pytest.StashKey[tuple[str, list[tuple[str, str]]]] = pytest.StashKey()
-"""The id of the test that the run ended in, and the sections of its report, had there been one."""
 
 _asking: pytest.FixtureRequest | None = None
 
@@ -251,9 +239,3 @@ def _of_test(listen_host: str | None) -> OfTest:
 
         node.stash[OF_TEST] = OfTest(_of_session(_asking), _asking, listen_host)
     return node.stash[OF_TEST]
-
-
-def has_peers(item: pytest.Item) -> bool:
-    """Whether a test has peers, of its own or the session's, which may have been closed with it just now."""
-    of_session = item.config.stash
-    return SCOPE in item.stash or SESSION_SCOPE in of_session or CLOSED_SESSION_SCOPE in of_session

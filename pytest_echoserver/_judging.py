@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import _reporting
-from ._fixtures import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
 from ._futures import how_to_get_the_value
 from ._neighbours import why_unreachable
+from ._ours import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
 from ._outcomes import raise_together
 from ._tracebacks import behind_our_frames, is_ours
 

@@ -1,6 +1,6 @@
 """pytest's side, as it is loaded with every run: options, the marker, hooks."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -11,10 +11,7 @@ from . import (
     _settings,
     hookspecs,
 )
-from ._fixtures import INTERRUPTED, SESSION_SCOPE, SETTINGS, TESTS_ARE_OVER, has_peers
-
-OURS = "(pytest-echoserver)"
-"""How the titles of our sections in a report end."""
+from ._ours import INTERRUPTED, OURS, SESSION_SCOPE, SETTINGS, TESTS_ARE_OVER, has_peers, is_our_section
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -124,7 +121,7 @@ def pytest_terminal_summary(
 ) -> Generator[None, object, object]:
     kinds = ("failed", "error", *(["passed"] if config.stash[SETTINGS].traffic == "all" else []))
     reports = [report for kind in kinds for report in terminalreporter.stats.get(kind, ())]
-    lists = [sections for report in reports for sections in _sections(report) if any(map(is_ours, sections))]
+    lists = [sections for report in reports for sections in _sections(report) if any(map(is_our_section, sections))]
     interrupted, of_interrupted = config.stash.get(INTERRUPTED, ("", []))
     if not (lists or of_interrupted):
         return (yield)
@@ -139,10 +136,6 @@ def pytest_terminal_summary(
         if of_interrupted:
             _reporting.show(terminalreporter, f"interrupted: {interrupted}", of_interrupted)
         return result
-
-
-def is_ours(section: Sequence[str]) -> bool:
-    return section[0].endswith(OURS)
 
 
 def _sections(report: pytest.TestReport) -> list[list[Any]]:

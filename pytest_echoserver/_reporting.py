@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ._fixtures import INTERRUPTED, SETTINGS
-from ._plugin import OURS, is_ours
+from ._ours import INTERRUPTED, OURS, SETTINGS, is_our_section
 from ._redaction import redacted
 from ._telling import escaped
 
@@ -174,7 +173,7 @@ def shown_on_terminal(terminal: Any, lists: Sequence[list[Any]]) -> Iterator[Non
     colour, fold = terminal.hasmarkup, os.environ.get("GITHUB_ACTIONS") == "true"
     for sections, _ in before:
         for place, section in enumerate(sections):
-            if is_ours(section):
+            if is_our_section(section):
                 title, content, *more = section
                 sections[place] = (title, text.for_terminal(title, content, colour=colour, fold=fold), *more)
     if not terminal.hasopt("P"):
@@ -187,11 +186,11 @@ def shown_on_terminal(terminal: Any, lists: Sequence[list[Any]]) -> Iterator[Non
 
 
 def _show_passed(terminal: Any) -> None:
-    passed = [report for report in terminal.stats.get("passed", ()) if any(map(is_ours, report.sections))]
+    passed = [report for report in terminal.stats.get("passed", ()) if any(map(is_our_section, report.sections))]
     if passed:
         terminal.section("TRAFFIC OF PASSED TESTS")
     for report in passed:
-        show(terminal, report.head_line or report.nodeid, filter(is_ours, report.sections))
+        show(terminal, report.head_line or report.nodeid, filter(is_our_section, report.sections))
 
 
 def show(terminal: Any, title: str, sections: Iterable[tuple[str, str]]) -> None:

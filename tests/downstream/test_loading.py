@@ -158,6 +158,7 @@ def test_a_suite_that_does_not_use_it_pays_no_import(
                 "_deadline",
                 "_fixtures",
                 "_neighbours",
+                "_ours",
                 "_plugin",
                 "_settings",
                 "_unrewritten",
