@@ -40,7 +40,7 @@ def peers() -> Iterator[Peers]:
     directory = PrivateDirectory()
     try:
         with scope() as made:
-            yield Peers(made, directory, no_context, {}, Defaults(timeout=TIMEOUT, host="127.0.0.1", strict=True))
+            yield Peers(made, directory, no_context, Defaults(timeout=TIMEOUT, host="127.0.0.1", strict=True))
     finally:
         directory.close()
 

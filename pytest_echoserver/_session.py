@@ -19,7 +19,6 @@ from ._ours import OF_TEST, SCOPE, SETTINGS, TESTS_ARE_OVER
 from ._scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from ssl import SSLContext
 
     import pytest
@@ -79,7 +78,6 @@ class OfSession:
 
     def peers_in(self, scope: Scope, settings: Settings, request: pytest.FixtureRequest) -> Peers:
         """What makes the peers of a scope."""
-        from ._peers.peers import Peers
 
         def context() -> SSLContext:
             # Asked for when it is needed: somebody's own may take a while to make.
@@ -89,17 +87,17 @@ class OfSession:
 
         # Few tests have settings of their own.
         defaults = self._usual if settings is self._settings else _defaults_of(settings)
-        return Peers(scope, self.directory, context, self._types, defaults)
+        return self._peers_type(scope, self.directory, context, defaults)
 
     @cached_property
     def _own_context(self) -> SSLContext:
         return self.authority.server_context()
 
     @cached_property
-    def _types(self) -> Mapping[str, Callable[..., Any]]:
-        from ._peers.peers import merged_types
+    def _peers_type(self) -> type[Peers]:
+        from ._peers.peers import with_kinds
 
-        return merged_types(self._config.hook.pytest_echoserver_peer_types())
+        return with_kinds(self._config.hook.pytest_echoserver_peer_types())
 
     @cached_property
     def _usual(self) -> Defaults:

@@ -293,8 +293,8 @@ def test_a_forked_child_gets_an_engine_of_its_own_and_harms_ours_nothing(downstr
                     peer.close()
             assert [datagram.data for datagram in ours.received] == [b"ping"]
             scope = Scope(_echoserver_session.engine.get(), 5)
-            given = (peers._directory, peers._default_context, {})
-            theirs = Peers(scope, *given, Defaults(timeout=5, host="127.0.0.1", strict=True)).udp_echo()
+            defaults = Defaults(timeout=5, host="127.0.0.1", strict=True)
+            theirs = Peers(scope, peers._directory, peers._default_context, defaults).udp_echo()
             assert ping(theirs) == b"ping"
             scope.close()
             _echoserver_session.engine.stop()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from .._directory import PrivateDirectory
@@ -49,23 +49,17 @@ class Peers:
         scope: Scope,
         directory: PrivateDirectory,
         default_context: Callable[[], ssl.SSLContext],
-        types: Mapping[str, Callable[..., Any]],
         defaults: Defaults,
     ) -> None:
         self._scope = scope
         self._directory = directory
         self._default_context = default_context
-        self._types = types
         self._defaults = defaults
 
-    def __getattr__(self, name: str) -> Any:
-        made_by = self.__dict__.get("_types", {}).get(name)
-        if made_by is None:
-            raise AttributeError(f"there are no peers of the kind {name!r}", name=name, obj=self)
-        return partial(made_by, self)
+    if TYPE_CHECKING:
 
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._types]
+        def __getattr__(self, name: str) -> Any:
+            """Kinds of peers that ``pytest_echoserver_peer_types`` adds, of which no type checker can know."""
 
     def udp(self, behaviour: DatagramBehaviour | None = None, **options: Unpack[UDPOptions]) -> DatagramPeer:
         """Make a UDP peer, with or without a behaviour: see `DatagramPeer.serve`. Options: `UDPOptions`."""
@@ -319,25 +313,33 @@ def _listening(bind: Callable[[], socket.socket], receive_buffer: int | None) ->
     return sock
 
 
-def merged_types(given: Sequence[Mapping[str, Callable[..., Any]]]) -> dict[str, Callable[..., Any]]:
-    """Put together what ``pytest_echoserver_peer_types`` gave.
+def with_kinds(given: Sequence[Mapping[str, Callable[..., Any]]]) -> type[Peers]:
+    """`Peers` that also make those of the kinds that ``pytest_echoserver_peer_types`` gave.
 
     Raises:
         TypeError, ValueError: a name or a factory is none, or a name is taken.
     """
-    types: dict[str, Callable[..., Any]] = {}
+    methods: dict[str, Callable[..., Any]] = {}
     for mapping in given:
         for name, factory in mapping.items():
             if not str(name).isidentifier():
                 raise ValueError(f"a kind of peers must have a name that can be written after peers., not {name!r}")
-            if name in types or hasattr(Peers, name):
+            if name in methods or hasattr(Peers, name):
                 raise ValueError(
                     f"there are peers.{name} already: pytest_echoserver_peer_types must name it otherwise"
                 )
             if not callable(factory):
                 raise TypeError(f"what makes peers.{name} must be callable, not {factory!r}")
-            types[name] = factory
-    return types
+            methods[name] = _as_method(factory)
+    return type(Peers.__name__, (Peers,), methods) if methods else Peers
+
+
+def _as_method(factory: Callable[..., Any]) -> Callable[..., Any]:
+    def make(self: Peers, /, *args: Any, **options: Any) -> Any:
+        return factory(self, *args, **options)
+
+    make.__doc__ = factory.__doc__
+    return make
 
 
 def _checked(behaviour: Any) -> Any:

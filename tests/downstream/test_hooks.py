@@ -108,8 +108,17 @@ def test_a_conftest_may_give_the_loop(downstream: Downstream) -> None:
 
 def types(given: str) -> str:
     return f"""
+    from functools import partial
+
     def silent(peers, **options):
         return peers.udp(lambda datagram: None, **options)
+
+    class Kind:
+        def __init__(self, peers=None, **options):
+            self.peers = peers
+
+        def make(self, peers):
+            return silent(peers)
 
     def pytest_echoserver_peer_types():
         return {given}
@@ -117,16 +126,22 @@ def types(given: str) -> str:
 
 
 def test_a_conftest_may_add_kinds_of_peers(downstream: Downstream) -> None:
-    downstream.pytester.makeconftest(types('{"silent": silent}'))
+    downstream.pytester.makeconftest(
+        types('{"silent": silent, "bound": Kind().make, "partial": partial(silent, name="p"), "klass": Kind}')
+    )
     result = downstream.run(
         """
         import pytest
 
         def test_it(peers, session_peers):
             assert peers.silent(name="mute").address
+            assert peers.bound().address
+            assert "p (" in str(peers.partial())
+            assert peers.klass(peer="any").peers is peers
+            assert all(type(each).__name__ == "Peers" for each in (peers, session_peers))
             assert "silent" in dir(peers)
             session_peers.silent().close()
-            with pytest.raises(AttributeError, match="there are no peers of the kind 'loud'"):
+            with pytest.raises(AttributeError, match="no attribute 'loud'"):
                 peers.loud()
         """
     )
