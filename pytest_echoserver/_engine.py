@@ -89,12 +89,12 @@ class Engine:
     def readers(self) -> Readers:
         """What tells when sockets can be read on the loop."""
         if self._pid != _pid:
-            self._refuse_if_forked()
+            self.refuse_if_forked()
         return self._readers
 
     def post(self, context: Context, function: Callable[..., object], *args: Any) -> None:
         """Have ``function`` called on the loop, in order, without waiting for it."""
-        self._refuse_if_forked()
+        self.refuse_if_forked()
         if self.here:  # the loop is awake
             self.loop.call_soon(function, *args, context=context)
         else:
@@ -177,7 +177,8 @@ class Engine:
             self._retired = True
             self.loop.call_soon_threadsafe(self._end)
 
-    def _refuse_if_forked(self) -> None:
+    def refuse_if_forked(self) -> None:
+        """Raise `RuntimeError` where nothing of this process's engine is to be had."""
         if self.forked:
             raise RuntimeError(
                 f"this was opened in process {self._pid}; process {_pid} is its forked child, "

@@ -73,13 +73,19 @@ class Child:
     def state(self) -> str:
         return f"it exited with {told_status(self.returncode)}" if self.capture.exited.is_set() else "it still runs"
 
-    def spawn(self, on_error: Callable[[Exception], object], options: dict[str, Any]) -> None:
+    def spawn(
+        self,
+        on_error: Callable[[Exception], object],
+        options: dict[str, Any],
+        loop: asyncio.AbstractEventLoop,
+        post: Callable[[Callable[[], object]], object],
+    ) -> None:
         """Start it at once, where `can_spawn` says so, under no protocol of the caller's and on no terminal."""
         self._capture = CapturingProtocol(
             self.record, self.outputs, None, on_error, forward_stderr=False, on_terminal=False
         )
         self._tell_outputs(options)
-        self._transport = spawn(self._capture, self._argv, options)
+        self._transport = spawn(self._capture, self._argv, options, loop, post)
 
     async def start(
         self,

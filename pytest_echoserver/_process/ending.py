@@ -31,7 +31,7 @@ class Ending:
     def add(self, child: Child) -> float:
         """End ``child`` with the others; gives the seconds that this adds to what `close` may take."""
         self._children.append(child)
-        return PATIENCE if len(self._children) == 1 else 0.0
+        return PATIENCE if self._children[0] is child else 0.0
 
     async def close(self) -> None:
         """End all of them, newest first, and release what they hold. Called again it does nothing.

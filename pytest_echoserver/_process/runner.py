@@ -146,7 +146,7 @@ class SubprocessRunner:
         scope = self._scope
         at_once = protocol is None and size is None and can_spawn(scope.engine.loop, options["stdin"])
         if at_once and not scope.engine.here:  # there, run() refuses
-            scope.call(self._spawn, process, options)
+            self._spawn(process, options)
         else:
             scope.run(self._start, process, protocol, stderr is not _Default.PIPE, size, options)
         if isinstance(stdin, bytes):
@@ -157,8 +157,10 @@ class SubprocessRunner:
         return process
 
     def _spawn(self, process: Process, options: dict[str, Any]) -> None:
+        engine = self._scope.engine
+        engine.refuse_if_forked()
         with _told_better(process._child, options):
-            process._child.spawn(self._scope.blame, options)
+            process._child.spawn(self._scope.blame, options, engine.loop, self._scope.post)
         self._adopt(process)
 
     async def _start(

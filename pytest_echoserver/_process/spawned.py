@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
 from typing import Any, cast
@@ -35,8 +36,18 @@ def can_spawn(loop: asyncio.AbstractEventLoop, stdin: object) -> bool:
     return has_pidfds and isinstance(loop, asyncio.SelectorEventLoop) and stdin != subprocess.PIPE
 
 
-def spawn(protocol: CapturingProtocol, argv: list[str], options: dict[str, Any]) -> "Spawned":
-    """What ``subprocess_exec`` does, at once.
+def spawn(
+    protocol: CapturingProtocol,
+    argv: list[str],
+    options: dict[str, Any],
+    loop: asyncio.AbstractEventLoop,
+    post: Callable[[Callable[[], object]], object],
+) -> "Spawned":
+    """What ``subprocess_exec`` does, at once: on this thread, which needn't wait for the loop's.
+
+    Args:
+        loop: what is to watch the program.
+        post: has a function called there.
 
     Raises:
         OSError: the program can't be executed.
@@ -44,11 +55,13 @@ def spawn(protocol: CapturingProtocol, argv: list[str], options: dict[str, Any])
     # A session of its own, so that a program that asks the terminal gets none, rather than to be stopped.
     program = real_popen()(argv, bufsize=0, start_new_session=True, **options)
     try:
-        return Spawned(protocol, program)
+        spawned = Spawned(protocol, program, loop)
+        post(spawned.watch)
     except BaseException:
         with program:
             program.kill()
         raise
+    return spawned
 
 
 class Spawned(asyncio.SubprocessTransport):
@@ -59,11 +72,13 @@ class Spawned(asyncio.SubprocessTransport):
     (pidfd_open(2)), which can be read once it has ended.
     """
 
-    def __init__(self, protocol: CapturingProtocol, program: "subprocess.Popen[Any]") -> None:
+    def __init__(
+        self, protocol: CapturingProtocol, program: "subprocess.Popen[Any]", loop: asyncio.AbstractEventLoop
+    ) -> None:
         super().__init__()
         self._protocol = protocol
         self._program = program
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._pidfd: int | None = None
         with suppress(ProcessLookupError):  # SIGCHLD is ignored here: the system has forgotten of it already
             self._pidfd = os.pidfd_open(program.pid)
@@ -71,6 +86,9 @@ class Spawned(asyncio.SubprocessTransport):
         self._open = {fd: cast(FileIO, pipe) for fd, pipe in pipes.items() if pipe is not None}
         self._narrow = set(self._open)
         protocol.connection_made(self)
+
+    def watch(self) -> None:
+        """Hear of what it prints, and of its end: to be called on the loop, once."""
         for fd, pipe in self._open.items():
             os.set_blocking(pipe.fileno(), False)
             self._loop.add_reader(pipe.fileno(), self._read, fd, pipe)

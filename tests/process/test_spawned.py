@@ -1,18 +1,22 @@
 """Programs that are started without asyncio's transport, and that they can't be told from others."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_echoserver import SubprocessRunner
+from pytest_echoserver import DatagramPeer, SubprocessRunner
 from pytest_echoserver._process import spawned
+
+from ..conftest import Client
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the engine's loop starts no programs on Windows")
 
@@ -51,6 +55,53 @@ def test_outputs_that_are_no_pipes_have_no_end(subprocess_runner: SubprocessRunn
 
 
 @pytest.fixture
+def by_ourselves(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--echoserver-loop") == "uvloop" or not spawned.has_pidfds:
+        pytest.skip("this is about programs started by ourselves")
+
+
+@pytest.mark.usefixtures("by_ourselves")
+def test_it_starts_though_a_handler_holds_up_the_engine(
+    subprocess_runner: SubprocessRunner, udp_peer: DatagramPeer, udp_client: Client
+) -> None:
+    held_up, go_on = threading.Event(), threading.Event()
+
+    @udp_peer.serve
+    def hold_up(_: object) -> None:
+        held_up.set()
+        go_on.wait(30)
+
+    udp_client().sendto(b"x", udp_peer.address)
+    assert held_up.wait(5)
+    process = subprocess_runner("echo", "hello")
+    assert os.getpgid(process.pid) == process.pid
+    assert [event.name for event in process.events] == ["connection_made"]
+    go_on.set()
+    assert process.wait().result().stdout == b"hello\n"
+
+
+@pytest.mark.usefixtures("by_ourselves")
+def test_a_forked_child_starts_none_by_its_parents_runner(
+    subprocess_runner: SubprocessRunner, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python warns of threads in the parent: that is the case here
+        child = os.fork()
+    if not child:
+        status = 1
+        try:
+            with pytest.raises(RuntimeError, match="its forked child"):
+                subprocess_runner("touch", str(made))
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    subprocess_runner("true").wait().result()
+    assert not made.exists()
+
+
+@pytest.fixture
 def no_child_is_remembered() -> Iterator[None]:
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     yield
@@ -58,12 +109,8 @@ def no_child_is_remembered() -> Iterator[None]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a program that was forgotten isn't missed")
-@pytest.mark.usefixtures("no_child_is_remembered")
-def test_a_status_that_is_lost_is_told_as_asyncio_does(
-    subprocess_runner: SubprocessRunner, request: pytest.FixtureRequest
-) -> None:
-    if request.config.getoption("--echoserver-loop") == "uvloop" or not spawned.has_pidfds:
-        pytest.skip("this is about programs started by ourselves")
+@pytest.mark.usefixtures("by_ourselves", "no_child_is_remembered")
+def test_a_status_that_is_lost_is_told_as_asyncio_does(subprocess_runner: SubprocessRunner) -> None:
     quick = [subprocess_runner("true") for _ in range(20)]
     slow = subprocess_runner("sh", "-c", "echo out; exec sleep 0.1")
     assert [process.exited.result() for process in quick] == [spawned.STATUS_IS_LOST] * 20
