@@ -40,6 +40,7 @@ from ._plugin import (
     pytest_explain,
     pytest_runtest_call,
     pytest_runtest_makereport,
+    pytest_runtest_protocol,
     pytest_runtest_teardown,
     pytest_sessionfinish,
     pytest_terminal_summary,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from . import _settings
-from ._ours import CLOSED_SESSION_SCOPE, OF_SESSION, OF_TEST, SESSION_SCOPE, SETTINGS
+from ._kept import CLOSED_SESSION_SCOPE, OF_SESSION, OF_TEST, SESSION_SCOPE, SETTINGS
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -22,19 +22,22 @@ if TYPE_CHECKING:
     from ._process.runner import SubprocessRunner
     from ._session import OfSession, OfTest
 
-_asking: pytest.FixtureRequest | None = None
+_request: pytest.FixtureRequest | None = None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
-    """Keep a test's ``request`` for our fixtures, which are set up right after this.
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Keep the ``request`` of a test for those of our fixtures that are set up now: whichever it was made for.
 
     As an argument pytest makes it anew for each, and reads a signature to do so, twice: that takes a test longer
-    than a UDP peer's set-up. Whichever of a test's fixtures it was made for, it is of that test.
+    than a UDP peer's set-up. It is a wrapper, for those are called whoever else sets a fixture up.
     """
-    global _asking  # pytest sets up one fixture at a time, and gives it nothing but others
+    global _request  # a fixture gets nothing but others, and they were set up before
     if fixturedef.scope == "function":
-        _asking = request
+        _request = request
+    return (yield)
 
 
 @pytest.fixture
@@ -232,10 +235,11 @@ def _of_session(request: pytest.FixtureRequest) -> OfSession:
 
 def _of_test(listen_host: str | None) -> OfTest:
     """What the test has that asks for one of our fixtures: made for the first of them, ended after the last."""
-    assert _asking is not None
-    node: pytest.Item = _asking.node
+    request = _request
+    assert request is not None
+    node: pytest.Item = request.node
     if OF_TEST not in node.stash:
         from ._session import OfTest
 
-        node.stash[OF_TEST] = OfTest(_of_session(_asking), _asking, listen_host)
+        node.stash[OF_TEST] = OfTest(_of_session(request), request, listen_host)
     return node.stash[OF_TEST]

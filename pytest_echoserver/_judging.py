@@ -9,8 +9,8 @@ import pytest
 
 from . import _reporting
 from ._futures import how_to_get_the_value
+from ._kept import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
 from ._neighbours import why_unreachable
-from ._ours import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
 from ._outcomes import raise_together
 from ._tracebacks import behind_our_frames, is_ours
 
@@ -32,7 +32,7 @@ def judge_failed(item: pytest.Item) -> None:
 
 
 def tell_of_interrupted(item: pytest.Item, raised: BaseException) -> None:
-    """Have what the test's peers saw told at the end of the run, which this is: pytest makes no report of it."""
+    """Have what its peers saw told at the end of the run, which has come: pytest makes no report of such a test."""
     _reporting.keep_evidence(item, _scopes_of(item), _beside(raised, item.stash.get(ERRORS, [])))
 
 

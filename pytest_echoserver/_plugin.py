@@ -11,7 +11,7 @@ from . import (
     _settings,
     hookspecs,
 )
-from ._ours import INTERRUPTED, OURS, SESSION_SCOPE, SETTINGS, TESTS_ARE_OVER, has_peers, is_our_section
+from ._kept import INTERRUPTED, SESSION_SCOPE, SETTINGS, TESTS_ARE_OVER, TITLE_END, has_peers, is_our_section
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -50,17 +50,27 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except (KeyboardInterrupt, pytest.exit.Exception) as raised:
+        if has_peers(item):
+            from . import _judging
+
+            _judging.tell_of_interrupted(item, raised)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     __tracebackhide__ = True
     try:
         result = yield
-    except BaseException as raised:
+    except BaseException:
         if has_peers(item):
             from . import _judging
 
             _judging.judge_failed(item)
-            if isinstance(raised, KeyboardInterrupt | pytest.exit.Exception):
-                _judging.tell_of_interrupted(item, raised)
         raise
     if has_peers(item):
         from . import _judging
@@ -129,7 +139,7 @@ def pytest_terminal_summary(
         from . import _reporting
         from ._evidence import text  # noqa: F401
     except OSError as error:
-        terminalreporter.write_line(f"what peers saw is not shown as it should be {OURS}: {error}")
+        terminalreporter.write_line(f"what peers saw is not shown as it should be {TITLE_END}: {error}")
         return (yield)
     with _reporting.shown_on_terminal(terminalreporter, [*lists, of_interrupted]):
         result = yield

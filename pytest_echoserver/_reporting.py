@@ -6,7 +6,7 @@ import os
 import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ._ours import INTERRUPTED, OURS, SETTINGS, is_our_section
+from ._kept import INTERRUPTED, SETTINGS, TITLE_END, is_our_section
 from ._redaction import redacted
 from ._telling import escaped
 
@@ -53,7 +53,7 @@ def tell_hooks(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Sc
         except BaseException as error:  # noqa: BLE001  of a user's, maybe pytest.fail(): not the end of the run
             failure = item.repr_failure(pytest.ExceptionInfo.from_exception(error))
             if report.failed:
-                _add_section(report, f"error of pytest_echoserver_traffic {OURS}", str(failure))
+                _add_section(report, f"error of pytest_echoserver_traffic {TITLE_END}", str(failure))
             else:
                 report.outcome, report.longrepr = "failed", failure
 
@@ -69,7 +69,7 @@ def add_evidence(
     """
     with _losing_no_report(report):
         settings, reading, traffic = item.config.stash[SETTINGS], _reading(item), _traffic(scopes)
-        for title, content in _told(settings, reading, traffic, errors):
+        for title, content in _sections_of(settings, reading, traffic, errors):
             _add_section(report, title, content)
         if settings.pcap is not None:
             _note_file(item, report, "echoserver_pcap", _write_pcap, settings.pcap, item.nodeid, traffic, reading)
@@ -79,16 +79,24 @@ def add_evidence(
 
 
 def keep_evidence(item: pytest.Item, scopes: Sequence[Scope], errors: Sequence[Exception]) -> None:
-    """Keep likewise for the run's end what the peers of a test saw that gets no report, for it ends the run."""
-    with suppress(Exception):  # what ends the run must not be lost by it
-        told = _told(item.config.stash[SETTINGS], _reading(item), _traffic(scopes), errors)
-        item.config.stash[INTERRUPTED] = item.nodeid, told
+    """Keep for the end of the run what the peers saw of a test that ends it; unless a report has that already."""
+    if SHOWN in item.stash:
+        return
+    sections: list[tuple[str, str]] = []
+    try:
+        settings, reading, traffic = item.config.stash[SETTINGS], _reading(item), _traffic(scopes)
+        sections += _sections_of(settings, reading, traffic, errors)
+        if settings.pcap is not None:
+            _write_pcap(settings.pcap, item.nodeid, traffic, reading)
+    except Exception:  # noqa: BLE001  what ends the run must not be lost by it
+        sections.append(_no_evidence())
+    item.config.stash[INTERRUPTED] = item.nodeid, sections
 
 
-def _told(
+def _sections_of(
     settings: Settings, reading: Reading, traffic: Traffic, errors: Sequence[Exception]
 ) -> list[tuple[str, str]]:
-    """The sections of a report: their titles and texts."""
+    """The titles and texts of what a report shows."""
     from ._evidence import text
 
     shown = text.sections(traffic, errors, reading=reading, width=settings.width, limit=settings.payload_limit)
@@ -152,9 +160,13 @@ def _losing_no_report(report: pytest.TestReport) -> Iterator[None]:
     try:
         yield
     except Exception:  # noqa: BLE001  whatever it is, the test has its own outcome to report
-        # Nothing is imported here: that may be what has failed, with too many files open.
-        told = escaped(traceback.format_exc(), keeping="\n\t")
-        _add_section(report, f"no evidence, for an error of its own {OURS}", told)
+        _add_section(report, *_no_evidence())
+
+
+def _no_evidence() -> tuple[str, str]:
+    """The section for an error of ours that is being handled."""
+    # Nothing is imported here: that may be what has failed, with too many files open.
+    return f"no evidence, for an error of its own {TITLE_END}", escaped(traceback.format_exc(), keeping="\n\t")
 
 
 @contextmanager
@@ -256,7 +268,7 @@ def _note_file(
     try:
         path = write(*args)
     except OSError as error:
-        _add_section(report, f"no file was written {OURS}", f"{name}: {error}")
+        _add_section(report, f"no file was written {TITLE_END}", f"{name}: {error}")
         return
     for properties in (item.user_properties, report.user_properties):
         if path is not None and (name, str(path)) not in properties:

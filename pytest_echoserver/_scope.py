@@ -6,7 +6,6 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
 from types import FrameType
@@ -279,12 +278,16 @@ class Scope:
     def _run_close(self) -> list[Exception]:
         if self._close_at_rest():
             return []
-        if not self.engine.stuck:
-            patience = ANSWER + sum(member._patience for member in self._members)
+        told = self.engine.stuck  # by the judgement, which has waited for it in vain
+        patience = 0.1 if told else ANSWER + sum(member._patience for member in self._members)
+        try:
             return self.engine.run(self.context, self._close_all, patience=patience)
-        with suppress(TimeoutError):  # the judgement has waited for it in vain, and told so
-            return self.engine.run(self.context, self._close_all, patience=0.1)
-        return [error for member in self._members if member._abandon is not None for error in member._abandon()]
+        except TimeoutError as error:
+            failures: list[Exception] = [] if told else [error]
+        for member in self._members:
+            if member._abandon is not None:
+                failures += member._abandon()
+        return failures
 
     def _close_at_rest(self) -> bool:
         """Close everything on this thread; false if something is left, for the engine to close and to tell of."""

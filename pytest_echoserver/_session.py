@@ -15,7 +15,7 @@ from . import (
 )
 from ._directory import PrivateDirectory
 from ._engine import LOOPS, EngineHost
-from ._ours import OF_TEST, SCOPE, SETTINGS, TESTS_ARE_OVER
+from ._kept import OF_TEST, SCOPE, SETTINGS, TESTS_ARE_OVER
 from ._scope import Scope
 
 if TYPE_CHECKING:

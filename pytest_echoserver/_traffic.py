@@ -37,7 +37,8 @@ class PeerTraffic:
         expected: the steps of its scripts, in order, and the rules.
         numbered: whether the events' arguments begin with a connection's number, from 1.
         peer: the peer itself, as the test has it; None where there is none.
-        detail: what else there is to say of it, as of a process its command line and how it ended.
+        detail: what else there is to say of it, as of a process its command line and how it ended, and of a proxy
+            that it is partitioned.
     """
 
     name: str

@@ -275,7 +275,7 @@ def test_a_forked_child_gets_an_engine_of_its_own_and_harms_ours_nothing(downstr
     result = downstream.run_apart(
         FORKS
         + """
-    from pytest_echoserver._ours import SETTINGS
+    from pytest_echoserver._kept import SETTINGS
 
     def test_it(peers, request, _echoserver_session):
         ours, listening = peers.udp_echo(), peers.tcp_echo()

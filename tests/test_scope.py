@@ -85,6 +85,29 @@ def test_an_engine_that_is_held_up_is_an_error_of_the_judgement(
     scope.close()
 
 
+def test_where_the_engine_is_held_up_a_close_does_what_it_can_by_itself(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_echoserver._scope.ANSWER", 0.2)
+    scope, go_on = Scope(engine, 5), threading.Event()
+    left = RuntimeError("had to be killed")
+
+    async def close() -> None:
+        pass
+
+    scope.adopt(Member(nothing, RowRecord(), close, abandon=lambda: [left]))
+    scope.post(go_on.wait, 30)
+    try:
+        with pytest.raises(ExceptionGroup) as caught:
+            scope.close()
+    finally:
+        go_on.set()
+    unfinished, also = caught.value.exceptions
+    assert "the engine did not finish its work within 0.2 s" in str(unfinished)
+    assert also is left
+    assert engine.owners == []
+
+
 def test_errors_after_the_judgement_are_nobodys(engine: Engine) -> None:
     scope = Scope(engine, 5)
     scope.blame(LookupError("before"))

@@ -5,6 +5,7 @@ import socket
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .._checks import whole_number
@@ -14,6 +15,7 @@ from .served import ServedPeer
 
 if TYPE_CHECKING:
     from .._faults.deciding import Kind
+    from .._traffic import PeerTraffic
 
 __tracebackhide__ = True
 
@@ -22,6 +24,7 @@ class Proxying(ServedPeer):
     """A peer that passes on what comes to a target, and what comes from there back."""
 
     _target: Address
+    _partitioned = False
 
     @property
     def target(self) -> Address:
@@ -71,15 +74,24 @@ class Proxying(ServedPeer):
 
     def partition(self) -> None:
         """Let nothing pass either way, until `heal`."""
-        self._scope.call(self._cut, True)
+        self._scope.call(self._partition, True)
 
     def heal(self) -> None:
         """Let pass again what comes."""
-        self._scope.call(self._cut, False)
+        self._scope.call(self._partition, False)
+
+    def _partition(self, partitioned: bool) -> None:
+        if partitioned != self._partitioned:
+            self._partitioned = partitioned
+            self._cut()
 
     @abstractmethod
-    def _cut(self, cut: bool) -> None:
-        """Let nothing pass, or all again."""
+    def _cut(self) -> None:
+        """Let nothing pass, or all again, as ``_partitioned`` says; and note it."""
+
+    def _traffic(self) -> "PeerTraffic":
+        traffic = super()._traffic()
+        return replace(traffic, detail="partitioned") if self._partitioned else traffic
 
     @property
     def _ways(self) -> tuple[Any, Any]:
@@ -104,7 +116,7 @@ def checked_target(target: Any, kind: "Kind") -> tuple[Address, socket.AddressFa
         case (str(host), int(port), *_) if not isinstance(port, bool):
             pass
         case _:
-            raise TypeError(f"a proxy's target must be (host, port) or a peer that has an address, not {target!r}")
+            raise TypeError(f"a proxy's target must be (host, port) or a peer on an IP address, not {target!r}")
     whole_number(port, "the target's port", least=1, most=65_535)
     try:
         version = ipaddress.ip_address(host).version

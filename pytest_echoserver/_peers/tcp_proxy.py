@@ -44,7 +44,6 @@ class TCPProxy(Proxying, StreamPeer):
         self._target = target
         self._relays: dict[PeerConnection, Relay] = {}
         self._relaying: set[asyncio.Task[None]] = set()
-        self._partitioned = False
         super().__init__(scope, name, sock, options, behaviour=Relay)
 
     def _start(self, connection: PeerConnection, start: int = 0) -> None:  # noqa: ARG002  it always has all
@@ -56,14 +55,11 @@ class TCPProxy(Proxying, StreamPeer):
         self._relaying.add(relaying)
         relaying.add_done_callback(self._relaying.discard)
 
-    def _cut(self, cut: bool) -> None:
-        if cut == self._partitioned:
-            return
-        self._partitioned = cut
+    def _cut(self) -> None:
         for connection, relay in self._relays.items():
             if connection._end.lost.is_set():
                 continue
-            if cut:
+            if self._partitioned:
                 self._stall(connection, relay)
             elif connection._network is not None:
                 connection._end.note("healed")

@@ -62,15 +62,14 @@ class UDPProxy(Proxying, DatagramPeer):
         self._record.note("target_datagram_received", data, client)
         self._end.send(data, client)
 
-    def _cut(self, cut: bool) -> None:
+    def _cut(self) -> None:
         network, transport = self._needed_network(), self._end.transport
         if network is None or transport is None:
             return
         with transport.lock:
             transport.drain()  # what has come meets the network as it was
-            if cut != network.inbound.cut:
-                self._record.note("partitioned" if cut else "healed")
-            network.inbound.cut = network.outbound.cut = cut
+            self._record.note("partitioned" if self._partitioned else "healed")
+            network.inbound.cut = network.outbound.cut = self._partitioned
 
     def _abort(self) -> None:
         super()._abort()

@@ -158,7 +158,7 @@ def test_a_suite_that_does_not_use_it_pays_no_import(
                 "_deadline",
                 "_fixtures",
                 "_neighbours",
-                "_ours",
+                "_kept",
                 "_plugin",
                 "_settings",
                 "_unrewritten",
@@ -260,3 +260,33 @@ def test_beside_a_plugin_that_sets_up_others_as_ours_are_set_up(folder: pytest.P
     )
     folder.makeini("[pytest]\naddopts = -p other")  # before ours: the last to be loaded comes first
     run(folder, "-p", "pytest_echoserver").assert_outcomes(passed=2)
+
+
+def test_beside_a_plugin_that_sets_up_fixtures_itself(folder: pytest.Pytester) -> None:
+    folder.makeconftest(
+        """
+        import pytest
+        from _pytest.fixtures import call_fixture_func
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_fixture_setup(fixturedef, request):
+            if request.node.name == "test_by_it":
+                given = {name: request.getfixturevalue(name) for name in fixturedef.argnames}
+                value = call_fixture_func(fixturedef.func, request, given)
+                fixturedef.cached_result = (value, fixturedef.cache_key(request), None)
+                return value
+        """
+    )
+    folder.makepyfile(
+        test_it="""
+        import pytest
+
+        def test_by_pytest(udp_peer):
+            assert udp_peer.host == "127.0.0.1"
+
+        @pytest.mark.echoserver(host="127.0.0.2")
+        def test_by_it(udp_peer):
+            assert udp_peer.host == "127.0.0.2"
+        """
+    )
+    run(folder, "-p", "no:randomly").assert_outcomes(passed=2)

@@ -54,7 +54,7 @@ def test_of_passed_tests_it_is_shown_once(downstream: Downstream) -> None:
     result.stdout.fnmatch_lines(["*= PASSES =*", "*b'of the passed'*"])
 
 
-ENDED = """
+INTERRUPTS = """
     import asyncio
     import os
     import signal
@@ -70,14 +70,18 @@ ENDED = """
             await connection.read(1)
 
         return tcp_peer.address
-"""
-HANGS = """
-    def test_it(address):
+
+    def hang(address):
         with socket.create_connection(address) as client:
             client.sendall(b"hello")
             client.recv(1)
 """
-HANGS_ASYNC = """
+ENDS_OF_A_RUN = {
+    "the test hangs": """
+    def test_it(address):
+        hang(address)
+""",
+    "it hangs in asyncio": """
     @pytest.mark.asyncio
     async def test_it(address):
         reader, writer = await asyncio.open_connection(*address)
@@ -86,24 +90,104 @@ HANGS_ASYNC = """
             await reader.read(1)
         finally:
             writer.close()
-"""
-EXITS = """
+""",
+    "its set-up hangs": """
+    @pytest.fixture
+    def ready(address):
+        hang(address)
+
+    def test_it(ready):
+        pass
+""",
+    "its tear-down hangs": """
+    @pytest.fixture
+    def ready(address):
+        yield
+        hang(address)
+
+    def test_it(ready):
+        pass
+""",
+    "a peer of the session hangs": """
+    @pytest.fixture(scope="session")
+    def shared(session_peers):
+        with session_peers.tcp() as peer:
+            yield peer
+
+    def test_it(shared):
+        with socket.create_connection(shared.address) as client:
+            client.sendall(b"hello")
+            shared.connection.read_exactly(5).result()
+            os.kill(os.getpid(), signal.SIGINT)
+            client.recv(1)
+""",
+    "it exits": """
     def test_it(tcp_peer):
         with socket.create_connection(tcp_peer.address) as client:
             client.sendall(b"hello")
             tcp_peer.connection.read_exactly(5).result()
             pytest.exit("enough")
-"""
+""",
+}
 
 
-@pytest.mark.parametrize("test", [HANGS, HANGS_ASYNC, EXITS])
-def test_a_test_that_the_run_ends_in_shows_it_too(downstream: Downstream, test: str) -> None:
-    plugins = ("pytest_asyncio.plugin",) if test == HANGS_ASYNC else ()
-    options = ("-oasyncio_default_fixture_loop_scope=function",) if plugins else ()
-    result = downstream.run_apart(ENDED + test, *options, plugins=plugins)
+def run_to_an_end(downstream: Downstream, how: str, *options: str) -> pytest.RunResult:
+    plugins = ("pytest_asyncio.plugin",) if "asyncio" in how else ()
+    if plugins:
+        options += ("-oasyncio_default_fixture_loop_scope=function",)
+    result = downstream.run_apart(INTERRUPTS + ENDS_OF_A_RUN[how], *options, plugins=plugins)
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    how = "*Exit: enough" if test == EXITS else "KeyboardInterrupt"
-    result.stdout.fnmatch_lines(["*_ interrupted: *::test_it _*", TITLE, "tcp-1 *", "*b'hello'", f"!*! {how} !*"])
+    return result
+
+
+@pytest.mark.parametrize("how", ENDS_OF_A_RUN)
+def test_a_test_that_the_run_ends_in_shows_it_too(downstream: Downstream, how: str) -> None:
+    result = run_to_an_end(downstream, how)
+    told = "*Exit: enough" if how == "it exits" else "KeyboardInterrupt"
+    result.stdout.fnmatch_lines(["*_ interrupted: *::test_it _*", TITLE, "tcp-1 *", "*b'hello'", f"!*! {told} !*"])
+
+
+def test_it_is_in_a_file_too(downstream: Downstream) -> None:
+    run_to_an_end(downstream, "it exits", "--echoserver-pcap=captures", "--echoserver-traffic=off")
+    (file,) = (downstream.pytester.path / "captures").iterdir()
+    assert b"hello" in file.read_bytes()
+
+
+def test_where_it_is_not_wanted_an_end_of_the_run_does_not_show_it(downstream: Downstream) -> None:
+    result = run_to_an_end(downstream, "it exits", "--echoserver-traffic=off")
+    result.stdout.no_fnmatch_line("*pytest-echoserver*")
+
+
+def test_an_error_of_the_evidence_itself_is_told_there(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest("""
+        from pytest_echoserver._evidence import text
+
+        def broken(*args, **options):
+            raise LookupError("a bug of ours")
+
+        text.sections = broken
+    """)
+    result = run_to_an_end(downstream, "it exits")
+    result.stdout.fnmatch_lines(
+        ["*_ interrupted: *::test_it _*", "*no evidence, for an error of its own*", "LookupError: a*"]
+    )
+    result.stdout.fnmatch_lines(["!*Exit: enough !*"])
+
+
+def test_a_test_that_an_interrupt_has_not_ended_the_run_in_is_told_once(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest("""
+        import pytest
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtest_call():
+            try:
+                return (yield)
+            except KeyboardInterrupt as error:  # as --pdb does
+                raise RuntimeError("it goes on") from error
+    """)
+    result = downstream.run_apart(INTERRUPTS + ENDS_OF_A_RUN["the test hangs"] + "\n    def test_next(): pass")
+    result.assert_outcomes(passed=1, failed=1)
+    assert str(result.stdout).count("(pytest-echoserver)") == 1
 
 
 def test_it_is_not_shown_where_it_is_not_wanted(downstream: Downstream) -> None:
@@ -159,12 +243,6 @@ def test_the_junit_xml_has_it(downstream: Downstream, options: tuple[str, ...]) 
     failure = ElementTree.parse(downstream.pytester.path / "junit.xml").find(".//failure")
     assert failure is not None
     assert "->  b'of the failed'" in (failure.text or "")
-
-
-def test_where_it_is_not_wanted_an_end_of_the_run_does_not_show_it(downstream: Downstream) -> None:
-    result = downstream.run_apart(ENDED + EXITS, "--echoserver-traffic=off")
-    assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.no_fnmatch_line("*pytest-echoserver*")
 
 
 def test_the_widths_of_terminals(downstream: Downstream, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_echoserver import Connection, Peers, StreamFaults, StreamPeer
 
-from ..conftest import Connect
+from ..conftest import Connect, Downstream
 from .test_stream_faults import read_to_the_end, read_until_it_stalls
 
 BIG = bytes(range(256)) * 4_096 * 64
@@ -218,6 +218,22 @@ def test_partition_and_heal(peers: Peers, tcp_echo_server: StreamPeer, connect: 
         parted, healed = of_connection.index("partitioned"), of_connection.index("healed")
         assert of_connection[parted - 1] == ("data_sent", "connection_made")[number - 1]
         assert set(of_connection[parted + 1 : healed]) <= {"target_connected"}
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp"])
+def test_a_failure_tells_that_it_is_partitioned(downstream: Downstream, kind: str) -> None:
+    result = downstream.run(
+        f"""
+        def test_it(peers):
+            proxies = [peers.{kind}_proxy(peers.{kind}_echo(), name=name) for name in ("parted", "healed")]
+            for proxy in proxies:
+                proxy.partition()
+            proxies[1].heal()
+            assert False
+        """
+    )
+    result.stdout.fnmatch_lines([f"parted ({kind} 127.0.0.1:*; partitioned)*"])
+    result.stdout.re_match_lines([rf"healed \({kind} 127\.0\.0\.1:\d+\)"])
 
 
 def test_many_clients(peers: Peers, tcp_echo_server: StreamPeer, connect: Connect) -> None:

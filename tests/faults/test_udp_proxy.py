@@ -143,7 +143,7 @@ def test_a_target_of_the_other_kind_is_refused(peers: Peers) -> None:
 @pytest.mark.parametrize(
     ("target", "error", "text"),
     [
-        ("127.0.0.1:53", TypeError, "a proxy's target must be (host, port) or a peer that has an address"),
+        ("127.0.0.1:53", TypeError, "a proxy's target must be (host, port) or a peer on an IP address"),
         (("127.0.0.1", 0), ValueError, "the target's port must be 1 or more, not 0"),
         (("localhost", 53), ValueError, "a proxy's target must be an IP address and a port"),
         (("127.0.0.1", "53"), TypeError, "a proxy's target must be (host, port) or a peer"),

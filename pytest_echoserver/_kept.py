@@ -1,4 +1,4 @@
-"""How we find ours again in what pytest keeps: the keys of its stashes, the titles of sections in its reports."""
+"""By what several of our modules find ours in what pytest keeps: keys of its stashes, titles in its reports."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ OF_TEST: pytest.StashKey[OfTest] = pytest.StashKey()
 TESTS_ARE_OVER: pytest.StashKey[bool] = pytest.StashKey()
 """Set once no test runs any more: what is torn down after that was left by a run that was interrupted."""
 INTERRUPTED: pytest.StashKey[tuple[str, list[tuple[str, str]]]] = pytest.StashKey()
-"""The id of the test that the run ended in, and the sections of its report, had there been one."""
+"""The id of the test that the run ended in, and the sections that its report would have."""
 
-OURS = "(pytest-echoserver)"
+TITLE_END = "(pytest-echoserver)"
 """How the titles of our sections in a report end."""
 
 
@@ -35,4 +35,4 @@ def has_peers(item: pytest.Item) -> bool:
 
 
 def is_our_section(section: Sequence[str]) -> bool:
-    return section[0].endswith(OURS)
+    return section[0].endswith(TITLE_END)
