@@ -47,6 +47,7 @@ from ._plugin import (
 )
 
 if TYPE_CHECKING:
+    from ._bytestream import EndOfStream
     from ._faults.model import DatagramFaults, StreamFaults
     from ._faults.peer import FaultNotMet
     from ._faults.schedule import Schedule
@@ -83,6 +84,7 @@ __all__ = [
     "DatagramHarness",
     "DatagramPeer",
     "DeadPeer",
+    "EndOfStream",
     "Event",
     "Expectation",
     "Expected",
@@ -140,6 +142,7 @@ _TYPES = {
     "DatagramHarness": "_harness.datagram",
     "DatagramPeer": "_peers.datagram",
     "DeadPeer": "_peers.dead",
+    "EndOfStream": "_bytestream",
     "Event": "_record",
     "Expectation": "_peers.expectations",
     "Expected": "_traffic",

@@ -22,6 +22,8 @@ MOST_REDACTED = 4_096
 class EndOfStream(asyncio.IncompleteReadError):
     """An `asyncio.IncompleteReadError` that says what was awaited, and what came instead."""
 
+    __module__ = "pytest_echoserver"
+
     def __init__(self, partial: bytes, expected: int | None, text: str, stream: "ByteStream | None" = None) -> None:
         super().__init__(partial, expected)
         self.stream = stream

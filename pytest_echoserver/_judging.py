@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +11,7 @@ from ._futures import how_to_get_the_value
 from ._kept import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
 from ._neighbours import why_unreachable
 from ._outcomes import raise_together
-from ._tracebacks import behind_our_frames, is_ours
+from ._tracebacks import behind_our_frames, is_of_pytest, is_ours
 
 if TYPE_CHECKING:
     from ._scope import Scope
@@ -91,7 +90,7 @@ def _point_at_the_test(item: pytest.Item, report: pytest.TestReport, raised: Bas
     errors = item.stash.get(ERRORS, ())
     if crash is None or not (raised in errors or (errors and getattr(raised, "exceptions", ()) == tuple(errors))):
         return
-    if is_ours(crash.path) or not {"_pytest", "pluggy"}.isdisjoint(Path(crash.path).parts):
+    if is_ours(crash.path) or is_of_pytest(crash.path):
         _, line, _ = item.location
         crash.path, crash.lineno = str(item.path), (line or 0) + 1
 

@@ -232,21 +232,25 @@ class Scope:
         from ._traffic import Traffic  # for who asks what went wrong
 
         seed, repeat = self._seeding()
+        parted = [*self._parted, *(member for member in self._members if member._record in self._released)]
         return Traffic(
             self._shown_from if self.wide else self._started,
-            tuple(self._since_shown(member._traffic()) for member in [*self._parted, *self._members]),
+            tuple(
+                self._since_shown(member._traffic(), lives_on=not (self._judged or member in parted))
+                for member in [*self._parted, *self._members]
+            ),
             repeat if self._seed_taken else "",
             seed.decode(),
         )
 
-    def _since_shown(self, traffic: "PeerTraffic") -> "PeerTraffic":
+    def _since_shown(self, traffic: "PeerTraffic", *, lives_on: bool) -> "PeerTraffic":
         if not self.wide:
             return traffic
         since = self._shown_from
         events = traffic.events
         expected = [replace(each, met=[met for met in each.met if met[0] >= since]) for each in traffic.expected]
         first = bisect_left(events, since, key=lambda event: event.time)
-        return replace(traffic, events=events[first:], expected=expected)
+        return replace(traffic, events=events[first:], expected=expected, lives_on=lives_on)
 
     def close(self) -> None:
         """Close everything, newest first, even if one close fails.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from functools import cached_property
 from threading import RLock
 from traceback import format_exception
@@ -73,8 +75,18 @@ class OfSession:
             settings.timeout,
             self._hooks,
             wide=node_id is None,
-            seeding=lambda: (settings.seed_of(node_id), settings.repeat(node_id)),
+            seeding=lambda: (settings.seed_of(node_id), settings.repeat(self._from_here(node_id))),
         )
+
+    def _from_here(self, node_id: str | None) -> str | None:
+        """The id as pytest takes it where it was started: those of tests are from the root directory on."""
+        root, here = self._config.rootpath, self._config.invocation_params.dir
+        if node_id is None or root == here:
+            return node_id
+        path, names, name = node_id.partition("::")
+        with suppress(ValueError):  # on another drive of Windows
+            path = os.path.relpath(root / path, here)
+        return path + names + name
 
     def peers_in(self, scope: Scope, settings: Settings, request: pytest.FixtureRequest) -> Peers:
         """What makes the peers of a scope."""

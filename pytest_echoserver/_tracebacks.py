@@ -65,6 +65,11 @@ def is_ours(filename: str) -> bool:
     return filename.startswith(_PACKAGE)
 
 
+def is_of_pytest(filename: str) -> bool:
+    """Whether a frame with this file is of pytest's own code, as it calls a hook."""
+    return not {"_pytest", "pluggy"}.isdisjoint(Path(filename).parts)
+
+
 def _is_of_us(frame: FrameType) -> bool:
     return is_ours(frame.f_code.co_filename)
 

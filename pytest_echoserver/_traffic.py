@@ -39,6 +39,7 @@ class PeerTraffic:
         peer: the peer itself, as the test has it; None where there is none.
         detail: what else there is to say of it, as of a process its command line and how it ended, and of a proxy
             that it is partitioned.
+        lives_on: whether it is one of the session, and what it expects may still come in another test.
     """
 
     name: str
@@ -49,6 +50,7 @@ class PeerTraffic:
     numbered: bool = False
     peer: Any = None
     detail: str = ""
+    lives_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ def test_datagrams(peers: Peers, udp_client: Client) -> None:
     proxy = peers.udp_proxy(peer)
     lenient = peers.udp(strict=False)
     lenient.on(b"y").reply(b"z")
+    proxy.partition()
+    proxy.heal()
     client.sendto(b"x", proxy.address)
     assert client.recv(10) == b"x"
     client.sendto(b"x", lenient.address)
@@ -97,10 +99,15 @@ def test_streams(peers: Peers, tls_authority: TLSAuthority) -> None:
     with socket.create_connection(half.address) as client:
         client.shutdown(socket.SHUT_WR)
         assert receive_all(client) == b""
+    parted = peers.tcp_proxy(peers.tcp_echo())
+    with socket.create_connection(parted.address):
+        parted.next_connection().result()
+        parted.partition()
+        parted.heal()
     nowhere = peers.tcp_proxy(peers.refusing("tcp"))
     with socket.create_connection(nowhere.address) as client, pytest.raises(ConnectionResetError):
         client.recv(10)
-    events = [event for peer in (echo, proxy, lenient, refused, half, nowhere) for event in peer.events]
+    events = [event for peer in (echo, proxy, lenient, refused, half, parted, nowhere) for event in peer.events]
     assert set(TABLES["Stream peers"]) - check(events, "Stream peers") <= {"unexpected"}
 
 
@@ -141,4 +148,8 @@ def test_programs(subprocess_runner: SubprocessRunner, pty: bool) -> None:
     program.write(b"x\n")
     program.write_eof()
     program.wait().result()
+    other = subprocess_runner("cat", stdin=subprocess.PIPE, pty=pty)
+    other.terminate()
+    other.wait().result()
+    assert "signal_sent" in check(other.events, "Programs")
     assert {"pipe_data_received", "stdin_written"} <= check(program.events, "Programs")

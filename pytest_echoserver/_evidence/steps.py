@@ -1,5 +1,6 @@
 """`Step`: one thing that happened, in words, as all the evidence shows it."""
 
+import signal
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -116,6 +117,8 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
             return Step(f"TLS handshake done, {told_argument(version)}")
         case "handshake_failed" | "error_received" | "connection_lost" | "target_lost" | "target_refused", error:
             return Step(f"{name.replace('_', ' ')}: {told_argument(error)}", tone="bad")
+        case "signal_sent", int() as signum:
+            return Step(_told_signal(signum), "in")
         case "stdin_ended":
             return Step("stdin: end of file", "in")
         case "pipe_connection_lost", int() as fd, *error:
@@ -123,6 +126,13 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
             return Step(f"{PIPES[fd]} closed{told}")
         case _:
             return Step(" ".join([name.replace("_", " "), *map(told_argument, args)]))
+
+
+def _told_signal(signum: int) -> str:
+    try:
+        return signal.Signals(signum).name
+    except ValueError:
+        return f"signal {signum}"
 
 
 def call_of(name: str, args: Sequence[Any]) -> Step:

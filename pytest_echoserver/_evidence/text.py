@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 
 from .._telling import escaped
-from .._tracebacks import behind_our_frames, is_ours
+from .._tracebacks import behind_our_frames, is_of_pytest, is_ours
 from .._traffic import PeerTraffic, Traffic
 from .payload import on_one_line, rows
 from .steps import Step, told_address
@@ -55,9 +55,9 @@ def sections(
 
 def _with_traceback(error: Exception) -> str:
     told = traceback.TracebackException(type(error), error, behind_our_frames(error.__traceback__))
-    while len(told.stack) > 1 and is_ours(told.stack[-1].filename):
+    while told.stack and (is_ours(told.stack[-1].filename) or is_of_pytest(told.stack[-1].filename)):
         told.stack.pop()
-    return "".join(told.format())
+    return "".join(told.format() if told.stack else told.format_exception_only())
 
 
 class _Section:

@@ -14,6 +14,8 @@ from .steps import Step, Way, call_of, message, step_of
 
 OF_NONE = -1
 """The place of a step's peer, where it is of several."""
+AT_ONCE = 0.05
+"""Seconds within which more from a pipe is told as one with what it gave before: that it was cut is chance then."""
 KEPT_OF_A_PIPE = 64 * 1024
 """Bytes that are kept of each end of what a pipe gave in a row."""
 
@@ -58,7 +60,7 @@ def _steps_of(place: int, peer: PeerTraffic, started: float, most: int) -> list[
     of_events = len(peer.events) if peer.kind == "process" else most
     steps = _Events(peer.kind, peer.numbered).steps(peer.events, of_events + 1) + _met(peer.expected, most)
     steps.sort(key=_when)
-    steps += [Step(f"not met: {_told_expected(each)}", tone="bad") for each in peer.expected if each.missing][:most]
+    steps += [_missing(each, peer.lives_on) for each in peer.expected if each.missing][:most]
     for step in steps:
         step.peer = place
         step.time = None if step.time is None else step.time - started
@@ -83,6 +85,8 @@ class _Events:
         self._numbered = numbered
         self._made: list[Step] = []
         self._coming: list[_Suffered] = []
+        self._last_of_pipe = 0.0
+        """When the last came of what a pipe gave."""
         self._told_later: set[int] = set()
         """The ids of steps that are told with another one."""
 
@@ -104,7 +108,7 @@ class _Events:
             step = self._fault_of_datagram(*args)
         else:
             step = self._step_of(event.name, args)
-            if event.name in ("pipe_data_received", "stdin_written") and self._goes_on(step):
+            if event.name in ("pipe_data_received", "stdin_written") and self._goes_on(step, event.time):
                 return
             if event.name == "datagram_received":
                 self._arrived(step)
@@ -149,10 +153,11 @@ class _Events:
             if not sent.left:
                 self._coming.remove(sent)
 
-    def _goes_on(self, step: Step) -> bool:
-        """Whether this is more of what a pipe gave just before: then it is one with that, the cut was chance."""
+    def _goes_on(self, step: Step, time: float) -> bool:
+        """Whether this is more of what a pipe gave just before: then it is one with that."""
         last = self._made[-1] if self._made else None
-        if last is None or last.what != step.what or last.payload is None or step.payload is None:
+        at_once, self._last_of_pipe = time - self._last_of_pipe <= AT_ONCE, time
+        if not at_once or last is None or last.what != step.what or last.payload is None or step.payload is None:
             return False
         data, kept = step.payload.begin, last.payload
         size = kept.size + len(data)
@@ -170,6 +175,11 @@ def _met(expected: Sequence[Expected], most: int) -> list[Step]:
         for each in expected
         for time, connection in each.met[-most:]
     ]
+
+
+def _missing(expected: Expected, lives_on: bool) -> Step:
+    told = _told_expected(expected)
+    return Step(f"not met yet: {told}") if lives_on else Step(f"not met: {told}", tone="bad")
 
 
 def _told_expected(expected: Expected) -> str:

@@ -54,7 +54,8 @@ class DatagramFaults(ToldInShort):
 
     Args:
         loss: the probability, 0 to 1, that a datagram never arrives.
-        duplicate: that it arrives twice.
+        duplicate: that it arrives twice. A script may be met by the copy; if nothing matches that, it isn't
+            unexpected, as who sent it sent one.
         reorder: that the next one of its flow arrives before it, if that comes within 50 ms; else it is that late.
         delay: seconds that each takes.
         jitter: seconds by which that varies, evenly, to both sides; it never changes the order.

@@ -61,6 +61,8 @@ class Proxying(ServedPeer):
     ) -> Iterator[None]:
         """Have these faults within a ``with`` block, and those before it after that.
 
+        What they have ended or stalled stays so: a stream by ``stall_after``, say.
+
         Args:
             faults: as for ``faults=`` of a new proxy.
             inbound: the same as ``upstream``.

@@ -81,6 +81,8 @@ class ServedPeer(BoundPeer):
     def faulty(self, faults: Any = None, *, inbound: Any = None, outbound: Any = None) -> Iterator[None]:
         """Have these faults within a ``with`` block, and those before it after that.
 
+        What they have ended or stalled stays so: a stream by ``stall_after``, say.
+
         Args:
             faults: as for ``faults=`` of a new peer.
             inbound: for one direction alone, in its place.

@@ -137,6 +137,7 @@ class Child:
     def send_signal(self, signum: int) -> None:
         if self.capture.exited.is_set():
             return
+        self.record.note("signal_sent", signum)
         if sys.platform == "win32":
             self._running.send_signal(signum)
         else:

@@ -6,12 +6,13 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, overload
 
 from .._checks import bytes_like, whole_number
 from .._cursors import Cursor
-from .._futures import CaptureFuture
+from .._futures import CaptureFuture, CaptureTimeout
 from .._patterns import Told, compile_pattern
 from .._record import Event
 from .._scope import Scope
@@ -25,6 +26,9 @@ from .telling import told_status
 __tracebackhide__ = True
 
 Stream = Literal["stdout", "stderr", "both"]
+
+A_MOMENT = 0.25
+"""Seconds that a program which has closed its outputs has to exit before it is told that it still runs."""
 
 
 class Process:
@@ -69,9 +73,9 @@ class Process:
     def events(self) -> Sequence[Event]:
         """Every call that the transport made to the protocol, in order, with its arguments.
 
-        Between them ``stdin_written(data)`` and ``stdin_ended()``, for what the test wrote, and
-        ``terminal_resized(columns, lines)``. What was printed is ``pipe_data_received(fd, data)``, with 1 for
-        stdout and 2 for stderr.
+        Between them ``stdin_written(data)`` and ``stdin_ended()``, for what the test wrote,
+        ``signal_sent(signum)`` and ``terminal_resized(columns, lines)``. What was printed is
+        ``pipe_data_received(fd, data)``, with 1 for stdout and 2 for stderr.
         """
         return self._child.record.events
 
@@ -184,6 +188,9 @@ class Process:
 
     def _traffic(self) -> PeerTraffic:
         child = self._child
+        if child.outputs.ended and not (self._capture.exited.is_set() or self._scope.engine.here):
+            with suppress(CaptureTimeout):  # its exit is seen a moment after the end of its outputs
+                self.exited.result(timeout=A_MOMENT)
         detail = f"{child.command}; {child.state}"
         return PeerTraffic(child.name, "process", None, child.record.events, peer=self, detail=detail)
 

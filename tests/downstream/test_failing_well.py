@@ -439,6 +439,29 @@ def test_in_a_unittest_case(downstream: Downstream) -> None:
     )
 
 
+def test_an_error_beside_that_of_a_unittest_has_no_traceback_of_pytests(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import unittest
+        import pytest
+
+        class Test(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def peer(self, tcp_peer):
+                self.peer = tcp_peer
+
+            def test_it(self):
+                self.peer.expect(b"a")
+                self.fail("its own")
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*errors of this test's peers (pytest-echoserver)*", "pytest_echoserver.ScriptMismatch: tcp-1 *"],
+        consecutive=True,
+    )
+
+
 def test_what_has_already_arrived_is_read_before_the_judgement(downstream: Downstream) -> None:
     result = downstream.run(
         """

@@ -154,6 +154,27 @@ def test_an_unmet_script_fails_the_closing(downstream: Downstream) -> None:
     )
 
 
+def test_what_may_still_be_met_is_no_error_of_another_test(downstream: Downstream) -> None:
+    result = downstream.run(
+        PEER
+        + """
+    def test_one(server):
+        server.expect(b"ping")
+        assert False, "of its own"
+
+    def test_two(server): pass
+    """
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_two*",
+            "  at the end  !!  not met: expect(b'ping') *",
+            "*_ test_one _*",
+            "  at the end      not met yet: expect(b'ping') *",
+        ]
+    )
+
+
 def test_an_unmet_script_of_one_that_nobody_closes_fails_the_end_of_the_session(downstream: Downstream) -> None:
     result = downstream.run(
         """

@@ -24,15 +24,17 @@ def told(*peers: PeerTraffic, width: int = 80, limit: int = text.PAYLOAD, readin
     return section
 
 
-def peer(*events: Told, kind: str = "udp", expected: Sequence[Expected] = (), **more: Any) -> PeerTraffic:
-    """A peer with these events, a second apart."""
-    record = [Event(10.0 + at, name, args) for at, (name, args) in enumerate(events)]
+def peer(
+    *events: Told, kind: str = "udp", expected: Sequence[Expected] = (), apart: float = 1.0, **more: Any
+) -> PeerTraffic:
+    """A peer with these events, so many seconds apart."""
+    record = [Event(10.0 + at * apart, name, args) for at, (name, args) in enumerate(events)]
     return PeerTraffic("peer", kind, None, record, expected, **more)
 
 
-def lines_of(*events: Told, **more: Any) -> list[str]:
-    """The lines for a peer with these events, without their times."""
-    first, *lines = told(peer(*events), **more).splitlines()
+def lines_of(*events: Told, apart: float = 1.0, **more: Any) -> list[str]:
+    """The lines for a peer with these events, so many seconds apart, without their times."""
+    first, *lines = told(peer(*events, apart=apart), **more).splitlines()
     assert first.startswith("peer")
     return [line.partition(" s  ")[2] or line for line in lines]
 
@@ -43,12 +45,22 @@ def test_what_a_pipe_gave_in_pieces_is_one_line() -> None:
         ("pipe_data_received", (1, b"line\n")),
         ("pipe_data_received", (2, b"other")),
         ("pipe_data_received", (1, b"next")),
+        apart=0.001,
     ) == [r"<-  b'one line\n'  stdout", "<-  b'other'  stderr", "<-  b'next'  stdout"]
+
+
+def test_what_a_pipe_gave_later_stands_where_it_came() -> None:
+    assert lines_of(
+        ("pipe_data_received", (1, b"started\n")),
+        ("pipe_data_received", (1, b"much later\n")),
+        ("signal_sent", (15,)),
+        ("signal_sent", (63,)),
+    ) == [r"<-  b'started\n'  stdout", r"<-  b'much later\n'  stdout", "->  SIGTERM", "->  signal 63"]
 
 
 def test_much_from_a_pipe_keeps_its_size_its_beginning_and_its_end() -> None:
     pieces = [("pipe_data_received", (1, b"%07d\n" % number)) for number in range(50_000)]
-    _, head, *shown = told(peer(*pieces, kind="process")).splitlines()
+    _, head, *shown = told(peer(*pieces, kind="process", apart=0.001)).splitlines()
     assert head.endswith("<-  400,000 bytes  stdout")
     assert shown[0] == r"      b'0000000\n'"
     assert shown[-1] == r"      b'0049999\n'"

@@ -113,6 +113,19 @@ def test_a_failure_tells_how_to_have_it_again(pytester: pytest.Pytester) -> None
     assert schedule.findall(other) != schedule.findall(text)
 
 
+def test_it_tells_so_from_where_pytest_was_started(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makeini("[pytest]")
+    path = pytester.makepyfile(**{"sub/test_it": FAILING})
+    monkeypatch.chdir(path.parent)
+    result = pytester.runpytest_subprocess("-p", "no:randomly", "-n0", "-k", "by_the_run")
+    result.stdout.fnmatch_lines(["rootdir: */test_it_tells_so_*", "*: pytest test_it.py::test_by_the_run --echo*"])
+    monkeypatch.chdir(path.parents[1])
+    result = pytester.runpytest_subprocess("-p", "no:randomly", "-n0", "-k", "by_the_run")
+    result.stdout.fnmatch_lines(["*: pytest sub/test_it.py::test_by_the_run --echo*"])
+
+
 def test_an_explicit_seed_comes_first_and_is_taken_as_it_is(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(FAILING)
     first, second = told(pytester, "--echoserver-seed=1"), told(pytester, "--echoserver-seed=2")

@@ -585,3 +585,14 @@ def test_on_uvloop_a_program_that_cannot_be_executed_is_gone_before_that_is_told
         with pytest.raises(FileNotFoundError):
             engine.run(Context(), start)
         engine.stop()  # it would be told of an exit that comes afterwards
+
+
+def test_a_failure_tells_how_a_program_has_ended_that_has_just_ended(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        def test_it(subprocess_runner):
+            program = subprocess_runner("sh", "-c", "echo up; exec >&- 2>&-; sleep 0.02; exit 7", ready=b"up")
+            program.read_until(b"never").result()
+        """
+    )
+    result.stdout.fnmatch_lines(["E*pytest_echoserver.EndOfStream: *", "process-1 (sh *; it exited with 7)"])
