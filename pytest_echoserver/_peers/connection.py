@@ -133,7 +133,7 @@ class Connection:
         sizes = _sizes(segments, len(payload))
         if self._write_ended:
             raise RuntimeError(f"send() on {self} after its end was sent: nothing can follow EOF")
-        future = self._future(f"{len(payload)} bytes to be sent")
+        future = self._sending(f"{len(payload)} bytes to be sent")
         if sizes is None:
             return self._do(self._end.send, payload, future)
         return self._do(self._end.send_in_segments, payload, sizes, self._timeout, future)
@@ -146,12 +146,12 @@ class Connection:
         """
         self._check_act(Act.SEND_EOF)
         self._write_ended = True
-        return self._do(self._end.send_eof, self._future("EOF to be sent"))
+        return self._do(self._end.send_eof, self._sending("EOF to be sent"))
 
     def close(self) -> CaptureFuture[None]:
         """Close it, after what was sent has left and what has come in was read: the other side sees clean EOF."""
         self._write_ended = True
-        return self._do(self._start_closing, self._future("the connection to be closed"))
+        return self._do(self._start_closing, self._sending("the connection to be closed"))
 
     def reset(self) -> CaptureFuture[None]:
         """Close it with a RST, after what was sent has arrived: the other side gets ECONNRESET.
@@ -163,7 +163,7 @@ class Connection:
         """
         self._check_act(Act.RESET)
         self._write_ended = True
-        return self._do(self._end.reset, self._future("the connection to be reset"))
+        return self._do(self._end.reset, self._sending("the connection to be reset"))
 
     def stall(self) -> CaptureFuture[None]:
         """Stop reading: once the buffers are full, the other side can send no more (a zero window).
@@ -300,9 +300,16 @@ class Connection:
         self._end.abort()
         await self._end.lost.wait()
 
-    def _future(self, what: object) -> CaptureFuture[Any]:
+    def _sending(self, what: str) -> CaptureFuture[Any]:
+        return self._future(what, self._tell_unsent)
+
+    def _tell_unsent(self) -> str:
+        waiting = self._end.unsent
+        return f"{waiting} bytes wait to leave" if waiting else "what has left was not read at the other end"
+
+    def _future(self, what: object, instead: Callable[[], str] | None = None) -> CaptureFuture[Any]:
         timeout = _deadline.UNTIL_THE_TEST_ENDS if HANDLED.get() is self else self._timeout
-        return CaptureFuture(what, where=self, timeout=timeout, instead=self._reader.tell_unread)
+        return CaptureFuture(what, where=self, timeout=timeout, instead=instead or self._reader.tell_unread)
 
 
 def check_act(act: Act, *, tls: bool, unix: bool, who: str) -> None:

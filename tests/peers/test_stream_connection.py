@@ -177,6 +177,16 @@ def test_a_segment_that_nobody_reads_is_a_timeout(peers: Peers, connect: Connect
     assert client.recv(10) == b"abc"
 
 
+def test_a_wait_for_segments_that_nobody_reads_says_so(pair: Pair) -> None:
+    client, connection = pair
+    sending = connection.send(b"abc", segments=1)
+    with pytest.raises(
+        CaptureTimeout, match=r"3 bytes to be sent on .*: what has left was not read at the other end$"
+    ):
+        sending.result(timeout=0.05)
+    assert [client.recv(10) for _ in range(3)] == [b"a", b"b", b"c"]
+
+
 def test_segments_to_who_has_gone_fail(pair: Pair) -> None:
     client, connection = pair
     client.close()
