@@ -41,7 +41,12 @@ def chunkings(data: bytes, *, most: int | None = None) -> st.SearchStrategy[list
     if len(whole) < 2:
         return st.just([whole] if whole else [])
     cuts = st.sets(st.integers(1, len(whole) - 1), max_size=None if most is None else most - 1)
-    return cuts.map(lambda places: _cut(whole, sorted(places)))
+
+    @st.composite
+    def chunking(draw: st.DrawFn) -> list[bytes]:  # by map(), a failure would show the call rather than the pieces
+        return _cut(whole, sorted(draw(cuts)))
+
+    return chunking()
 
 
 def datagram_schedules(

@@ -107,6 +107,11 @@ def test_a_wrong_parser_is_found_with_the_smallest_cut(downstream: Downstream) -
     assert "pieces = [b'a', b'b\\ncd\\n']" in result.stdout.str()
 
 
+def test_the_pieces_are_shown_however_long_they_are(downstream: Downstream) -> None:
+    result = downstream.run(PARSER.replace("cd", 10 * "cd"))
+    assert f"pieces=[b'a', b'b\\n{10 * 'cd'}\\n']," in result.stdout.str()
+
+
 def test_what_it_needs_is_told() -> None:
     code = "import sys; sys.modules['hypothesis'] = None; import pytest_echoserver.strategies"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
