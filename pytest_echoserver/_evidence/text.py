@@ -55,9 +55,10 @@ def sections(
 
 def _with_traceback(error: Exception) -> str:
     told = traceback.TracebackException(type(error), error, behind_our_frames(error.__traceback__))
-    while told.stack and (is_ours(told.stack[-1].filename) or is_of_pytest(told.stack[-1].filename)):
-        told.stack.pop()
-    return "".join(told.format() if told.stack else told.format_exception_only())
+    frames = told.stack
+    while frames and (is_of_pytest(frames[-1].filename) or (len(frames) > 1 and is_ours(frames[-1].filename))):
+        frames.pop()
+    return "".join(told.format() if frames else told.format_exception_only())
 
 
 class _Section:
