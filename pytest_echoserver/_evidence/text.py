@@ -58,7 +58,8 @@ def _with_traceback(error: Exception) -> str:
     frames = told.stack
     while frames and (is_of_pytest(frames[-1].filename) or (len(frames) > 1 and is_ours(frames[-1].filename))):
         frames.pop()
-    return "".join(told.format() if frames else told.format_exception_only())
+    by_itself = not (frames or told.__cause__ or told.__context__ or told.exceptions)
+    return "".join(told.format_exception_only() if by_itself else told.format())
 
 
 class _Section:

@@ -462,6 +462,41 @@ def test_an_error_beside_that_of_a_unittest_has_no_traceback_of_pytests(downstre
     )
 
 
+def test_of_such_an_error_the_cause_is_told(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+        import unittest
+        import pytest
+
+        class Test(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def peer(self, tcp_peer):
+                @tcp_peer.serve
+                async def handler(connection):
+                    await connection.read(1)
+                    raise SystemExit(3)
+
+                self.peer = tcp_peer
+
+            def test_it(self):
+                with socket.create_connection(self.peer.address) as client:
+                    client.sendall(b"x")
+                    self.assertRaises(ConnectionError, client.recv, 1)
+                self.fail("its own")
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*errors of this test's peers (pytest-echoserver)*",
+            "*in handler",
+            "SystemExit: 3",
+            "RuntimeError: SystemExit was raised in a callback: SystemExit(3)",
+        ]
+    )
+
+
 def test_what_has_already_arrived_is_read_before_the_judgement(downstream: Downstream) -> None:
     result = downstream.run(
         """
