@@ -34,7 +34,7 @@ def pytest_fixture_setup(
     As an argument pytest makes it anew for each, and reads a signature to do so, twice: that takes a test longer
     than a UDP peer's set-up. It is a wrapper, for those are called whoever else sets a fixture up.
     """
-    global _request  # a fixture gets nothing but others, and they were set up before
+    global _request  # the arguments of a fixture were set up before this, so nothing comes between
     if fixturedef.scope == "function":
         _request = request
     return (yield)

@@ -1,4 +1,4 @@
-"""By what several of our modules find ours in what pytest keeps: keys of its stashes, titles in its reports."""
+"""Keys of pytest's stashes, and titles of sections in its reports, that several modules use."""
 
 from __future__ import annotations
 

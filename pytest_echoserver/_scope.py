@@ -77,6 +77,7 @@ class Scope:
         self._blamed: list[BaseException] = []
         self._lock = threading.Lock()
         self._judged = False
+        self._closed = False
         self._started = self._shown_from = self._last_judged = time.monotonic()
         self._ordinals: dict[str, int] = {}
         self._members: list[Adopted] = []
@@ -100,6 +101,11 @@ class Scope:
     def adopt(self, member: "Adopted") -> None:
         """Close ``member`` with this scope, newest first, and show what it recorded."""
         self._members.append(member)
+
+    def refuse_if_closed(self, asked: str) -> None:
+        """Raise `RuntimeError` if it is being closed, or was: what is adopted from then on nobody would end."""
+        if self._closed:
+            raise RuntimeError(f"{asked}: the test is over, and all that was opened in it is closed")
 
     def opened(self, peer: Any) -> None:
         """Tell who wants to know that ``peer`` was opened."""
@@ -262,7 +268,7 @@ class Scope:
         __tracebackhide__ = True
         errors = self._last_errors() if self.wide else []
         with self._lock:
-            self._judged = True
+            self._judged = self._closed = True
         try:
             if (self._members or self._tasks) and not self.engine.forked:
                 for member in reversed(self._members):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 from threading import RLock
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
@@ -68,25 +68,19 @@ class OfSession:
                 self._authority = TLSAuthority(self.directory)
             return self._authority
 
-    def new_scope(self, settings: Settings, node_id: str | None) -> Scope:
-        """A scope for the test with this node id; without one, for what lives longer."""
+    def new_scope(self, settings: Settings, node: pytest.Item | None) -> Scope:
+        """A scope for this test; without one, for what lives longer."""
+        node_id = None if node is None else node.nodeid
         return Scope(
             self.engine.get(),
             settings.timeout,
             self._hooks,
-            wide=node_id is None,
-            seeding=lambda: (settings.seed_of(node_id), settings.repeat(self._from_here(node_id))),
+            wide=node is None,
+            seeding=lambda: (
+                settings.seed_of(node_id),
+                settings.repeat(None if node is None else _as_an_argument(node)),
+            ),
         )
-
-    def _from_here(self, node_id: str | None) -> str | None:
-        """The id as pytest takes it where it was started: those of tests are from the root directory on."""
-        root, here = self._config.rootpath, self._config.invocation_params.dir
-        if node_id is None or root == here:
-            return node_id
-        path, names, name = node_id.partition("::")
-        with suppress(ValueError):  # on another drive of Windows
-            path = os.path.relpath(root / path, here)
-        return path + names + name
 
     def peers_in(self, scope: Scope, settings: Settings, request: pytest.FixtureRequest) -> Peers:
         """What makes the peers of a scope."""
@@ -116,6 +110,16 @@ class OfSession:
         return _defaults_of(self._settings)
 
 
+def _as_an_argument(node: pytest.Item) -> str:
+    """The test as pytest takes it where it was started: ids are mostly from the root directory on, not always."""
+    try:
+        path = Path(os.path.relpath(node.path, node.config.invocation_params.dir))
+    except ValueError:  # on another drive of Windows
+        path = node.path
+    _, names, name = node.nodeid.partition("::")
+    return path.as_posix() + names + name
+
+
 def _defaults_of(settings: Settings) -> Defaults:
     from ._peers.defaults import Defaults
 
@@ -133,7 +137,7 @@ class OfTest:
         node: pytest.Item = request.node
         self.shared = shared
         self.settings = _settings.of_test(request.config.stash[SETTINGS], node, listen_host)
-        self.scope = shared.new_scope(self.settings, node.nodeid)
+        self.scope = shared.new_scope(self.settings, node)
         self._request = request
         self._peers: Peers | None = None
         self._timeout_before = _deadline.default

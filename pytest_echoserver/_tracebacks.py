@@ -1,11 +1,16 @@
 """Tracebacks that begin where the code of whoever reads them does."""
 
+import os
 import sys
 import warnings
 from pathlib import Path
 from types import FrameType, TracebackType
 
+import _pytest
+import pluggy
+
 _PACKAGE = str(Path(__file__).parent)
+_PYTESTS = tuple(str(Path(str(package.__file__)).parent) + os.sep for package in (_pytest, pluggy))
 
 
 def behind_our_frames(trace: TracebackType | None) -> TracebackType | None:
@@ -67,7 +72,7 @@ def is_ours(filename: str) -> bool:
 
 def is_of_pytest(filename: str) -> bool:
     """Whether a frame with this file is of pytest's own code, as it calls a hook."""
-    return not {"_pytest", "pluggy"}.isdisjoint(Path(filename).parts)
+    return filename.startswith(_PYTESTS)
 
 
 def _is_of_us(frame: FrameType) -> bool:

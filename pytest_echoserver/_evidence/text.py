@@ -58,8 +58,8 @@ def _with_traceback(error: Exception) -> str:
     frames = told.stack
     while frames and (is_of_pytest(frames[-1].filename) or (len(frames) > 1 and is_ours(frames[-1].filename))):
         frames.pop()
-    by_itself = not (frames or told.__cause__ or told.__context__ or told.exceptions)
-    return "".join(told.format_exception_only() if by_itself else told.format())
+    before = told.__cause__ or (told.__context__ and not told.__suppress_context__)
+    return "".join(told.format() if frames or before or told.exceptions else told.format_exception_only())
 
 
 class _Section:

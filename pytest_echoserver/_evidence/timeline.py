@@ -14,8 +14,8 @@ from .steps import Step, Way, call_of, message, step_of
 
 OF_NONE = -1
 """The place of a step's peer, where it is of several."""
-AT_ONCE = 0.05
-"""Seconds within which more from a pipe is told as one with what it gave before: that it was cut is chance then."""
+PAUSE = 0.05
+"""Seconds after which what a pipe gives is no more of what it gave before: till then, that it was cut is chance."""
 KEPT_OF_A_PIPE = 64 * 1024
 """Bytes that are kept of each end of what a pipe gave in a row."""
 
@@ -156,8 +156,8 @@ class _Events:
     def _goes_on(self, step: Step, time: float) -> bool:
         """Whether this is more of what a pipe gave just before: then it is one with that."""
         last = self._made[-1] if self._made else None
-        at_once, self._last_of_pipe = time - self._last_of_pipe <= AT_ONCE, time
-        if not at_once or last is None or last.what != step.what or last.payload is None or step.payload is None:
+        goes_on, self._last_of_pipe = time - self._last_of_pipe <= PAUSE, time
+        if not goes_on or last is None or last.what != step.what or last.payload is None or step.payload is None:
             return False
         data, kept = step.payload.begin, last.payload
         size = kept.size + len(data)

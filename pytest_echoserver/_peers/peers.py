@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, wraps
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from .._directory import PrivateDirectory
@@ -322,7 +323,7 @@ def with_kinds(given: Sequence[Mapping[str, Callable[..., Any]]]) -> type[Peers]
     methods: dict[str, Callable[..., Any]] = {}
     for mapping in given:
         for name, factory in mapping.items():
-            if not str(name).isidentifier():
+            if not str(name).isidentifier() or iskeyword(name) or name.startswith("_"):
                 raise ValueError(f"a kind of peers must have a name that can be written after peers., not {name!r}")
             if name in methods or hasattr(Peers, name):
                 raise ValueError(
@@ -335,10 +336,10 @@ def with_kinds(given: Sequence[Mapping[str, Callable[..., Any]]]) -> type[Peers]
 
 
 def _as_method(factory: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(factory, updated=())  # with what a class or an object has among its attributes it couldn't be told
     def make(self: Peers, /, *args: Any, **options: Any) -> Any:
         return factory(self, *args, **options)
 
-    make.__doc__ = factory.__doc__
     return make
 
 

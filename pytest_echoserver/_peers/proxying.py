@@ -83,7 +83,7 @@ class Proxying(ServedPeer):
         self._scope.call(self._partition, False)
 
     def _partition(self, partitioned: bool) -> None:
-        if partitioned != self._partitioned:
+        if partitioned != self._partitioned and not self._closed:
             self._partitioned = partitioned
             self._cut()
 

@@ -41,7 +41,7 @@ class Ending:
                 or something is there still.
             ExceptionGroup: several did.
         """
-        children, self._children = self._children[::-1], []
+        children = self._children[::-1]
         await _after_eof(children)
         killed, left = await _end_groups(children)
         await within(GRACE, *(child.capture.exited for child in children))
@@ -49,6 +49,7 @@ class Ending:
         for child in children:
             child.release()
         await within(GRACE, *(child.capture.complete for child in children))
+        self._children = []  # only now: a close that the engine can't go on with is taken over by `abandon`
         errors = []
         for child in children:
             had_to_be_killed, had_left, is_left, is_left_outside = (

@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -40,6 +41,18 @@ class Cookies:
         ours = f"{self._secret}.{self._count}."
         inherited = os.environ.get(NAME, "")
         return {**environment, NAME: inherited + ours}, self._count
+
+    def kill(self, number: int) -> None:
+        """Kill whatever has the cookie with this number, on this thread."""
+        for _ in range(ROUNDS):
+            found, unseen = self.found()
+            of_it = [pid for pid, cookie in found.items() if cookie == number]
+            for pid in of_it:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            if of_it or not unseen:
+                return
+            time.sleep(PROBE)
 
     def found(self) -> tuple[dict[int, int], bool]:
         """The processes that have one of our cookies: their ids, and the cookies' numbers.

@@ -5,14 +5,15 @@ import os
 import re
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, overload
 
 from .._checks import bytes_like, whole_number
 from .._cursors import Cursor
-from .._futures import CaptureFuture, CaptureTimeout
+from .._futures import CaptureFuture
 from .._patterns import Told, compile_pattern
 from .._record import Event
 from .._scope import Scope
@@ -28,7 +29,7 @@ __tracebackhide__ = True
 Stream = Literal["stdout", "stderr", "both"]
 
 A_MOMENT = 0.25
-"""Seconds that a program which has closed its outputs has to exit before it is told that it still runs."""
+"""Seconds from the last that was heard of a program to its exit, before it is told that it still runs."""
 
 
 class Process:
@@ -189,10 +190,17 @@ class Process:
     def _traffic(self) -> PeerTraffic:
         child = self._child
         if child.outputs.ended and not (self._capture.exited.is_set() or self._scope.engine.here):
-            with suppress(CaptureTimeout):  # its exit is seen a moment after the end of its outputs
-                self.exited.result(timeout=A_MOMENT)
+            self._see_its_exit()
         detail = f"{child.command}; {child.state}"
         return PeerTraffic(child.name, "process", None, child.record.events, peer=self, detail=detail)
+
+    def _see_its_exit(self) -> None:
+        """Wait for its exit, if that may be seen in a moment: its outputs end just before."""
+        last, *_ = self._child.record.rows[-1]
+        seen, exited = threading.Event(), self.exited
+        exited.add_done_callback(lambda _: seen.set())
+        seen.wait(max(0.0, last + A_MOMENT - time.monotonic()))
+        exited.cancel()
 
     def __repr__(self) -> str:
         state = "running" if self.returncode is None else f"exited with {told_status(self.returncode)}"

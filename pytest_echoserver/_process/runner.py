@@ -157,11 +157,16 @@ class SubprocessRunner:
         return process
 
     def _spawn(self, process: Process, options: dict[str, Any]) -> None:
-        engine = self._scope.engine
-        engine.refuse_if_forked()
-        with _told_better(process._child, options):
-            process._child.spawn(self._scope.blame, options, engine.loop, self._scope.post)
-        self._adopt(process)
+        scope, child = self._scope, process._child
+        scope.engine.refuse_if_forked()
+        try:
+            with _told_better(child, options):
+                child.spawn(scope.blame, options, scope.engine.loop, scope.post)
+            self._adopt(process)
+            scope.refuse_if_closed("subprocess_runner()")
+        except BaseException:  # a signal's handler raised amid this, say: nobody else would end the program
+            self._ending.cookies.kill(child.cookie)
+            raise
 
     async def _start(
         self,

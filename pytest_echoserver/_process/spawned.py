@@ -43,7 +43,7 @@ def spawn(
     loop: asyncio.AbstractEventLoop,
     post: Callable[[Callable[[], object]], object],
 ) -> "Spawned":
-    """What ``subprocess_exec`` does, at once: on this thread, which needn't wait for the loop's.
+    """Start it as ``subprocess_exec`` does, but on this thread; the loop only watches it.
 
     Args:
         loop: what is to watch the program.
@@ -56,7 +56,11 @@ def spawn(
     program = real_popen()(argv, bufsize=0, start_new_session=True, **options)
     try:
         spawned = Spawned(protocol, program, loop)
-        post(spawned.watch)
+        try:
+            post(spawned.watch)
+        except BaseException:
+            spawned.close_pidfd()
+            raise
     except BaseException:
         with program:
             program.kill()
@@ -97,6 +101,10 @@ class Spawned(asyncio.SubprocessTransport):
         else:
             self._loop.add_reader(self._pidfd, self._exited)
 
+    def close_pidfd(self) -> None:
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+
     def get_pid(self) -> int:
         return self._program.pid
 
@@ -136,7 +144,7 @@ class Spawned(asyncio.SubprocessTransport):
     def _exited(self) -> None:
         if self._pidfd is not None:
             self._loop.remove_reader(self._pidfd)
-            os.close(self._pidfd)
+            self.close_pidfd()
         # Not by Popen: a status that it can't have it takes for 0.
         try:
             _, status = os.waitpid(self._program.pid, 0)

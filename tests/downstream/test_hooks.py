@@ -131,6 +131,7 @@ def test_a_conftest_may_add_kinds_of_peers(downstream: Downstream) -> None:
     )
     result = downstream.run(
         """
+        import inspect
         import pytest
 
         def test_it(peers, session_peers):
@@ -138,6 +139,8 @@ def test_a_conftest_may_add_kinds_of_peers(downstream: Downstream) -> None:
             assert peers.bound().address
             assert "p (" in str(peers.partial())
             assert peers.klass(peer="any").peers is peers
+            assert str(inspect.signature(peers.silent)) == "(**options)"
+            assert peers.silent.__name__ == "silent"
             assert all(type(each).__name__ == "Peers" for each in (peers, session_peers))
             assert "silent" in dir(peers)
             session_peers.silent().close()
@@ -152,6 +155,7 @@ def test_a_conftest_may_add_kinds_of_peers(downstream: Downstream) -> None:
     ("given", "text"),
     [
         ('{"udp": silent}', "ValueError: there are peers.udp already: pytest_echoserver_peer_types must name it*"),
+        ('{"_scope": silent}', "ValueError: a kind of peers must have a name that can be written after peers.*"),
         ('{"my peer": silent}', "ValueError: a kind of peers must have a name that can be written after peers.*"),
         ('{"mine": "silent"}', "TypeError: what makes peers.mine must be callable, not 'silent'"),
     ],

@@ -29,7 +29,7 @@ def test_the_next_is_unharmed(udp_echo_server, tcp_peer, stream_harness, subproc
     stream = stream_harness.connect(asyncio.Protocol)
     stream.send(b"x").result()
     stream.close().result()
-    assert subprocess_runner(sys.executable, "-c", "print(1)").wait().result().stdout.split() == [b"1"]
+    assert subprocess_runner(sys.executable, "-c", "print(1)").wait().result(timeout=30).stdout.split() == [b"1"]
 """
 """A test of its own, which comes after what was done and needs all to be well."""
 

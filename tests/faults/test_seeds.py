@@ -124,6 +124,11 @@ def test_it_tells_so_from_where_pytest_was_started(
     monkeypatch.chdir(path.parents[1])
     result = pytester.runpytest_subprocess("-p", "no:randomly", "-n0", "-k", "by_the_run")
     result.stdout.fnmatch_lines(["*: pytest sub/test_it.py::test_by_the_run --echo*"])
+    path.parents[1].joinpath("conf").mkdir()
+    path.parents[1].joinpath("tox.ini").rename(path.parents[1] / "conf" / "pytest.ini")
+    options = ("-c", "conf/pytest.ini", "-p", "no:randomly", "-n0", "-k", "by_the_run")
+    result = pytester.runpytest_subprocess(*options, "sub")
+    result.stdout.fnmatch_lines(["rootdir: */conf", "*: pytest sub/test_it.py::test_by_the_run --echo*"])
 
 
 def test_an_explicit_seed_comes_first_and_is_taken_as_it_is(pytester: pytest.Pytester) -> None:

@@ -596,3 +596,25 @@ def test_a_failure_tells_how_a_program_has_ended_that_has_just_ended(downstream:
         """
     )
     result.stdout.fnmatch_lines(["E*pytest_echoserver.EndOfStream: *", "process-1 (sh *; it exited with 7)"])
+
+
+def test_so_it_does_where_a_loop_runs_pytest(downstream: Downstream) -> None:
+    script = downstream.pytester.path / "run.py"
+    script.write_text(
+        "import asyncio, pytest\n"
+        "async def main():\n"
+        "    pytest.main(['-p', 'no:cacheprovider', '-p', 'pytest_echoserver', 'test_so.py'])\n"
+        "asyncio.run(main())\n"
+    )
+    downstream.pytester.makepyfile(
+        test_so="""
+        from concurrent.futures import wait
+
+        def test_it(subprocess_runner):
+            program = subprocess_runner("sh", "-c", "echo up; exec >&- 2>&-; sleep 60", ready=b"up")
+            wait([program.read_until(b"never")], timeout=5)  # result() would hold up the loop
+            assert False
+        """
+    )
+    result = downstream.pytester.runpython(script)
+    result.stdout.fnmatch_lines(["process-1 (sh *; it still runs)", "*b'up*"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from pytest_echoserver import DatagramPeer, SubprocessRunner
 from pytest_echoserver._process import spawned
 
-from ..conftest import Client
+from ..conftest import Client, Downstream
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the engine's loop starts no programs on Windows")
 
@@ -99,6 +100,62 @@ def test_a_forked_child_starts_none_by_its_parents_runner(
     assert os.waitpid(child, 0)[1] == 0
     subprocess_runner("true").wait().result()
     assert not made.exists()
+
+
+@pytest.mark.usefixtures("by_ourselves")
+@pytest.mark.parametrize("amid", ["Popen", "what comes after it"])
+def test_a_signal_that_raises_amid_a_start_leaves_no_program(
+    subprocess_runner: SubprocessRunner, monkeypatch: pytest.MonkeyPatch, amid: str
+) -> None:
+    started: list[Any] = []
+
+    def popen(*args: Any, **options: Any) -> Any:
+        started.append(subprocess.Popen(*args, **options))
+        if amid == "Popen":
+            raise TimeoutError("by a handler of SIGALRM")
+        return started[0]
+
+    def adopt(*_: object) -> None:
+        raise TimeoutError("by a handler of SIGALRM")
+
+    monkeypatch.setattr(spawned, "real_popen", lambda: popen)
+    monkeypatch.setattr(SubprocessRunner, "_adopt", adopt)
+    with pytest.raises(TimeoutError, match="by a handler of SIGALRM"):
+        subprocess_runner("sleep", "60")
+    (program,) = started
+    if amid == "Popen":
+        with program:
+            assert program.wait(5) == -signal.SIGKILL
+        return
+    try:
+        pidfd = os.pidfd_open(program.pid)
+    except ProcessLookupError:  # the engine, which watches it, has seen its end
+        return
+    try:
+        assert select.select([pidfd], [], [], 5)[0]
+    finally:
+        os.close(pidfd)
+
+
+@pytest.mark.usefixtures("by_ourselves")
+def test_none_is_started_once_its_test_is_over(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import pytest
+
+        kept = []
+
+        def test_one(subprocess_runner):
+            kept.append(subprocess_runner)
+            subprocess_runner("true").wait().result()
+
+        def test_two(tmp_path):
+            with pytest.raises(RuntimeError, match="the test is over"):
+                kept[0]("sh", "-c", f"sleep 0.2; touch {tmp_path}/made")
+            assert not list(tmp_path.iterdir())
+        """
+    )
+    result.assert_outcomes(passed=2)
 
 
 @pytest.fixture
