@@ -259,3 +259,13 @@ def test_the_cookie_of_a_runner_above_is_kept(
     ]
     assert first.startswith("above.1.")
     assert first != second
+
+
+def test_what_a_close_that_was_cut_off_has_not_ended_can_be_killed(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("sh", "-c", IGNORES_TERM, ready=b"ready")
+    scope, ending = subprocess_runner._scope, subprocess_runner._ending
+    with pytest.raises(TimeoutError):
+        scope.engine.run(scope.context, ending.close, patience=0.2)
+    (error,) = ending.abandon()
+    assert "had to be killed" in str(error)
+    assert process.exited.result() == -signal.SIGKILL
