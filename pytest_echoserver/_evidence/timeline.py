@@ -14,8 +14,8 @@ from .steps import Step, Way, call_of, message, step_of
 
 OF_NONE = -1
 """The place of a step's peer, where it is of several."""
-PAUSE = 0.05
-"""Seconds after which what a pipe gives is no more of what it gave before: till then, that it was cut is chance."""
+PAUSE = 0.1
+"""Seconds after which what a pipe gives isn't told with what it gave before, unless that was much."""
 KEPT_OF_A_PIPE = 64 * 1024
 """Bytes that are kept of each end of what a pipe gave in a row."""
 
@@ -154,10 +154,12 @@ class _Events:
                 self._coming.remove(sent)
 
     def _goes_on(self, step: Step, time: float) -> bool:
-        """Whether this is more of what a pipe gave just before: then it is one with that."""
+        """Whether this is more of what a pipe gave just before: then it is one with that, the cut was chance."""
         last = self._made[-1] if self._made else None
-        goes_on, self._last_of_pipe = time - self._last_of_pipe <= PAUSE, time
-        if not goes_on or last is None or last.what != step.what or last.payload is None or step.payload is None:
+        paused, self._last_of_pipe = time - self._last_of_pipe > PAUSE, time
+        if last is None or last.what != step.what or last.payload is None or step.payload is None:
+            return False
+        if paused and last.payload.size < KEPT_OF_A_PIPE:
             return False
         data, kept = step.payload.begin, last.payload
         size = kept.size + len(data)

@@ -66,6 +66,12 @@ def test_much_from_a_pipe_keeps_its_size_its_beginning_and_its_end() -> None:
     assert shown[-1] == r"      b'0049999\n'"
 
 
+def test_much_from_a_pipe_is_one_message_whatever_holds_it_up() -> None:
+    pieces = [("pipe_data_received", (1, bytes(100_000)))] * 3
+    (head,) = (line for line in told(peer(*pieces, kind="process")).splitlines() if "<-" in line)
+    assert "<-  300,000 bytes  stdout" in head
+
+
 def test_messages_stay_apart() -> None:
     same = ("datagram_received", (b"x", CLIENT))
     assert lines_of(same, same) == ["->  b'x'  from 127.0.0.1:9"] * 2
