@@ -52,7 +52,7 @@ class Cookies:
                     os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
             if of_it or not unseen:
                 return
-            time.sleep(PROBE)
+            time.sleep(PROBE)  # one that is amid execve(2) can't be told from others: see `found`
 
     def found(self) -> tuple[dict[int, int], bool]:
         """The processes that have one of our cookies: their ids, and the cookies' numbers.
