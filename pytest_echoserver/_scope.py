@@ -238,13 +238,13 @@ class Scope:
         from ._traffic import Traffic  # for who asks what went wrong
 
         seed, repeat = self._seeding()
-        parted = [*self._parted, *(member for member in self._members if member._record in self._released)]
+        shown = [self._since_shown(member._traffic(), lives_on=False) for member in self._parted]
+        for member in self._members:
+            ended = self._judged or member._record in self._released
+            shown.append(self._since_shown(member._traffic(), lives_on=not ended))
         return Traffic(
             self._shown_from if self.wide else self._started,
-            tuple(
-                self._since_shown(member._traffic(), lives_on=not (self._judged or member in parted))
-                for member in [*self._parted, *self._members]
-            ),
+            tuple(shown),
             repeat if self._seed_taken else "",
             seed.decode(),
         )

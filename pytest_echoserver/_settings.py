@@ -122,7 +122,7 @@ def of_run(config: pytest.Config) -> Settings:
             given[name] = _number(given[name], f"echoserver_{name}")
         given["seed"] = _whole(given["seed"], "echoserver_seed") if "seed" in given else _drawn_seed(config)
         if "host" in given:
-            _check_that_it_is_an_address(given["host"], "echoserver_host")
+            _check_that_it_is_an_address(given["host"])
         if "payload_limit" in given:
             given["payload_limit"] = _whole(given["payload_limit"], "echoserver_payload_limit")
         return _with(Settings(), given, "echoserver_")
@@ -202,13 +202,13 @@ def _whole(text: str, name: str) -> int:
         raise ValueError(f"{name} must be a whole number, not {text!r}") from None
 
 
-def _check_that_it_is_an_address(host: str, name: str) -> None:
+def _check_that_it_is_an_address(host: str) -> None:
     from ._peers.hosts import check_host  # few runs say which, and this module is loaded with the plugin
 
     try:
         check_host(host, allow_remote=True)
-    except ValueError:
-        raise ValueError(f"{name} must be an IP address like '127.0.0.1' or '::1', not {host!r}") from None
+    except ValueError as error:
+        raise ValueError(f"echoserver_{error}") from None
 
 
 def _seed(value: Any, name: str) -> int:

@@ -1,5 +1,6 @@
 """Text that can be shown anywhere, whatever names it has in it; and no longer than it needs be."""
 
+import signal
 from dataclasses import fields
 from typing import Any
 
@@ -9,6 +10,14 @@ def escaped(text: str, *, keeping: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in keeping else repr(char)[1:-1] for char in text)
+
+
+def told_signal(number: int) -> str:
+    """A signal as it is called (signal(7))."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class ToldInShort:

@@ -1,12 +1,11 @@
 """`Step`: one thing that happened, in words, as all the evidence shows it."""
 
-import signal
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .._telling import ToldInShort, differing, escaped
+from .._telling import ToldInShort, differing, escaped, told_signal
 from .payload import Payload
 
 Way = Literal["in", "out"]
@@ -118,7 +117,7 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
         case "handshake_failed" | "error_received" | "connection_lost" | "target_lost" | "target_refused", error:
             return Step(f"{name.replace('_', ' ')}: {told_argument(error)}", tone="bad")
         case "signal_sent", int() as signum:
-            return Step(_told_signal(signum), "in")
+            return Step(told_signal(signum), "in")
         case "stdin_ended":
             return Step("stdin: end of file", "in")
         case "pipe_connection_lost", int() as fd, *error:
@@ -126,13 +125,6 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
             return Step(f"{PIPES[fd]} closed{told}")
         case _:
             return Step(" ".join([name.replace("_", " "), *map(told_argument, args)]))
-
-
-def _told_signal(signum: int) -> str:
-    try:
-        return signal.Signals(signum).name
-    except ValueError:
-        return f"signal {signum}"
 
 
 def call_of(name: str, args: Sequence[Any]) -> Step:

@@ -2,12 +2,11 @@
 
 import os
 import shlex
-import signal
 from collections.abc import Sequence
 
 from .._bytestream import ByteStream
 from .._patterns import cut
-from .._telling import escaped
+from .._telling import escaped, told_signal
 
 SHOWN = 2000
 """Bytes of an output that an error shows on each side of the place that matters."""
@@ -18,12 +17,7 @@ LONGEST_LINE = 160
 
 def told_status(returncode: int) -> str:
     """An exit status as it is called: a number, or the name of the signal that ended the program (signal(7))."""
-    if returncode >= 0:
-        return str(returncode)
-    try:
-        return signal.Signals(-returncode).name
-    except ValueError:
-        return f"signal {-returncode}"
+    return str(returncode) if returncode >= 0 else told_signal(-returncode)
 
 
 def command_line(argv: Sequence[str], cwd: str | os.PathLike[str] | None) -> str:
