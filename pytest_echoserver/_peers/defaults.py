@@ -1,7 +1,5 @@
 """`Defaults`: what a new peer is made with, by what is said of it, or else by what holds where nothing is said."""
 
-from __future__ import annotations
-
 import ipaddress
 import socket
 from collections.abc import Mapping
@@ -98,7 +96,7 @@ class Defaults:
     def _limit(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else _deadline.seconds(timeout)
 
-    def faults_of(self, kind: Kind, given: Any) -> Any:
+    def faults_of(self, kind: "Kind", given: Any) -> Any:
         """What was given; or else what of the marker's is for peers of this kind."""
         if given is None and self._faults is None:
             return None
@@ -169,7 +167,7 @@ class Defaults:
     def _common(
         self,
         kind: str,
-        kind_of_faults: Kind,
+        kind_of_faults: "Kind",
         known: Any,
         /,
         *,

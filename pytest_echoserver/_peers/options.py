@@ -1,7 +1,5 @@
 """What can be said of a new peer, by its kind."""
 
-from __future__ import annotations
-
 import ssl
 from collections.abc import Callable
 from typing import Any, TypedDict
