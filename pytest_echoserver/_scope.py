@@ -87,7 +87,14 @@ class Scope:
         engine.owners.append(self)
 
     def name_for(self, kind: str, given: str | None = None) -> str:
-        """The name that was given, or that of the next thing of this kind: the kind and its ordinal in the test."""
+        """The name that was given, or that of the next thing of this kind: the kind and its ordinal in the test.
+
+        Whatever is opened is named first.
+
+        Raises:
+            RuntimeError: the scope is closed, or is being closed: what was opened in it now nobody would end.
+        """
+        self._refuse_if_closed()
         if given:
             return given
         ordinal = self._ordinals[kind] = self._ordinals.get(kind, 0) + 1
@@ -99,13 +106,19 @@ class Scope:
         return self._seeding()[0]
 
     def adopt(self, member: "Adopted") -> None:
-        """Close ``member`` with this scope, newest first, and show what it recorded."""
-        self._members.append(member)
+        """Close ``member`` with this scope, newest first, and show what it recorded.
 
-    def refuse_if_closed(self, asked: str) -> None:
-        """Raise `RuntimeError` if it is being closed, or was: what is adopted from then on nobody would end."""
+        Raises:
+            RuntimeError: the scope was closed meanwhile, by another thread: to end it is left to who has opened it.
+        """
+        with self._lock:
+            self._refuse_if_closed()
+            self._members.append(member)
+
+    def _refuse_if_closed(self) -> None:
         if self._closed:
-            raise RuntimeError(f"{asked}: the test is over, and all that was opened in it is closed")
+            over = "the session" if self.wide else "the test"
+            raise RuntimeError(f"{over} that this is for is over, and all that was opened in it is closed")
 
     def opened(self, peer: Any) -> None:
         """Tell who wants to know that ``peer`` was opened."""

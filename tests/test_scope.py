@@ -3,18 +3,24 @@
 import asyncio
 import contextvars
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
-from pytest_echoserver import Peers
+from pytest_echoserver import Peers, StreamHarness, SubprocessRunner, TLSAuthority
 from pytest_echoserver._adopted import Member
+from pytest_echoserver._directory import PrivateDirectory
 from pytest_echoserver._engine import Engine
+from pytest_echoserver._peers.defaults import Defaults
 from pytest_echoserver._record import RowRecord
 from pytest_echoserver._scope import Scope
 from pytest_echoserver._traffic import PeerTraffic
+
+from .conftest import open_and_running
 
 
 def nothing() -> PeerTraffic:
@@ -265,3 +271,45 @@ def test_what_a_handler_leaves_behind_comes_before_the_judgement(peers: Peers) -
         judging.join(5)
     assert [str(error) for errors in judged for error in errors] == ["late"]
     scope.errors.clear()
+
+
+class ClosedMeanwhile(Scope):
+    """Closed by another thread as soon as something was named that is opened in it."""
+
+    def name_for(self, kind: str, given: str | None = None) -> str:
+        name = super().name_for(kind, given)
+        self.close()
+        return name
+
+
+def harness_of(peers: Peers) -> StreamHarness:
+    return StreamHarness(peers._scope, "127.0.0.1", TLSAuthority(peers._directory))
+
+
+@pytest.mark.parametrize(
+    "open_it",
+    [
+        pytest.param(lambda peers, _: peers.udp_echo(), id="udp"),
+        pytest.param(lambda peers, _: peers.tcp(), id="tcp"),
+        pytest.param(lambda peers, path: peers.unix(path=str(path)), id="unix"),
+        pytest.param(lambda peers, _: peers.refusing("tcp"), id="dead"),
+        pytest.param(lambda peers, _: peers.reserve_port(), id="port"),
+        pytest.param(lambda peers, _: harness_of(peers).pair(), id="pair"),
+        pytest.param(lambda peers, _: harness_of(peers).connect(asyncio.Protocol), id="harness"),
+        pytest.param(lambda peers, _: SubprocessRunner(peers._scope)("sleep", "60"), id="program"),
+        pytest.param(lambda peers, _: SubprocessRunner(peers._scope)("sleep", "60", pty=True), id="on a terminal"),
+    ],
+)
+def test_what_is_opened_while_it_is_closed_is_closed_again(
+    engine: Engine, tmp_path: Path, open_it: Callable[[Peers, Path], object]
+) -> None:
+    with closing(PrivateDirectory()) as directory:
+        engine.call(contextvars.Context(), int)
+        before = open_and_running()
+        defaults = Defaults(timeout=5, host="127.0.0.1", strict=True)
+        peers = Peers(ClosedMeanwhile(engine, 5), directory, ssl.create_default_context, defaults)
+        with pytest.raises(RuntimeError, match="the test that this is for is over"):
+            open_it(peers, tmp_path / "socket")
+        engine.call(contextvars.Context(), int)
+        assert open_and_running() == before
+        assert not list(tmp_path.iterdir())

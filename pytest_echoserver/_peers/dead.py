@@ -14,6 +14,7 @@ from .._traffic import PeerTraffic
 from .._transports.datagram import bound_datagram_socket
 from .._transports.listening import bound_stream_socket, listen
 from .bound import BoundPeer
+from .defaults import checked_peer_name
 from .hosts import check_host, check_port
 
 __tracebackhide__ = True
@@ -40,7 +41,11 @@ class DeadPeer(BoundPeer):
         super().__init__(scope, name, sockets[0])
         self._transport = transport
         self._sockets = sockets
-        scope.adopt(Member(self._traffic, RowRecord(), self._shut, tell_closed=self._tell_closed))
+        try:
+            scope.adopt(Member(self._traffic, RowRecord(), self._shut, tell_closed=self._tell_closed))
+        except BaseException:
+            self._close_sockets()
+            raise
         scope.opened(self)
 
     def close(self) -> None:
@@ -69,10 +74,9 @@ def make(scope: Scope, kind: str, transport: object, host: object, port: object,
     """
     transport = _check_transport(transport)
     address, family = check_host(host)
-    if name is not None and not isinstance(name, str):
-        raise TypeError(f"name must be a string, not {name!r}")
-    sockets = _OPEN[kind, transport](family, address, check_port(port))
-    return DeadPeer(scope, scope.name_for(f"{kind}_{transport}", name), transport, sockets)
+    port = check_port(port)
+    called = scope.name_for(f"{kind}_{transport}", checked_peer_name(name))
+    return DeadPeer(scope, called, transport, _OPEN[kind, transport](family, address, port))
 
 
 def _check_transport(transport: object) -> str:

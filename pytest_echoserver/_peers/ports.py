@@ -45,6 +45,7 @@ def reserve(scope: Scope) -> int:
         RuntimeError: none can be; the text says why.
     """
     refuse_if_blocked(socket.AF_INET)
+    name = scope.name_for("reserved_port")
     low, high = ephemeral_range()
     ports = candidates(low, high)
     if not ports:
@@ -55,8 +56,12 @@ def reserve(scope: Scope) -> int:
     folder = machine_folder()
     _sweep_once(folder)
     lock = lock_a_port(ports, folder)
-    name = f"{scope.name_for('reserved_port')} (port {lock.port})"
-    scope.adopt(Member(lambda: PeerTraffic(name, "none", None, ()), RowRecord(), lock.shut))
+    try:
+        traffic = PeerTraffic(f"{name} (port {lock.port})", "none", None, ())
+        scope.adopt(Member(lambda: traffic, RowRecord(), lock.shut))
+    except BaseException:
+        lock.release()
+        raise
     return lock.port
 
 

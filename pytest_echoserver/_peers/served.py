@@ -112,7 +112,11 @@ class ServedPeer(BoundPeer):
     def _open_in_scope(self, open_: Callable[[Readers], object], *, here: bool = True) -> None:
         """Open it, as one of its scope's, and tell who wants to know; not ``here`` if the engine has to do it."""
         scope = self._scope
-        scope.adopt(self)
+        try:
+            scope.adopt(self)
+        except BaseException:
+            self._close_unopened()
+            raise
         readers = scope.engine.readers
         try:
             if here and readers.from_any_thread:
@@ -123,6 +127,10 @@ class ServedPeer(BoundPeer):
             self._close_is_told = True  # nobody was told that it was opened
             raise
         scope.opened(self)
+
+    def _close_unopened(self) -> None:
+        """Close its socket, that nothing listens to yet."""
+        self._socket.close()
 
     @abstractmethod
     async def _shut(self) -> None:

@@ -527,6 +527,8 @@ class StreamPeer(ServedPeer):
         else:
             self._acceptor.close()
 
+    _close_unopened = _stop_listening
+
     def _unlink(self) -> None:
         path, self._path = self._path, None
         if path is not None:

@@ -159,14 +159,9 @@ class SubprocessRunner:
     def _spawn(self, process: Process, options: dict[str, Any]) -> None:
         scope, child = self._scope, process._child
         scope.engine.refuse_if_forked()
-        try:
-            with _told_better(child, options):
-                child.spawn(scope.blame, options, scope.engine.loop, scope.post)
+        with self._ended_unless_adopted(child), _told_better(child, options):
+            child.spawn(scope.blame, options, scope.engine.loop, scope.post)
             self._adopt(process)
-            scope.refuse_if_closed("subprocess_runner()")
-        except BaseException:  # a signal's handler raised amid this, say: nobody else would end the program
-            self._ending.cookies.kill(child.cookie)
-            raise
 
     async def _start(
         self,
@@ -177,9 +172,23 @@ class SubprocessRunner:
         options: dict[str, Any],
     ) -> None:
         protocol = None if factory is None else protocol_made_by(factory)
-        with _told_better(process._child, options):
-            await process._child.start(protocol, self._scope.blame, forward_stderr, size, options)
-        self._adopt(process)
+        child = process._child
+        with self._ended_unless_adopted(child), _told_better(child, options):
+            await child.start(protocol, self._scope.blame, forward_stderr, size, options)
+            try:
+                self._adopt(process)
+            except BaseException:
+                child.release()
+                raise
+
+    @contextmanager
+    def _ended_unless_adopted(self, child: Child) -> Iterator[None]:
+        """Kill what was started and isn't ours to end: a signal's handler raised meanwhile, or the test is over."""
+        try:
+            yield
+        except BaseException:
+            self._ending.cookies.kill(child.cookie)
+            raise
 
     def _adopt(self, process: Process) -> None:
         child = process._child

@@ -199,3 +199,37 @@ def test_what_was_closed_is_no_work_for_the_garbage_collector(downstream: Downst
         """
     )
     result.assert_outcomes(passed=5)
+
+
+def test_nothing_is_opened_once_its_test_is_over(watched: Downstream) -> None:
+    """A thread that goes on, say, may have its fixtures still; nobody would close what it opens."""
+    result = watched.run_apart(
+        WATCH
+        + """
+    kept = {}
+
+    def test_one(peers, subprocess_runner, stream_harness, datagram_harness):
+        kept.update(peers=peers, run=subprocess_runner, streams=stream_harness, datagrams=datagram_harness)
+
+    @pytest.mark.parametrize("open_it", [
+        lambda: kept["peers"].udp_echo(),
+        lambda: kept["peers"].tcp_echo(name="named"),
+        lambda: kept["peers"].unix(),
+        lambda: kept["peers"].udp_proxy(("127.0.0.1", 9)),
+        lambda: kept["peers"].tcp_proxy(("127.0.0.1", 9)),
+        lambda: kept["peers"].refusing("tcp"),
+        lambda: kept["peers"].blackhole("udp"),
+        lambda: kept["peers"].reserve_port(),
+        lambda: kept["run"]("sleep", "60"),
+        lambda: kept["run"]("sleep", "60", stdin=subprocess.PIPE),
+        lambda: kept["run"]("sleep", "60", pty=True),
+        lambda: kept["streams"].connect(asyncio.Protocol),
+        lambda: kept["streams"].pair(),
+        lambda: kept["datagrams"].connect(asyncio.DatagramProtocol),
+    ])
+    def test_two(open_it):
+        with pytest.raises(RuntimeError, match="the test that this is for is over"):
+            open_it()
+"""
+    )
+    result.assert_outcomes(passed=15)

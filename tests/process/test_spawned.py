@@ -150,7 +150,7 @@ def test_none_is_started_once_its_test_is_over(downstream: Downstream) -> None:
             subprocess_runner("true").wait().result()
 
         def test_two(tmp_path):
-            with pytest.raises(RuntimeError, match="the test is over"):
+            with pytest.raises(RuntimeError, match="the test that this is for is over"):
                 kept[0]("sh", "-c", f"sleep 0.2; touch {tmp_path}/made")
             assert not list(tmp_path.iterdir())
         """
