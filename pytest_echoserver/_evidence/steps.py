@@ -102,7 +102,7 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
             return Step("connected to the target", "out", other=address, with_target=True)
         case "eof_received" | "target_eof_received", *_:
             return Step("end of stream", "in", with_target=name != "eof_received")
-        case "eof_sent" | "target_eof_sent":
+        case "eof_sent" | "target_eof_sent", *_:
             return Step("end of stream", "out", with_target=name != "eof_sent")
         case "reset_sent", *_:
             return Step("reset", "out", tone="bad")
@@ -118,7 +118,7 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
             return Step(f"{name.replace('_', ' ')}: {told_argument(error)}", tone="bad")
         case "signal_sent", int() as signum:
             return Step(told_signal(signum), "in")
-        case "stdin_ended":
+        case "stdin_ended", *_:
             return Step("stdin: end of file", "in")
         case "pipe_connection_lost", int() as fd, *error:
             told = f": {told_argument(error[0])}" if error and error[0] is not None else ""

@@ -227,6 +227,7 @@ class StreamEnd(PausableProtocol):
         if transport is None or transport.is_closing() or not at_rest:
             self.abort()
             return
+        self._note_if_first()
         if self.tls:
             transport.close()
             self._shut_down()
@@ -317,7 +318,9 @@ class StreamEnd(PausableProtocol):
         if not transport.is_closing():
             with suppress(OSError):  # it was lost meanwhile
                 await self._emptied()
-        self.closed_by_us = self.closed_by_us or not transport.is_closing()
+        if not transport.is_closing():
+            self.closed_by_us = True
+            self._note_if_first()
         if transport.is_closing() or transport.get_write_buffer_size():
             transport.close()
         elif self.tls:
@@ -340,6 +343,12 @@ class StreamEnd(PausableProtocol):
         if not self.lost.is_set():
             self._shut_down()
             transport.abort()
+
+    def _note_if_first(self) -> None:
+        """Note that our half ends, where none has: who has closed a connection is told by that."""
+        if not (self.ends or self._eof_sent):
+            self._eof_sent = True
+            self.note("eof_sent")
 
     def _shut_down(self) -> None:
         if self.sock is not None:

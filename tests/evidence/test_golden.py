@@ -128,6 +128,15 @@ CASES = {
                     got += client.recv(100)
         assert got == b"0123456789"
     """,
+    "half_closed": """
+    def test_a_client_that_goes_on(tcp_peer):
+        tcp_peer.expect(b"last words?\\n").reply(b"goodbye\\n").send_eof()
+        with socket.create_connection(tcp_peer.address, 5) as client:
+            client.sendall(b"last words?\\n")
+            heard = client.makefile("rb").read()
+        assert tcp_peer.connection.ended.result() == "eof"
+        assert heard == b"goodbye!\\n"
+    """,
     "several_peers": """
     def test_a_client_that_falls_back(peers):
         dead, primary, backup = peers.refusing("tcp"), peers.tcp(name="primary"), peers.tcp_echo(name="backup")

@@ -299,6 +299,33 @@ def _of_packets(found: Packets) -> dict[str, list[str]]:
     return {name: sorted(each) for name, each in payloads.items()}
 
 
+@pytest.mark.parametrize("act", ["close", "send_eof", "nothing"])
+def test_who_ends_a_connection_first_sends_the_first_fin(
+    downstream: Downstream, by_tshark: ReadFile, act: str
+) -> None:
+    downstream.run_apart(
+        f"""
+        import socket
+
+        def test_it(tcp_peer):
+            step = tcp_peer.expect(b"bye")
+            if {act!r} != "nothing":
+                step.{act}()
+            with socket.create_connection(tcp_peer.address, 5) as client:
+                client.sendall(b"bye")
+                if {act!r} == "nothing":
+                    client.shutdown(socket.SHUT_WR)
+                client.recv(1)
+            assert False
+        """,
+        "--echoserver-pcap=out",
+    )
+    (file,) = (downstream.pytester.path / "out").iterdir()
+    client, *_ = packets = by_tshark(file)
+    first = next(packet for packet in packets if int(packet["tcp.flags"], 16) & 1)
+    assert (first["tcp.srcport"] == client["tcp.srcport"]) is (act == "nothing")
+
+
 def test_a_file_says_what_it_is_of_and_what_the_network_did(downstream: Downstream, by_tshark: ReadFile) -> None:
     downstream.pytester.makeconftest(
         """
