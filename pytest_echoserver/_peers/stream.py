@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._cursors import Cursor
 from .._futures import CaptureFuture, refuse_to_block
-from .._outcomes import as_exception, fail, fulfil
+from .._outcomes import as_exception
 from .._quiet import until_quiet
 from .._readers import Readers
 from .._record import Event, Record, RowRecord
@@ -20,10 +20,10 @@ from .._transports.accepting import Acceptor
 from .accepted import PeerConnection
 from .behaviours import StreamBehaviour, StreamEcho
 from .connection import Connection, check_act
+from .excuses import Excuses
 from .expectations import PatternLike, StreamExpectation, StreamRule
 from .handlers import start_handler
 from .matching import Framing
-from .mismatch import ScriptMismatch
 from .script import Act, Moment, Script, Step
 from .served import ServedPeer
 from .stream_script import StreamScript
@@ -89,10 +89,7 @@ class StreamPeer(ServedPeer):
         self._handlers: set[asyncio.Task[None]] = set()
         self._rules: list[Step] = []
         self._script: StreamScript | None = None
-        self._excused: list[CaptureFuture[Exception]] = []
-        self._excuses_told: list[CaptureFuture[Exception]] = []
-        self._excuses_cut_short: list[CaptureFuture[Exception]] = []
-        """Those that our close has ended: they are not met, either."""
+        self._excuses = Excuses()
         self._acceptor: Acceptor | None = None
         self._open_in_scope(self._open)
 
@@ -212,7 +209,7 @@ class StreamPeer(ServedPeer):
             raise RuntimeError(f"expect_handshake_failure(): {self} speaks no TLS, so there is no handshake")
         self._refuse_if_closed("expect_handshake_failure()")
         future: CaptureFuture[Exception] = self._future("a failed TLS handshake")
-        self._excused.append(future)
+        self._excuses.expect(future)
         return self._asked(future)
 
     def clear(self, *, script: bool = False) -> None:
@@ -304,15 +301,9 @@ class StreamPeer(ServedPeer):
 
     def _handshake_failed(self, connection: PeerConnection, error: OSError) -> None:
         self._record.note("handshake_failed", connection.number, error)
-        excused = next((future for future in self._excused if future.claim()), None)
-        if excused is not None:
-            self._excused.remove(excused)
-            fulfil(excused, error)
-            return
-        self._fail(
-            connection,
-            handshake_error(connection.peername if isinstance(connection.peername, tuple) else None, error),
-        )
+        if not self._excuses.excuse(error):
+            address = connection.peername if isinstance(connection.peername, tuple) else None
+            self._fail(connection, handshake_error(address, error))
 
     def _connected(self, connection: PeerConnection) -> None:
         if self._tls is not None:
@@ -424,11 +415,7 @@ class StreamPeer(ServedPeer):
         errors = self._faults_not_met() + ([] if self._script is None else self._script.verdict())
         for connection in self._with_scripts:
             errors += connection._verdict()
-        unmet = [each for each in self._excused if not each.done() or each in self._excuses_cut_short]
-        missing = sum(future not in self._excuses_told for future in unmet)
-        if missing:
-            errors.append(ScriptMismatch(f"{self}: {missing} TLS handshakes were expected to fail, and have not"))
-        return errors
+        return errors + self._excuses.verdict(self)
 
     def _errors_told(self) -> None:
         self._errors = ()
@@ -439,7 +426,7 @@ class StreamPeer(ServedPeer):
         self._errors_told()
         if self._faults is not None:
             self._faults.tell()
-        self._excuses_told += self._excused
+        self._excuses.tell()
         if self._script is not None:
             self._script.tell()
         for connection in self._with_scripts:
@@ -500,10 +487,8 @@ class StreamPeer(ServedPeer):
     def _end_waits(self) -> None:
         if self._made.waiting or self._first.waiting or self._scripted:
             self._fail_waits(self._closed_meanwhile())
-        for excuse in self._excused:
-            if excuse.claim():
-                self._excuses_cut_short.append(excuse)
-                fail(excuse, self._closed_meanwhile())
+        if self._excuses.awaited:
+            self._excuses.end(self._closed_meanwhile())
 
     def _fail_waits(self, error: Exception) -> None:
         self._made.fail(error)

@@ -205,7 +205,7 @@ class StreamEnd(PausableProtocol):
     def fail(self, error: BaseException) -> None:
         """Reset the connection, for ``error``: who waits for something to be read gets it."""
         self.inbound.will_end_with(error)
-        if not (self.lost.is_set() or self.is_unix):
+        if not (self._transport is None or self.lost.is_set() or self.is_unix):
             self.note("reset_sent")
         self.linger_not()
         self.abort()

@@ -518,7 +518,43 @@ def test_a_handshake_that_was_to_fail_and_has_not_is_told(downstream: Downstream
         """
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*ScriptMismatch: tls-1 *: 1 TLS handshakes were expected to fail, and have not"])
+    result.stdout.fnmatch_lines(["*ScriptMismatch: tls-1 *: 1 TLS handshake was expected to fail, and has not"])
+
+
+@pytest.mark.parametrize("given_up", ["timed out", "cancelled"])
+def test_to_wait_no_longer_for_a_handshake_to_fail_excuses_nothing(downstream: Downstream, given_up: str) -> None:
+    result = downstream.run(
+        f"""
+        import pytest
+
+        def test_it(tls_peer):
+            failure = tls_peer.expect_handshake_failure()
+            if {given_up!r} == "cancelled":
+                assert failure.cancel()
+            else:
+                with pytest.raises(TimeoutError):
+                    failure.result(0)
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*ScriptMismatch: tls-1 *: 1 TLS handshake was expected to fail, and has not"])
+
+
+def test_a_handshake_that_failed_is_no_reset(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+
+        def test_it(tls_peer):
+            with socket.create_connection(tls_peer.address, 5) as client:
+                client.sendall(b"no TLS at all")
+                while client.recv(1000):
+                    pass
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*!!  #1  handshake failed: *"])
+    result.stdout.no_fnmatch_line("*#1  reset*")
 
 
 def test_the_first_peers_may_be_made_by_several_threads(downstream: Downstream) -> None:
