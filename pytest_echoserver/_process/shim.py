@@ -21,7 +21,9 @@ os.closerange(3, errors)
 os.closerange(errors + 1, os.sysconf("SC_OPEN_MAX"))
 for name in ("SIGPIPE", "SIGXFSZ"):
     signal.signal(getattr(signal, name), signal.SIG_DFL)
-if not locale:
+if locale:
+    os.environ["LC_CTYPE"] = locale
+else:
     os.environ.pop("LC_CTYPE", None)
 try:
     if terminal:

@@ -60,6 +60,17 @@ def test_it_may_begin_with_another_size(subprocess_runner: SubprocessRunner) -> 
     assert process.wait().result().stdout == b"30 100\r\n"
 
 
+@pytest.mark.parametrize("given", [{"LC_CTYPE": "C"}, {}], ids=["given", "not given"])
+def test_the_locale_is_the_one_that_was_given(
+    subprocess_runner: SubprocessRunner, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
+    """Python, which becomes the program, takes another in the place of "C" (PEP 538)."""
+    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    process = subprocess_runner("sh", "-c", "echo ${LC_CTYPE-none}", pty=True, extra_env=given)
+    assert process.wait().result().stdout == f"{given.get('LC_CTYPE', 'none')}\r\n".encode()
+
+
 def test_its_end_is_eof_and_no_error(subprocess_runner: SubprocessRunner) -> None:
     process = subprocess_runner("echo", "x", pty=True)
     process.wait().result()
