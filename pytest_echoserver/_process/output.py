@@ -63,6 +63,10 @@ class Output(ByteStream):
         self.add(data)
         return Excerpt(self.excerpt, start, start + len(data))
 
+    def kept(self, start: int, end: int) -> tuple[bytes, int, bytes]:
+        """What there is still of that: its beginning, how many bytes were left out, and its end."""
+        return self.excerpt(start, end), 0, b""
+
     def excerpt(self, start: int, end: int) -> bytes:
         """What came from the byte ``start`` to the byte ``end``."""
         with self.lock:
@@ -119,21 +123,24 @@ class CappedOutput(Output):
             self._came += len(data)
 
     def excerpt(self, start: int, end: int) -> bytes:
+        head, left_out, tail = self.kept(start, end)
+        return head + told_left_out(left_out, self._limit) + tail
+
+    def kept(self, start: int, end: int) -> tuple[bytes, int, bytes]:
         with self.lock:
             if self.came <= self._limit:
-                return cut(self._kept, start, end)
+                return cut(self._kept, start, end), 0, b""
             head = cut(self._kept, start, min(end, self._head))
             tail_starts = self.came - self._tail
             moved = len(self._kept) - self.came
             tail = cut(self._kept, max(start, tail_starts) + moved, end + moved) if end > tail_starts else b""
-        left_out = end - start - len(head) - len(tail)
-        return head + (self._told(left_out) if left_out else b"") + tail
+        return head, end - start - len(head) - len(tail), tail
 
     def _drop(self) -> None:
         window = self._head + len(self._note)
         drop = len(self._kept) - window - self._keep
         self._dropped += drop
-        self._note = self._told(self._dropped)
+        self._note = told_left_out(self._dropped, self._limit)
         self._kept[self._head : window + drop] = self._note
         shift = window + drop - self._head - len(self._note)
 
@@ -144,8 +151,10 @@ class CappedOutput(Output):
             reader.move(where)
         self.moves += 1
 
-    def _told(self, count: int) -> bytes:
-        return b"\n[... %d bytes left out: capture_limit=%d ...]\n" % (count, self._limit)
+
+def told_left_out(count: int, limit: int) -> bytes:
+    """The note for so many bytes; none for none."""
+    return b"\n[... %d bytes left out: capture_limit=%d ...]\n" % (count, limit) if count else b""
 
 
 class OutputReader(Reader):
@@ -228,12 +237,21 @@ class Outputs:
             self.streams[BOTH].end()
 
     def _merged(self) -> Output:
-        merged = self.streams[BOTH] = self._new(self._record, self._limit)
+        merged = self._new(self._record, self._limit)
         merged.redact = self.streams[STDOUT].redact
-        for event in self._record.events:
-            if event.name == "pipe_data_received":
-                merged.add(event.args[1])
+        left_out = 0
+        for _, name, *args in self._record.rows:
+            if name != "pipe_data_received":
+                continue
+            fd, excerpt = args
+            head, more_left_out, tail = self.streams[fd].kept(excerpt.start, excerpt.end)
+            for data, skipped in ((head, 0), (tail, more_left_out)):
+                left_out += skipped
+                if data:
+                    merged.add(told_left_out(left_out, self._limit or 0) + data)
+                    left_out = 0
         merged.ended = self.ended
+        self.streams[BOTH] = merged
         return merged
 
     def _reader(self, stream: Output, number: int) -> OutputReader:

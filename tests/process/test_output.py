@@ -221,6 +221,18 @@ def test_what_a_limit_left_out_is_told_by_a_late_search(subprocess_runner: Subpr
     assert process.read_until(b"end\n", "both").result().startswith(b"banner\n")
 
 
+def test_a_late_search_of_both_outputs_tells_in_few_places_what_a_limit_left_out(
+    subprocess_runner: SubprocessRunner,
+) -> None:
+    code = "import os\nfor n in range(100): os.write(1 + n % 2, b'%d' % (n % 10) * 999 + b'\\n')"
+    process = python(subprocess_runner, code, capture_limit=2000)
+    process.wait().result()
+    told = process.read_until(b"9" * 999 + b"\n", "both").result()
+    left_out = [int(count) for count in re.findall(rb"\.\.\. (\d+) bytes left out", told)]
+    assert len(left_out) <= 3, "a head and a tail of each are kept"
+    assert len(re.sub(rb"\n\[.*\]\n", b"", told)) + sum(left_out) <= 100_000
+
+
 def test_events_tell_what_a_limit_left_out(subprocess_runner: SubprocessRunner) -> None:
     process = subprocess_runner("cat", stdin=b"x" * 1_000_000, capture_limit=1000)
     process.wait().result()
