@@ -88,15 +88,18 @@ class NearEnd:
             await open_(lambda: recorded)
 
         self._tasks = None if self.on_engine else ProtocolTasks(self._blame)
+        error: BaseException | None = None
         try:
             await (put_on() if self._tasks is None else self._tasks.run(put_on()))
-        except BaseException as error:  # noqa: BLE001  it is raised, or what caused it
-            if self._tasks is not None:
-                await self._tasks.end()
-            raise self._error or error from None
-        if self._error is not None:
-            self._abort_unless_lost()
-            raise self._error
+        except BaseException as raised:  # noqa: BLE001  it is raised, or what caused it
+            error = raised
+        else:
+            if self._error is not None:
+                self._abort_unless_lost()
+        error = self._error or error
+        if error is not None:
+            await self._end_tasks()
+            raise error from None
 
     def making(self, transport: Any, recorded: Recorded) -> None:
         self.sockname = transport.get_extra_info("sockname")
@@ -162,7 +165,7 @@ class NearEnd:
             await until_quiet(lambda: len(self.calls.record.rows), lambda: self.loop.time() < deadline)
             self.transport.close()
         await turn(TURNS, lambda: self._lost_with)
-        return [] if self._tasks is None else await self._tasks.end()
+        return await self._end_tasks()
 
     async def give_up(self) -> None:
         """Let go of what was connected in vain, on its loop."""
@@ -170,8 +173,10 @@ class NearEnd:
             self._abort_unless_lost()  # its socket is closed by itself: the loop has the number till then
         elif self.sock is not None:
             self.sock.close()
-        if self._tasks is not None:
-            await self._tasks.end()
+        await self._end_tasks()
+
+    async def _end_tasks(self) -> list[Exception]:
+        return [] if self._tasks is None else await self._tasks.end()
 
     async def abort(self) -> None:
         """Close the transport from its own loop, dropping what wasn't sent; return once it is lost."""

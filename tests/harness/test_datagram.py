@@ -233,6 +233,36 @@ def test_what_connection_made_raises_is_the_callers(datagram_harness: DatagramHa
         datagram_harness.connect(Raises)
 
 
+@pytest.mark.parametrize("harness", ["stream_harness", "datagram_harness"])
+def test_a_connection_made_that_raises_leaves_nothing_on_the_tests_loop(
+    downstream: Downstream, harness: str
+) -> None:
+    result = downstream.run_apart(
+        f"""
+        import asyncio
+        import pytest
+
+        class Raises(asyncio.Protocol, asyncio.DatagramProtocol):
+            def connection_made(self, transport):
+                self.task = asyncio.ensure_future(asyncio.sleep(100))
+                Raises.made.append(self)
+                raise LookupError("no")
+
+            made = []
+
+        def test_it({harness}):
+            async def go():
+                with pytest.raises(LookupError, match="no"):
+                    await {harness}.connect_here(Raises)
+                assert Raises.made[0].task.done()
+                assert asyncio.get_running_loop().get_task_factory() is None
+
+            asyncio.run(go())
+        """
+    )
+    result.assert_outcomes(passed=1)
+
+
 def test_sending_after_the_end_is_refused(datagram_harness: DatagramHarness) -> None:
     endpoint = datagram_harness.connect(Upper)
     endpoint.close().result()
