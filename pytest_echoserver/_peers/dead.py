@@ -41,8 +41,9 @@ class DeadPeer(BoundPeer):
         super().__init__(scope, name, sockets[0])
         self._transport = transport
         self._sockets = sockets
+        self._nothing = RowRecord()
         try:
-            scope.adopt(Member(self._traffic, RowRecord(), self._shut, tell_closed=self._tell_closed))
+            scope.adopt(Member(self._traffic, self._nothing, self._shut, tell_closed=self._tell_closed))
         except BaseException:
             self._close_sockets()
             raise
@@ -52,6 +53,8 @@ class DeadPeer(BoundPeer):
         """Give the port back."""
         self._close_sockets()
         self._tell_closed()
+        if self._scope.wide:
+            self._scope.release(self._nothing)
 
     def _traffic(self) -> PeerTraffic:
         return PeerTraffic(self._name, "none", self.address, (), peer=self)

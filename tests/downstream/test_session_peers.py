@@ -410,3 +410,23 @@ def test_a_lack_of_descriptors_is_told_once_to_each_test_that_has_it(downstream:
     result.assert_outcomes(passed=1, failed=3)
     error = "E *OSError: [[]Errno 24] server (tcp 127.0.0.1:*) can't accept a connection: Too many open files"
     result.stdout.fnmatch_lines([error] * 3)
+
+
+@pytest.mark.parametrize("kind", ["refusing", "blackhole"])
+def test_a_dead_peer_that_was_closed_is_shown_no_more(downstream: Downstream, kind: str) -> None:
+    result = downstream.run_apart(
+        f"""
+        def test_one(session_peers):
+            session_peers.{kind}("udp", name="gone").close()
+            assert False
+
+        def test_two(session_peers):
+            session_peers.udp(name="here")
+            assert False
+        """
+    )
+    result.assert_outcomes(failed=2)
+    one, two = "\n".join(result.outlines).split("_ test_two _")
+    assert "gone (" in one
+    assert "here (" in two
+    assert "gone (" not in two
