@@ -38,6 +38,7 @@ class Rule:
         Raises:
             TypeError: one is neither bytes nor callable.
             ValueError: ``after`` is negative; a datagram would be too long.
+            RuntimeError: it comes after what ends the connection, or our direction of it.
         """
         if not data:
             raise TypeError("reply() takes what to answer: bytes, or a callable that gives them")

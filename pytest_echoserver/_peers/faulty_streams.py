@@ -195,6 +195,7 @@ class FaultyStream(asyncio.Protocol):
 
     def _cut(self, how: Ending) -> None:
         """End the connection as the network does."""
+        self._end.cut_short = True
         if how == "stall":
             self.inbound.stall()
             self.outbound.stall()

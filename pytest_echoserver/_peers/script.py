@@ -40,6 +40,10 @@ class Act(Enum):
         return f".{self.value}()"
 
 
+ENDING = (Act.CLOSE, Act.RESET, Act.SEND_EOF)
+"""After these nothing can be answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What is answered, and after how many seconds."""
@@ -211,7 +215,17 @@ class Script:
         return Step(self._pattern(given), verb, given, self.redact, call_site(), self._cursor(), times)
 
     def add_action(self, step: Step, action: Action) -> None:
-        """Have ``action`` done whenever ``step`` is met, and where it was met before this was said."""
+        """Have ``action`` done whenever ``step`` is met, and where it was met before this was said.
+
+        Raises:
+            RuntimeError: it would come after what ends the connection, or our direction of it.
+        """
+        ends = next((each for each in step.actions if each in ENDING), None)
+        if ends is not None and not (ends is Act.SEND_EOF and isinstance(action, Act)):
+            raise RuntimeError(
+                f"{action.told(self.redact)} can't be done after {ends.told(self.redact)} of {step.told()}: "
+                "say it before"
+            )
         with self._lock:
             step.actions.append(action)
             self._owed += [(target, subject, action) for target, subject, _ in step.served]

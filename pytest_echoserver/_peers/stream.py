@@ -57,7 +57,7 @@ class StreamPeer(ServedPeer):
     _echo = StreamEcho
     _kind = "stream"
     _numbered = True
-    _patience = LAST_WORDS
+    _patience = ON_ITS_WAY + LAST_READS + LAST_WORDS
     _shortage_told_to = -1
     """The test, by how many its scope had outlived, that was told last of too many open files."""
 

@@ -29,7 +29,6 @@ from .pausing import PausableProtocol
 
 __tracebackhide__ = True
 
-GONE = "the other end is closed, or this one is"
 HANDSHAKE = 0.25
 """Seconds that a TLS handshake has to end, once the connection is to be closed. The other side may not be in it."""
 PATIENCE = 1.0
@@ -81,6 +80,8 @@ class StreamEnd(PausableProtocol):
         self.reader: socket.socket | None = None
         """The other end's socket, where that is at hand."""
         self.tls: bool = False
+        self.cut_short: bool = False
+        """Whether the network that stands before it has ended it, or lets nothing pass any more."""
         self._record = record
         self._prefix = prefix
         self._eof_sent = False
@@ -201,6 +202,11 @@ class StreamEnd(PausableProtocol):
 
     def unstall(self) -> None:
         self.resume_reading("stalled")
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it isn't read, by us or by its network: then nobody sees that the other side has ended it."""
+        return self.cut_short or "stalled" in self._paused_by
 
     def fail(self, error: BaseException) -> None:
         """Reset the connection, for ``error``: who waits for something to be read gets it."""
@@ -489,11 +495,21 @@ class StreamEnd(PausableProtocol):
             self.note("eof_sent")
         self._queue.write_eof(future)
 
-    def _gone(self, text: str = GONE, cause: BaseException | None = None) -> ConnectionError:
-        error = ConnectionGone(text)
+    def _gone(self, text: str = "", cause: BaseException | None = None) -> ConnectionError:
+        error = ConnectionGone(text or f"nothing can be sent on {self._told}: {self._why_gone}")
         error.end = self
         error.__cause__ = cause
         return error
+
+    @property
+    def _told(self) -> str:
+        return "the connection" if self.number is None else f"connection {self.number}"
+
+    @property
+    def _why_gone(self) -> str:
+        if self.closed_by_us or self._eof_sent:
+            return "it was closed on this side, or its end was sent"
+        return "the other end has reset it" if self.ends == ["reset"] else "the other end has closed it"
 
     @property
     def is_unix(self) -> bool:

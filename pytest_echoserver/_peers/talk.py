@@ -42,7 +42,16 @@ class Talk:
     @property
     def has_unread(self) -> bool:
         """Whether something has come that waits for its turn, be it in the system's buffer."""
-        return not self._over and self._end.arrived > self.start
+        return not (self._over or self.stalled) and self._end.arrived > self.start
+
+    @property
+    def stalled(self) -> bool:
+        return self._end.stalled
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether what is unread may be half of something, by no fault of the client's."""
+        return self._end.cut_short
 
     @property
     def unread(self) -> bytes:
@@ -100,6 +109,8 @@ class Talk:
             self._fail(as_exception(error))
             return False
         if found is None:
+            if self.ended_by is not None and self.cut_short:
+                return self._take_end()
             return self.ended_by is not None and self._cannot_match(len(self._end.inbound))
         step, subject, end = found
         if step is None:

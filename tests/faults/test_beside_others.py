@@ -13,12 +13,13 @@ from pytest_echoserver import (
     DatagramPeer,
     Peers,
     Schedule,
+    ScriptMismatch,
     StreamFaults,
     StreamPeer,
     TLSAuthority,
 )
 
-from ..conftest import Client, Connect, Downstream, OpenStreams
+from ..conftest import Client, Connect, Downstream, OpenStreams, receive
 from .test_stream_faults import read_to_the_end
 
 
@@ -66,6 +67,35 @@ async def test_an_asyncio_client(tcp_echo_server: StreamPeer, open_streams: Open
     assert await reader.readexactly(5) == b"hello"
     with pytest.raises(ConnectionResetError):
         await reader.read()
+
+
+@pytest.mark.parametrize("scripted", ["script", "rule", "framing"])
+@pytest.mark.parametrize("end", ["reset", "close", "stall"])
+def test_what_the_network_cuts_short_is_no_mismatch(
+    peers: Peers, connect: Connect, scripted: str, end: str
+) -> None:
+    network = getattr(StreamFaults().on(connection=1, bytes=2), end)()
+    peer = peers.tcp(inbound=network, framing=b"\n" if scripted == "framing" else None)
+    (peer.on if scripted == "rule" else peer.expect)(b"GET\n").reply(b"ok\n")
+    first = connect(peer)
+    first.sendall(b"GET\n")
+    if end == "stall":
+        peer.connection.read_exactly(2).result()
+    else:
+        assert peer.connection.ended.result() or first.recv(10) == b""
+    again = connect(peer)
+    again.sendall(b"GET\n")
+    assert receive(again, 3) == b"ok\n"
+
+
+def test_what_is_wrong_before_the_network_cuts_it_is_a_mismatch(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(inbound=StreamFaults().on(bytes=2).reset())
+    peer.on(b"GET\n").reply(b"ok\n")
+    connect(peer).sendall(b"PUT\n")
+    with pytest.raises(ScriptMismatch, match="unexpected input on connection 1"):
+        peer.connection.read_exactly(4).result()
+    with pytest.raises(ScriptMismatch, match="unexpected input on connection 1"):
+        peer.verify()
 
 
 def test_a_script_of_datagrams_begins_anew(udp_peer: DatagramPeer, udp_client: Client) -> None:

@@ -606,6 +606,35 @@ def test_a_second_connection_at_once_is_told_to_have_a_script_of_its_own(tcp_pee
     assert "connection.expect(...)" in text
 
 
+def test_a_connection_that_was_stalled_holds_the_script_no_longer(tcp_peer: StreamPeer, dial: Dial) -> None:
+    tcp_peer.expect(b"GET\n").stall()
+    tcp_peer.expect(b"GET\n").reply(b"ok\n")
+    first = dial(tcp_peer)
+    first.sendall(b"GET\n")
+    assert tcp_peer.connection.read_until(b"\n").result() == b"GET\n"
+    first.close()  # its end isn't read
+    second = dial(tcp_peer)
+    second.sendall(b"GET\n")
+    assert receive(second, 3) == b"ok\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda rule: rule.close().reply(b"late"),
+        lambda rule: rule.reset().close(),
+        lambda rule: rule.close().stall(),
+        lambda rule: rule.reply(b"in time").send_eof().reply(b"late"),
+    ],
+)
+def test_nothing_can_be_answered_after_the_end(
+    tcp_peer: StreamPeer, answer: Callable[[StreamRule], object]
+) -> None:
+    with pytest.raises(RuntimeError, match=r"\) can't be done after \.\w+\(\) of on\(b'QUIT\\n'\)"):
+        answer(tcp_peer.on(b"QUIT\n"))
+    tcp_peer.on(b"BYE\n").reply(b"well").send_eof().close()
+
+
 def test_a_peer_with_neither_script_nor_rule_only_records(tcp_peer: StreamPeer, dial: Dial) -> None:
     dial(tcp_peer).sendall(b"whatever")
     tcp_peer.connection.read_exactly(8).result()
