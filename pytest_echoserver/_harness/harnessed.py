@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from .._adopted import Member
 from .._futures import CaptureFuture
-from .._outcomes import fail, fulfil, start
+from .._outcomes import as_exception, fail, fulfil, raise_together, start
 from .._record import Event
 from .._scope import Scope
 from .._traffic import PeerTraffic
@@ -18,12 +18,30 @@ P = TypeVar("P")
 T = TypeVar("T")
 
 
+class _CallFuture(CaptureFuture[T]):
+    """What came of a `Harnessed.call`; knows whether anybody has looked."""
+
+    seen = False
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self.seen = True
+        return super().exception(timeout)
+
+    def _outcome(self) -> T:
+        self.seen = True
+        return super()._outcome()
+
+
 class Harnessed(Generic[P]):
     """A protocol of yours on a real transport, on the engine's loop or on one of the test's."""
 
     _scope: Scope
     _timeout: float
     _near: NearEnd
+
+    def __init__(self) -> None:
+        self._failed_calls: list[_CallFuture[Any]] = []
+        self._failed_late: list[Exception] = []
 
     @property
     def protocol(self) -> P:
@@ -67,7 +85,7 @@ class Harnessed(Generic[P]):
         """Call ``function(*args)`` on the protocol's loop: whatever touches protocol or transport goes by this.
 
         Returns:
-            A future of its result or exception.
+            A future of its result or exception. An exception that nobody looks at fails the test.
 
         Raises:
             TypeError: ``function`` can't be called.
@@ -75,12 +93,13 @@ class Harnessed(Generic[P]):
         if not callable(function):
             raise TypeError(f"call() takes a function and its arguments, not {function!r}")
         name = getattr(function, "__qualname__", repr(function))
-        future: CaptureFuture[T] = self._call_future(f"the result of {name}")
+        future: _CallFuture[T] = self._call_future(f"the result of {name}", _CallFuture)
 
         def called() -> None:
             try:
                 result = function(*args)
             except BaseException as error:  # noqa: BLE001  it is the caller's
+                self._failed_calls.append(future)
                 fail(future, error)
                 return
             if isinstance(result, Coroutine):
@@ -96,15 +115,33 @@ class Harnessed(Generic[P]):
         near = self._near
         settle, leave = (None, None) if near.on_engine else (near.turn_its_loop, near.leave)
         self._scope.adopt(
-            Member(self._near_traffic, near.calls.record, None, verdict=self._see, settle=settle, leave=leave)
+            Member(
+                self._near_traffic,
+                near.calls.record,
+                None,
+                verdict=self._verdict_of_near,
+                settle=settle,
+                leave=leave,
+            )
         )
 
     def _near_traffic(self) -> PeerTraffic:
         return PeerTraffic(f"{self}'s protocol", "protocol", None, self._near.calls.events, peer=self)
 
-    def _see(self) -> list[Exception]:
+    def _verdict_of_near(self) -> list[Exception]:
         self._near.out_of_sight()
-        return []
+        unseen = [future.exception(0) for future in self._failed_calls if not future.seen]
+        return [as_exception(error) for error in unseen if error is not None]
+
+    def _blame(self, error: BaseException) -> None:
+        """Fail the test with what the protocol has raised; or its tear-down, if that is when."""
+        if self._scope.judged:
+            self._failed_late.append(as_exception(error))
+        self._scope.blame(error)
+
+    def _raise_late_errors(self) -> None:
+        errors, self._failed_late = self._failed_late, []
+        raise_together(errors, f"errors of {self}'s protocol at the end of the test")
 
     async def _close_near(self) -> list[Exception]:
         """Close the protocol's transport and end its tasks, on its loop."""
@@ -130,8 +167,8 @@ class Harnessed(Generic[P]):
         else:
             self._near.soon(function)
 
-    def _call_future(self, what: str) -> CaptureFuture[Any]:
-        return CaptureFuture(what, where=self, timeout=self._timeout, instead=self._near.calls.tell)
+    def _call_future(self, what: str, kind: Callable[..., Any] = CaptureFuture) -> Any:
+        return kind(what, where=self, timeout=self._timeout, instead=self._near.calls.tell)
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

@@ -381,3 +381,67 @@ def test_a_failed_task_on_the_tests_loop_fails_the_test(downstream: Downstream) 
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["E*LookupError: nobody looks at this"])
+
+
+def test_what_a_call_raises_fails_the_test_if_nobody_looks(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import asyncio
+        import pytest
+
+        class Quick(asyncio.Protocol):
+            def bad(self):
+                raise LookupError("nobody looks")
+
+        def test_it(stream_harness):
+            stream = stream_harness.connect(Quick)
+            stream.call(stream.protocol.bad)
+
+        def test_who_looks(stream_harness):
+            stream = stream_harness.connect(Quick)
+            with pytest.raises(LookupError):
+                stream.call(stream.protocol.bad).result()
+            assert isinstance(stream.call(stream.protocol.bad).exception(), LookupError)
+
+            async def awaits():
+                with pytest.raises(LookupError):
+                    await stream.call(stream.protocol.bad)
+
+            asyncio.run(awaits())
+        """
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["E *LookupError: nobody looks"])
+
+
+@pytest.mark.parametrize("harness", ["stream_harness", "datagram_harness"])
+@pytest.mark.parametrize("how", ["connect", "connect_here"])
+def test_what_a_protocol_raises_at_the_end_is_an_error_of_the_tear_down(
+    downstream: Downstream, harness: str, how: str
+) -> None:
+    connected = f"await {harness}.connect_here(Raises)" if how == "connect_here" else f"{harness}.connect(Raises)"
+    result = downstream.run_apart(
+        f"""
+        import asyncio
+        import pytest
+
+        class Raises(asyncio.Protocol, asyncio.DatagramProtocol):
+            def connection_lost(self, exc):
+                raise LookupError("at the end")
+
+        @pytest.fixture
+        def loop():
+            loop = asyncio.new_event_loop()
+            loop.set_exception_handler(lambda *_: None)  # asyncio tells it, too
+            yield loop
+            loop.close()
+
+        def test_it(loop, {harness}):
+            async def go():
+                {connected}
+
+            loop.run_until_complete(go())
+        """
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["E *LookupError: at the end"])
