@@ -70,9 +70,13 @@ class Engine:
         self._pid = _pid
         self._ident = 0
         self._retired = self._ended = False
-        self._readers = best_readers(self.loop)
         self._thread = threading.Thread(target=self._serve, name=THREAD_NAME, daemon=True)
-        self._thread.start()
+        try:
+            self._readers = best_readers(self.loop)
+            self._thread.start()
+        except BaseException:  # there is no descriptor left, say
+            self.loop.close()
+            raise
         _running.add(self)
 
     @property

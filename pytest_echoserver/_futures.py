@@ -72,6 +72,10 @@ class CaptureFuture(Future[T]):
         self._timeout = None if timeout is None else _deadline.seconds(timeout)
         self._instead = instead
 
+    def __repr__(self) -> str:
+        how = "pending: `await` it, or take .result()" if self._state not in ENDED else self._state.lower()
+        return f"<CaptureFuture of {what_is_awaited(self)}, {how}>"
+
     def result(self, timeout: float | None = None) -> T:
         """Wait for the value, in a sync test.
 

@@ -59,7 +59,8 @@ class Settings:
         if self.own_seed is not None:
             return ""
         tests = f" {shlex.quote(node)}" if node else ""
-        return f"they were decided from the seed {self.seed}: pytest{tests} --echoserver-seed={self.seed}"
+        after = "" if node else ", after the same tests"
+        return f"they were decided from the seed {self.seed}: pytest{tests} --echoserver-seed={self.seed}{after}"
 
 
 _HELP = {

@@ -373,3 +373,19 @@ def test_no_thread_of_a_forked_child_is_taken_for_the_engines(downstream: Downst
     """
     )
     result.assert_outcomes(passed=1)
+
+
+def test_an_engine_that_cannot_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def new_loop() -> asyncio.AbstractEventLoop:
+        loops.append(asyncio.SelectorEventLoop())
+        return loops[0]
+
+    def none_left(_: object) -> None:
+        raise OSError("no descriptor is left")
+
+    monkeypatch.setattr("pytest_echoserver._engine.best_readers", none_left)
+    with pytest.raises(OSError, match="no descriptor is left"):
+        Engine(new_loop)
+    assert loops[0].is_closed()

@@ -365,3 +365,10 @@ def test_it_is_awaited_on_a_loop_alone() -> None:
         pytest.raises(RuntimeError, match=r"^no event loop of asyncio's or trio's runs here, to await a Capture"),
     ):
         thread.submit(waits().send, None).result()
+
+
+def test_it_says_what_it_is_and_how_to_get_the_value() -> None:
+    future: CaptureFuture[int] = CaptureFuture("the exit", where="process-1")
+    assert repr(future) == "<CaptureFuture of the exit on process-1, pending: `await` it, or take .result()>"
+    future.set_result(0)
+    assert repr(future) == "<CaptureFuture of the exit on process-1, finished>"

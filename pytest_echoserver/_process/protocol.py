@@ -68,7 +68,7 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         self.leads_group = True
         stdin = process.get_pipe_transport(STDIN)
         if stdin is not None:
-            self.stdin = WriteQueue(cast(asyncio.WriteTransport, stdin))
+            self.stdin = WriteQueue(cast(asyncio.WriteTransport, stdin), self._stdin_is_closed)
         self._note_and_pass_on("connection_made", transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
@@ -116,6 +116,10 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         if isinstance(self.stdin, WriteQueue):
             self.stdin.resume_writing()
         self._note_and_pass_on("resume_writing")
+
+    def _stdin_is_closed(self) -> Exception:
+        why = "the program has exited" if self.exited.is_set() else "the program has closed it"
+        return BrokenPipeError(f"nothing can be written to stdin: {why}")
 
     def _end_if_complete(self) -> None:
         # Not by connection_lost: a grandchild that holds stdin holds that up, and uvloop may call it before it has

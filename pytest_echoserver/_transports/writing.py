@@ -50,11 +50,9 @@ class WriteQueue:
     buffer's state by flow control alone: https://docs.python.org/3/library/asyncio-protocol.html.)
     """
 
-    def __init__(
-        self, transport: asyncio.WriteTransport, closed_error: Callable[[], Exception] | None = None
-    ) -> None:
+    def __init__(self, transport: asyncio.WriteTransport, closed_error: Callable[[], Exception]) -> None:
         self._transport = transport
-        self._closed_error = closed_error or (lambda: BrokenPipeError("the other end is closed, or this one is"))
+        self._closed_error = closed_error
         self._waiting: deque[CaptureFuture[None]] = deque()
         if not self.closed:
             # With no room granted, resume_writing says that the buffer is empty.
