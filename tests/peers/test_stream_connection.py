@@ -62,6 +62,16 @@ def reset(client: socket.socket) -> None:
     client.close()
 
 
+def test_that_nothing_can_be_sent_is_told_with_the_reason(tcp_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(tcp_peer)
+    client.send(b"x")
+    tcp_peer.connection.read_exactly(1).result()
+    reset(client)
+    assert tcp_peer.connection.ended.result() == "reset"
+    with pytest.raises(BrokenPipeError, match=r"^nothing can be sent on connection 1: the other end has reset it"):
+        tcp_peer.connection.send(b"x").result()
+
+
 # Segments
 
 

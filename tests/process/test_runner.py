@@ -459,7 +459,7 @@ def test_writing_where_there_is_no_pipe_is_an_error(subprocess_runner: Subproces
 def test_writing_to_one_that_is_gone_fails_the_future(subprocess_runner: SubprocessRunner) -> None:
     process = subprocess_runner("true", stdin=subprocess.PIPE)
     process.wait().result()
-    with pytest.raises(BrokenPipeError):
+    with pytest.raises(BrokenPipeError, match="nothing can be written to stdin: the program has exited"):
         process.write(b"x").result()
 
 
