@@ -385,17 +385,22 @@ class StreamPeer(ServedPeer):
             self._scope.run(self._read_what_has_arrived)
 
     def _give_faults(self, given: Any) -> None:
-        self._known_faults().give(given)
+        faults = self._known_faults()
+        faults.give(given)
         for connection in self._connections:
-            if not connection._end.lost.is_set():
+            if connection._end.lost.is_set():
+                continue
+            if connection._network is None:
                 self._put_network_under(connection)
+            else:
+                connection._network.have(faults)
 
     def _put_network_under(self, connection: PeerConnection) -> None:
-        """Have what goes over a connection pass by the faults of now."""
+        """Have a network under a connection, with the faults of now; one that it has already counts on."""
         if connection._network is None:
             connection._network = self._make_network(connection)
             connection._network.stand_between()
-        connection._network.have(self._known_faults())
+            connection._network.have(self._known_faults())
 
     def _make_network(self, connection: PeerConnection) -> "FaultyStream":
         from .faulty_streams import FaultyStream  # few peers have any faults

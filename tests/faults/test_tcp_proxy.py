@@ -13,7 +13,7 @@ import pytest
 
 from pytest_echoserver import Connection, Peers, StreamFaults, StreamPeer
 
-from ..conftest import Connect, Downstream
+from ..conftest import Connect, Downstream, receive
 from .test_stream_faults import read_to_the_end, read_until_it_stalls
 
 BIG = bytes(range(256)) * 4_096 * 64
@@ -218,6 +218,36 @@ def test_partition_and_heal(peers: Peers, tcp_echo_server: StreamPeer, connect: 
         parted, healed = of_connection.index("partitioned"), of_connection.index("healed")
         assert of_connection[parted - 1] == ("data_sent", "connection_made")[number - 1]
         assert set(of_connection[parted + 1 : healed]) <= {"target_connected"}
+
+
+def test_a_partition_does_not_begin_faults_anew(
+    peers: Peers, tcp_echo_server: StreamPeer, connect: Connect
+) -> None:
+    faults = StreamFaults(reset_after=100).on(bytes=5).corrupt()
+    proxy = peers.tcp_proxy(tcp_echo_server, downstream=faults)
+    client = connect(proxy)
+    client.sendall(bytes(60))
+    came = receive(client, 60)
+    proxy.partition()
+    proxy.heal()
+    client.sendall(bytes(100))
+    more, end = read_to_the_end(client)
+    assert (len(came + more), end) == (100, "reset")
+    assert [at for at, byte in enumerate(came + more) if byte] == [5]
+
+
+def test_given_in_a_partition_faults_count_from_there(
+    peers: Peers, tcp_echo_server: StreamPeer, connect: Connect
+) -> None:
+    proxy = peers.tcp_proxy(tcp_echo_server, downstream=StreamFaults(reset_after=100))
+    client = connect(proxy)
+    client.sendall(bytes(60))
+    assert receive(client, 60) == bytes(60)
+    proxy.partition()
+    proxy.downstream = StreamFaults(reset_after=70)
+    proxy.heal()
+    client.sendall(bytes(100))
+    assert read_to_the_end(client) == (bytes(70), "reset")
 
 
 @pytest.mark.parametrize("kind", ["udp", "tcp"])
