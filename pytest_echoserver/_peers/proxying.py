@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._checks import whole_number
 from .._record import Address
-from .bound import BoundPeer, one_or_both
+from .bound import BoundPeer
 from .served import ServedPeer
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ class Proxying(ServedPeer):
             upstream: from the client to the target alone.
             downstream: from the target to the client alone.
         """
-        ways = one_or_both(None, inbound, outbound) or one_or_both(None, upstream, downstream)
-        with super().faulty(one_or_both(faults, *(ways or (None, None)))):
+        up = _by_either_name(inbound=inbound, upstream=upstream)
+        down = _by_either_name(outbound=outbound, downstream=downstream)
+        with super().faulty(faults, inbound=up, outbound=down):
             yield
 
     def partition(self) -> None:
@@ -103,6 +104,18 @@ class Proxying(ServedPeer):
     @property
     def _what_it_does(self) -> str:
         return f"passes on to {self._target[0]} port {self._target[1]}"
+
+
+def _by_either_name(**given: Any) -> Any:
+    """What was given for a way that has two names.
+
+    Raises:
+        TypeError: it was given by both.
+    """
+    faults = [each for each in given.values() if each is not None]
+    if len(faults) > 1:
+        raise TypeError(f"{' and '.join(given)} are the same way: give one of them")
+    return faults[0] if faults else None
 
 
 def checked_target(target: Any, kind: "Kind") -> tuple[Address, socket.AddressFamily]:

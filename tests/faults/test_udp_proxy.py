@@ -76,6 +76,28 @@ def test_faults_change_while_it_runs(peers: Peers, udp_client: Client) -> None:
     assert said(b"a") == b"a"
 
 
+@pytest.mark.parametrize("names", [("inbound", "downstream"), ("upstream", "outbound"), ("inbound", "outbound")])
+def test_each_way_goes_by_either_name(peers: Peers, udp_client: Client, names: tuple[str, str]) -> None:
+    proxy = peers.udp_proxy(peers.udp_echo())
+    ways: dict[str, Any] = {
+        names[0]: lambda packet: Verdict(data=packet.data + b" up"),
+        names[1]: lambda packet: Verdict(data=packet.data + b" down"),
+    }
+    client = udp_client()
+    with proxy.faulty(**ways):
+        client.sendto(b"x", proxy.address)
+        assert client.recv(100) == b"x up down"
+
+
+@pytest.mark.parametrize("twice", [("inbound", "upstream"), ("outbound", "downstream")])
+def test_a_way_has_faults_by_one_name_alone(peers: Peers, twice: tuple[str, str]) -> None:
+    proxy = peers.udp_proxy(peers.udp_echo())
+    given: dict[str, Any] = dict.fromkeys(twice, DatagramFaults(delay=0.1))
+    with pytest.raises(TypeError, match=f"{twice[0]} and {twice[1]} are the same way: give one of them"):
+        proxy.faulty(**given).__enter__()
+    assert proxy.faults is None
+
+
 def test_partition_and_heal(peers: Peers, udp_client: Client) -> None:
     server = peers.udp_echo()
     proxy = peers.udp_proxy(server)
