@@ -75,7 +75,12 @@ class TCPProxy(Proxying, StreamPeer):
 
     def _clear(self, script: bool) -> None:
         super()._clear(script)
-        self._relays = {connection: self._relays[connection] for connection in self._connections}
+        # One whose target still has bytes to take outlives its client's connection, and is to be closed with us.
+        self._relays = {
+            connection: relay
+            for connection, relay in self._relays.items()
+            if not (connection._end.lost.is_set() and relay.target.lost.is_set())
+        }
 
     async def _shut(self) -> None:
         await super()._shut()
@@ -104,6 +109,7 @@ class Relay:
             async with asyncio.timeout(self._limit):
                 await loop.create_connection(lambda: self.target, *self._address)
         except OSError as error:
+            self.target.lost.set()
             self.client.note("target_refused", error)
             self.client.reset()
         else:

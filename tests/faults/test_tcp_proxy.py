@@ -293,3 +293,30 @@ def test_a_close_closes_both_sides(peers: Peers, tcp_peer: StreamPeer, connect: 
     assert server.ended.result() in ("eof", "reset")
     assert len(proxy.events) == count
     assert {event.name for event in proxy.events} >= {"connection_lost", "target_lost"}
+
+
+def test_a_close_closes_what_a_clear_has_left(peers: Peers, tcp_peer: StreamPeer, connect: Connect) -> None:
+    proxy = peers.tcp_proxy(tcp_peer)
+    client = connect(proxy)
+    tcp_peer.next_connection().result().stall().result()
+    client.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        client.sendall(BIG)
+    proxy.connection.reset().result()
+    proxy.clear()
+    assert proxy.connections == ()
+    assert "target_lost" not in [event.name for event in proxy.events]  # that doesn't read what is to come first
+    proxy.close()
+    assert [event.name for event in proxy.events] == ["target_lost"]
+
+
+@pytest.mark.parametrize("kind", ["echo", "refusing"])
+def test_a_clear_forgets_what_is_over(peers: Peers, connect: Connect, kind: str) -> None:
+    proxy = peers.tcp_proxy(peers.tcp_echo() if kind == "echo" else peers.refusing("tcp"))
+    with suppress(ConnectionResetError):  # as early as that
+        connect(proxy).shutdown(socket.SHUT_WR)
+    connection = proxy.next_connection().result()
+    assert connection.ended.exception() is not None or connection.ended.result() == "eof"
+    proxy.verify()
+    proxy.clear()
+    assert not proxy._relays
