@@ -11,6 +11,8 @@ __tracebackhide__ = True
 
 LOOKED_BACK = 64 * 1024
 """Bytes that a match may be long at least; four times as many are kept."""
+LOOKED_AT = 4 * 1024
+"""Bytes that are looked at together: those behind a match are looked at once more."""
 
 
 class Places:
@@ -51,13 +53,19 @@ class Places:
             self._decider.fired.add(id(trigger))
         return Verdict(end=end, at=offset)
 
-    def next(self, data: bytes, offset: int, most: int) -> tuple[int, Verdict]:
-        """How many of these bytes, of the first so many, come before the next place; and what happens to them."""
+    def next(self, data: bytes, start: int, offset: int, most: int) -> tuple[int, Verdict]:
+        """How many bytes, of so many from ``start`` on, come before the next place; and what happens to them.
+
+        ``offset`` is where they stand in the stream.
+        """
         stops = [at - offset for at in (*self._ends, *self._spots) if offset < at < offset + most]
         size = min(stops, default=most)
         verdict = self._fire(self._spots.pop(offset, None), offset)
-        for matcher in self._matchers:
-            matcher.look(data[:size])
+        if self._matchers:
+            size = min(size, LOOKED_AT)
+            piece = data[start : start + size]
+            for matcher in self._matchers:
+                matcher.look(piece)
         size = min((matcher.end for matcher in self._matchers if matcher.end is not None), default=size)
         for matcher in self._matchers:
             if not matcher.pass_on(size):

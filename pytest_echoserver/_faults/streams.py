@@ -97,15 +97,16 @@ class StreamLane:
         """Take bytes on their way."""
         now = time.monotonic()
         self._end_here()
-        while data and not (self.ended or self._stalled):
-            size, verdict = self._next_piece(data, now)
-            piece, data = data[:size], data[size:]
-            self._put(now, _changed(piece, verdict, self._offset), verdict.delay)
+        at, end = 0, len(data)
+        while at < end and not (self.ended or self._stalled):
+            size, verdict = self._next_piece(data, at, now)
+            self._put(now, _changed(data[at : at + size], verdict, self._offset), verdict.delay)
+            at += size
             self._offset += size
             self._end_here()
-        if data and self._stalled:
-            self._queue.append(Carried(self._last_due(now), data))
-            self.held += len(data)
+        if at < end and self._stalled:
+            self._queue.append(Carried(self._last_due(now), data[at:]))
+            self.held += end - at
         self._go_on()
 
     def carry_eof(self) -> None:
@@ -142,14 +143,16 @@ class StreamLane:
         """Whether nothing is on its way."""
         return not (self._queue or self._busy)
 
-    def _next_piece(self, data: bytes, now: float) -> tuple[int, Verdict]:
-        """How many of these bytes share a verdict, and which; it is noted, and kept, where it is new."""
+    def _next_piece(self, data: bytes, at: int, now: float) -> tuple[int, Verdict]:
+        """How many bytes from ``at`` on share a verdict, and which; it is noted, and kept, where it is new."""
         decider, places = self._decider, self._places
+        most = len(data) - at
         if decider is None or places is None:
-            return len(data), PASS
+            return most, PASS
         block, within = divmod(self._offset, BLOCK)
-        most = min(len(data), BLOCK - within) if decider.by_block else len(data)
-        size, found = places.next(data, self._offset, most)
+        if decider.by_block:
+            most = min(most, BLOCK - within)
+        size, found = places.next(data, at, self._offset, most)
         if found is not PASS:
             self._keep(found)
             return size, found
@@ -158,11 +161,11 @@ class StreamLane:
         new = block != self._block
         if new:
             self._block = block
-            self._verdict = self._decided(Packet(data[:size], self._direction, self._flow, block, now))
+            self._verdict = self._decided(Packet(data[at : at + size], self._direction, self._flow, block, now))
         verdict = self._verdict
         if new and verdict.end is not None:
             places.add_end(self._offset if verdict.at is None else verdict.at, verdict.end)
-            return self._next_piece(data, now)
+            return self._next_piece(data, at, now)
         flip = None if verdict.flip is None else 8 * BLOCK * block + verdict.flip
         return size, Verdict(delay=verdict.delay, flip=flip, data=verdict.data if new else None)
 

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from pytest_echoserver import Connection, Peers, Schedule, StreamFaults, StreamPeer, Verdict
+from pytest_echoserver import Connection, Packet, Peers, Schedule, StreamFaults, StreamPeer, Verdict
+from pytest_echoserver._faults.peer import PeerFaults
+from pytest_echoserver._faults.streams import StreamLane
 
 from ..conftest import Connect
 
@@ -324,3 +326,59 @@ def test_over_tls_a_client_may_leave_amid_the_segments(peers: Peers, connect: Co
                 with suppress(OSError):  # its close_notify has left; that of the peer it doesn't wait for
                     client.unwrap()
         assert peer.next_connection().result().ended.result() in ("eof", "reset")
+
+
+class Counted(bytes):
+    """Bytes that count how many are copied by taking slices of them."""
+
+    copied = 0
+
+    def __getitem__(self, at: Any) -> Any:
+        taken = super().__getitem__(at)
+        if not isinstance(at, slice):
+            return taken
+        Counted.copied += len(taken)
+        return Counted(taken)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [StreamFaults(corrupt=1e-9), StreamFaults().on(match=b"\xff").delay(0.0), lambda _: None],
+    ids=["figures", "matches", "callable"],
+)
+def test_what_is_copied_of_a_large_send_grows_as_it_does(monkeypatch: pytest.MonkeyPatch, source: Any) -> None:
+    monkeypatch.setattr(Counted, "copied", 0)
+    came = bytearray()
+
+    def ignore(*_: object) -> None: ...
+
+    lane = StreamLane(
+        "out",
+        0,
+        deliver=lambda data, _: came.extend(data),
+        finish=ignore,
+        end=ignore,
+        at=ignore,
+        note=ignore,
+        fail=ignore,
+        start=ignore,
+    )
+    faults = PeerFaults("stream", "peer", lambda: b"seed")
+    faults.give(source)
+    lane.have(faults.outbound)  # type: ignore[arg-type]
+    data = (b"\xff" + bytes(511)) * 2_048
+    lane.carry(Counted(data))
+    assert came == data
+    assert Counted.copied < 10 * len(data)  # and not its square: that is some 500 times as much and more
+
+
+def test_a_callable_sees_all_of_a_large_send_as_bytes(peers: Peers, connect: Connect) -> None:
+    seen: list[Packet] = []
+    peer = peers.tcp(outbound=seen.append)
+    client = connect(peer)
+    data = bytes(range(256)) * 16_384
+    peer.connection.send(data)
+    peer.connection.close()
+    assert read_to_the_end(client) == (data, "close")
+    assert b"".join(packet.data for packet in seen) == data
+    assert {type(packet.data) for packet in seen} == {bytes}
