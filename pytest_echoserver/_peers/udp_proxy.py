@@ -49,10 +49,10 @@ class UDPProxy(Proxying, DatagramPeer):
 
     def _new_flow(self, client: Address) -> "_Flow":
         sock = bound_datagram_socket(self._target_family, _own_host(self._target[0]), 0)
-        flow = _Flow(self, client)
         try:
+            sock.connect(self._target)  # before it is read from: others' datagrams aren't the target's
+            flow = _Flow(self, client)
             flow.transport = DrainingDatagramTransport(sock, flow, self._scope.engine.readers, self._scope.context)
-            flow.transport.connect(self._target)
         except BaseException:
             sock.close()
             raise

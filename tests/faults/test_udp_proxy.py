@@ -1,5 +1,6 @@
 """`peers.udp_proxy`: a UDP server behind a network that can be made bad."""
 
+import gc
 import re
 import socket
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_echoserver import DatagramFaults, DatagramPeer, Peers, Verdict
+from pytest_echoserver._peers.udp_proxy import _Flow
 
 from ..conftest import Client
 
@@ -128,6 +130,21 @@ def test_what_the_target_says_of_itself(peers: Peers, udp_client: Client) -> Non
     errors = [event.args[0] for event in proxy.events if event.name == "error_received"]
     assert errors
     assert isinstance(errors[0], ConnectionRefusedError)
+
+
+def test_of_a_target_that_cannot_be_had_nothing_is_left(peers: Peers, udp_client: Client) -> None:
+    def flows() -> int:
+        gc.collect()
+        return sum(isinstance(each, _Flow) for each in gc.get_objects())
+
+    before = flows()
+    proxy = peers.udp_proxy(("255.255.255.255", 9))  # nobody may send there unless he says so: udp(7), EACCES
+    for _ in range(2):
+        udp_client().sendto(b"x", proxy.address)
+        proxy.next_datagram().result()
+    proxy.verify()
+    assert [event.name for event in proxy.events] == ["datagram_received", "error_received"] * 2
+    assert flows() == before
 
 
 def test_it_has_no_behaviour_of_its_own(peers: Peers, udp_echo_server: DatagramPeer) -> None:
