@@ -44,6 +44,8 @@ class ServedPeer(BoundPeer):
     _following = False
     _errors: Sequence[Exception] = ()
     _faults: "PeerFaults | None" = None
+    _shortage_told_to = -1
+    """The test, by how many its scope had outlived, that was told last of too many open files."""
 
     def __init__(
         self,
@@ -236,6 +238,12 @@ class ServedPeer(BoundPeer):
         self._errors = [*self._errors, error]
         self._scope.blame(error)
         return True
+
+    def _blame_once_a_test(self, error: OSError) -> None:
+        """Have each test in which there are too many open files fail with that once, however often it is tried."""
+        if self._shortage_told_to != self._scope.outlived:
+            self._shortage_told_to = self._scope.outlived
+            self._blame(error)
 
     def _wrong(self) -> list[Exception]:
         return [*self._errors, *self._verdict()]

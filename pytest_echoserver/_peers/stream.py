@@ -58,8 +58,6 @@ class StreamPeer(ServedPeer):
     _kind = "stream"
     _numbered = True
     _patience = ON_ITS_WAY + LAST_READS + LAST_WORDS
-    _shortage_told_to = -1
-    """The test, by how many its scope had outlived, that was told last of too many open files."""
 
     def __init__(
         self,
@@ -269,10 +267,7 @@ class StreamPeer(ServedPeer):
         )
 
     def _cannot_accept(self, error: OSError) -> None:
-        """Tell it once to each test in which it was tried."""
-        if self._shortage_told_to != self._scope.outlived:
-            self._shortage_told_to = self._scope.outlived
-            self._blame(OSError(error.errno, f"{self} can't accept a connection: {error.strerror}"))
+        self._blame_once_a_test(OSError(error.errno, f"{self} can't accept a connection: {error.strerror}"))
 
     def _accept(self, sock: socket.socket, peername: Any) -> None:
         connection = PeerConnection(self, sock, peername)

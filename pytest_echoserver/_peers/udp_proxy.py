@@ -1,7 +1,9 @@
 """`UDPProxy`: stands between clients and a real server that speak UDP."""
 
 import asyncio
+import errno
 import ipaddress
+import os
 import socket
 
 from .._record import Address, Datagram
@@ -18,7 +20,8 @@ class UDPProxy(Proxying, DatagramPeer):
     """Passes datagrams on to a target, and its answers back; a flow of its own for each client's address.
 
     Get one by ``peers.udp_proxy(target)``. ``received``, ``sent`` and ``next_datagram()`` are of the clients' side.
-    An error that the target's system reports, such as a refused port, is an event: a proxy can't pass it on.
+    An error that the target's system reports, such as a refused port, is an event: a proxy can't pass it on. If too
+    many files are open for one more client, that fails the test.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class UDPProxy(Proxying, DatagramPeer):
                 flow = self._flows[datagram.source] = self._new_flow(datagram.source)
         except OSError as error:  # the network's, and no failure of the test
             self._record.note("error_received", error)
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # but that is one, which nothing else tells of
+                self._blame_once_a_test(self._no_socket_for(datagram.source, error.errno))
             return
         self._record.note("target_datagram_sent", datagram.data, datagram.source)
         flow.transport.sendto(datagram.data)
@@ -57,6 +62,10 @@ class UDPProxy(Proxying, DatagramPeer):
             sock.close()
             raise
         return flow
+
+    def _no_socket_for(self, client: Address, number: int) -> OSError:
+        what = f"{self} keeps a socket for each client's address, and has none for {client[0]} port {client[1]}"
+        return OSError(number, f"{what}: {os.strerror(number)}")
 
     def _came_back(self, data: bytes, client: Address) -> None:
         self._record.note("target_datagram_received", data, client)

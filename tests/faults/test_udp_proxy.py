@@ -10,7 +10,7 @@ import pytest
 from pytest_echoserver import DatagramFaults, DatagramPeer, Peers, Verdict
 from pytest_echoserver._peers.udp_proxy import _Flow
 
-from ..conftest import Client
+from ..conftest import Client, Downstream
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -145,6 +145,50 @@ def test_of_a_target_that_cannot_be_had_nothing_is_left(peers: Peers, udp_client
     proxy.verify()
     assert [event.name for event in proxy.events] == ["datagram_received", "error_received"] * 2
     assert flows() == before
+
+
+def test_a_lack_of_descriptors_is_told_once_to_each_test_that_has_it(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import os, resource, socket
+        import pytest
+
+        LIMITS = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+        @pytest.fixture(scope="module")
+        def proxy(session_peers):
+            return session_peers.udp_proxy(session_peers.udp_echo(), name="between")
+
+        @pytest.fixture
+        def clients():
+            clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)]
+            yield clients
+            for client in clients:
+                client.close()
+
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_none_left(proxy, clients, number):
+            os.close(lowest := os.dup(0))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, LIMITS[1]))
+            try:
+                for client in clients:
+                    client.sendto(b"x", proxy.address)
+                    proxy.next_datagram().result()
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, LIMITS)
+
+        def test_after(proxy, clients):
+            clients[0].sendto(b"x", proxy.address)
+            assert clients[0].recv(10) == b"x"
+        """
+    )
+    result.assert_outcomes(passed=1, failed=2)
+    error = (
+        "E *OSError: [[]Errno 24] between (udp 127.0.0.1:*) keeps a socket for each client's address, and has none "
+        "for 127.0.0.1 port *: Too many open files"
+    )
+    result.stdout.fnmatch_lines([error] * 2)
+    assert str(result.stdout).count("keeps a socket") == 2
 
 
 def test_it_has_no_behaviour_of_its_own(peers: Peers, udp_echo_server: DatagramPeer) -> None:
