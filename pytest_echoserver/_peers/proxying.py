@@ -76,11 +76,21 @@ class Proxying(ServedPeer):
             yield
 
     def partition(self) -> None:
-        """Let nothing pass either way, until `heal`."""
+        """Let nothing pass either way, until `heal`.
+
+        Raises:
+            RuntimeError: the proxy is closed.
+        """
+        self._refuse_if_closed("partition()")
         self._scope.call(self._partition, True)
 
     def heal(self) -> None:
-        """Let pass again what comes."""
+        """Let pass again what comes.
+
+        Raises:
+            RuntimeError: the proxy is closed.
+        """
+        self._refuse_if_closed("heal()")
         self._scope.call(self._partition, False)
 
     def _partition(self, partitioned: bool) -> None:

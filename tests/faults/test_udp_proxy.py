@@ -236,3 +236,12 @@ def test_a_wrong_target_is_named(peers: Peers, target: Any, error: type[Exceptio
     for make in (peers.udp_proxy, peers.tcp_proxy):
         with pytest.raises(error, match=re.escape(text)):
             make(target)
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp"])
+def test_a_closed_proxy_can_be_neither_parted_nor_healed(peers: Peers, kind: str) -> None:
+    proxy = getattr(peers, f"{kind}_proxy")(getattr(peers, f"{kind}_echo")())
+    proxy.close()
+    for change in (proxy.partition, proxy.heal):
+        with pytest.raises(RuntimeError, match=rf"{change.__name__}\(\): .* is closed; what it captured is in its"):
+            change()
