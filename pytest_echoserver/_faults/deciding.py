@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from .._checks import not_async
 from .._telling import differing
-from .model import DatagramFaults, StreamFaults, Trigger
+from .model import DatagramFaults, DatagramPlace, StreamFaults, StreamPlace, Trigger, verbs_of
 from .schedule import Chances, Key, Schedule
 from .verdict import BLOCK, PASS, Direction, Ending, Judge, Packet, Verdict
 
@@ -252,6 +252,8 @@ def checked_sources(given: object, kind: Kind, name: str = "faults") -> list[Any
             continue
         if isinstance(source, (DatagramFaults, StreamFaults)):
             raise TypeError(_wrong_kind(kind, name))
+        if isinstance(source, (DatagramPlace, StreamPlace)):
+            raise TypeError(_only_a_place(source, name))
         if isinstance(source, (Verdict, type)) or not callable(source):
             raise TypeError(
                 f"{name} must be {FIGURES[kind].__name__}, a schedule, a callable that gives a verdict on a "
@@ -268,6 +270,13 @@ def _wrong_kind(kind: Kind, name: str) -> str:
             "sees to that. Take StreamFaults"
         )
     return f"{name} is StreamFaults, but this is a datagram peer: take DatagramFaults"
+
+
+def _only_a_place(place: DatagramPlace | StreamPlace, name: str) -> str:
+    *verbs, last = (f".{verb}()" for verb in verbs_of(type(place)))
+    return (
+        f"{name}: {place!r} says only where: what is to happen there has to follow, by {', '.join(verbs)} or {last}"
+    )
 
 
 def both_ways(given: object, kind: Kind, name: str = "faults") -> tuple[list[Any], list[Any]]:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import InitVar, dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from .. import _deadline
 from .._checks import bytes_like, whole_number
@@ -45,6 +45,14 @@ class Trigger(ToldInShort):
         return f"on({', '.join(f'{name}={value!r}' for name, value in place.items() if value is not None)})"
 
 
+def _without_a_place(faults: "DatagramFaults | StreamFaults", name: str) -> NoReturn:
+    """Raise AttributeError; for what happens at a place, with the word that it takes one."""
+    told = f"{type(faults).__name__!r} object has no attribute {name!r}"
+    if name in verbs_of(DatagramPlace if isinstance(faults, DatagramFaults) else StreamPlace):
+        told += f": say where first, as in .on(match=b'...').{name}()"
+    raise AttributeError(told)
+
+
 @dataclass(frozen=True, repr=False)
 class DatagramFaults(ToldInShort):
     """Faults of a network that carries datagrams, in the terms of netem (tc-netem(8)) and SI units.
@@ -81,6 +89,9 @@ class DatagramFaults(ToldInShort):
         for name in ("loss", "duplicate", "reorder", "corrupt"):
             _probability(getattr(self, name), name)
         _check_common(self)
+
+    if not TYPE_CHECKING:  # any attribute would be one of theirs
+        __getattr__ = _without_a_place
 
     @property
     def by_chance(self) -> bool:
@@ -177,6 +188,9 @@ class StreamFaults(ToldInShort):
                 raise ValueError("a place is after so many bytes, or after a match: give one of bytes and match")
         return StreamPlace(self, place)
 
+    if not TYPE_CHECKING:  # any attribute would be one of theirs
+        __getattr__ = _without_a_place
+
     @property
     def by_chance(self) -> bool:
         """Whether something of it is decided from the seed."""
@@ -204,6 +218,9 @@ class _Place(Generic[F]):
     def __init__(self, faults: F, place: dict[str, Any]) -> None:
         self._faults = faults
         self._where = place
+
+    def __repr__(self) -> str:
+        return f"{self._faults!r}.{Trigger(PASS, **self._where)}"
 
     def delay(self, seconds: float) -> F:
         """It takes so many seconds longer; what comes after it waits for it."""
@@ -275,6 +292,11 @@ class StreamPlace(_Place[StreamFaults]):
     def stall(self) -> StreamFaults:
         """Nothing passes any more, either way."""
         return self._with(Verdict(end="stall"))
+
+
+def verbs_of(place: "type[DatagramPlace | StreamPlace]") -> list[str]:
+    """What can happen at such a place, by the names of its methods."""
+    return [name for name in dir(place) if not name.startswith("_")]
 
 
 def _place(**place: Any) -> dict[str, Any]:

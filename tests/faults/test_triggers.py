@@ -1,12 +1,14 @@
 """Faults at a place: on datagrams, and what is told of those that never happened."""
 
+import copy
+import pickle
 import re
 import socket
 from typing import Any
 
 import pytest
 
-from pytest_echoserver import DatagramFaults, Peers, Verdict
+from pytest_echoserver import DatagramFaults, Peers, StreamFaults, Verdict
 
 from ..conftest import Client, Downstream
 
@@ -59,6 +61,44 @@ def test_clients_count_together(peers: Peers, udp_client: Client) -> None:
     peer = peers.udp_echo(inbound=DatagramFaults().on(message=1).drop())
     assert talk(udp_client(), peer, b"lost") == []
     assert talk(udp_client(), peer, b"again") == [b"again"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "written", "verbs"),
+    [
+        (
+            "udp",
+            DatagramFaults(loss=0.1).on(message=1),
+            "DatagramFaults(loss=0.1).on(message=1)",
+            ".corrupt(), .delay(), .drop(), .duplicate(), .late(), .reorder(), .replace(), .send_from() or "
+            ".stale()",
+        ),
+        (
+            "tcp",
+            StreamFaults().on(bytes=3, connection=2),
+            "StreamFaults().on(bytes=3, connection=2)",
+            ".close(), .corrupt(), .delay(), .reset() or .stall()",
+        ),
+    ],
+)
+def test_a_place_alone_is_no_fault(peers: Peers, kind: str, place: Any, written: str, verbs: str) -> None:
+    assert repr(place) == written
+    text = f"{written} says only where: what is to happen there has to follow, by {verbs}"
+    for given, name in ((place, "faults"), ([place], "faults"), ((None, place), "faults[1]")):
+        with pytest.raises(TypeError, match=re.escape(f"{name}: {text}")):
+            getattr(peers, kind)(faults=given)
+
+
+def test_what_happens_needs_a_place() -> None:
+    faults: Any = DatagramFaults()
+    with pytest.raises(AttributeError, match=r"has no attribute 'drop': say where first, as in \.on\(.*\)\.drop\("):
+        faults.drop()
+    stream: Any = StreamFaults(delay=0.1)
+    with pytest.raises(AttributeError, match=r"has no attribute 'reset': say where first, as in \.on\("):
+        stream.reset()
+    with pytest.raises(AttributeError, match=r"^'StreamFaults' object has no attribute 'drop'$"):
+        stream.drop()
+    assert copy.deepcopy(stream) == pickle.loads(pickle.dumps(stream)) == stream
 
 
 def test_one_that_never_fires_fails_the_test(downstream: Downstream) -> None:
