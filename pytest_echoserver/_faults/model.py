@@ -174,7 +174,8 @@ class StreamFaults(ToldInShort):
         """Say where a fault is to happen: ``.on(bytes=10).reset()`` gives faults that have it as well.
 
         Args:
-            bytes: after so many bytes of the stream.
+            bytes: after so many bytes of the stream; given for both ways, of what the peer sends, as of
+                ``reset_after``.
             match: after these bytes, or what the regular expression finds; it has to end in a literal.
             connection: on which connection, counted from 1; without it, on each.
 

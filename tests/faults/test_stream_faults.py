@@ -239,6 +239,15 @@ def test_bytes_count_from_when_faults_were_given(tcp_echo_server: StreamPeer, co
     assert read_to_the_end(client) == (b"af", "close")
 
 
+def test_given_for_both_ways_bytes_count_what_the_peer_sends(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(faults=StreamFaults().on(bytes=3).reset())
+    client = connect(peer)
+    client.sendall(b"hello")
+    assert peer.connection.read_exactly(5).result() == b"hello"
+    peer.connection.send(b"hello")
+    assert read_to_the_end(client) == (b"hel", "reset")
+
+
 @pytest.mark.parametrize("end", [lambda _: None, socket.socket.close, reset])
 @pytest.mark.parametrize("way", ["inbound", "outbound"])
 def test_a_test_may_end_with_bytes_on_their_way(
