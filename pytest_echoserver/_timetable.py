@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from contextvars import Context
 
-Entry = tuple[float, int, Callable[[], object], Context]
+Agenda = dict[int, tuple[Callable[[], object], Context]]
+"""What is to be called for somebody, by its number. What is taken out of it is let go of, and isn't called."""
+Entry = tuple[float, int, Agenda]
 
 
 class Timetable:
@@ -23,12 +25,15 @@ class Timetable:
         self._timer: asyncio.TimerHandle | None = None
         self._next = float("inf")
 
-    def at(self, when: float, function: Callable[[], object], context: Context) -> None:
+    def at(self, when: float, function: Callable[[], object], context: Context, agenda: Agenda) -> None:
         """Have ``function`` called in ``context`` at ``when``, in monotonic seconds, and not before.
 
-        There is no way to take that back: a function that comes too late has to see that by itself.
+        Until then ``agenda`` holds it. There is no way to take that one alone back: a function that comes too late
+        has to see that by itself.
         """
-        heapq.heappush(self._entries, (when, next(self._order), function, context))
+        number = next(self._order)
+        agenda[number] = function, context
+        heapq.heappush(self._entries, (when, number, agenda))
         if when < self._next:
             self._set(when)
 
@@ -42,7 +47,9 @@ class Timetable:
         self._timer, self._next = None, float("inf")
         entries = self._entries
         while entries and entries[0][0] <= time.monotonic():
-            _, _, function, context = heapq.heappop(entries)
-            self._loop.call_soon(function, context=context)
+            _, number, agenda = heapq.heappop(entries)
+            if number in agenda:
+                function, context = agenda.pop(number)
+                self._loop.call_soon(function, context=context)
         if entries and entries[0][0] < self._next:
             self._set(entries[0][0])

@@ -26,6 +26,7 @@ from .served import ServedPeer
 from .telling import told_bytes
 
 if TYPE_CHECKING:
+    from .._timetable import Agenda
     from .datagram_script import DatagramScript
     from .defaults import CommonOptions
     from .expectations import Expectation, PatternLike, Rule
@@ -54,6 +55,7 @@ class DatagramPeer(ServedPeer):
     _answering: set[asyncio.Task[None]] | None = None
     _script: DatagramScript | None = None
     _network: FaultyDatagrams | None = None
+    _agenda: Agenda | None = None
 
     def __init__(
         self,
@@ -305,12 +307,19 @@ class DatagramPeer(ServedPeer):
     def _make_network(self, transport: DrainingDatagramTransport) -> FaultyDatagrams:
         from .faulty_datagrams import FaultyDatagrams
 
-        def at(when: float, function: Callable[[], object]) -> None:
-            self._scope.engine.timetable.at(when, function, self._scope.context)
-
         return FaultyDatagrams(
-            self._end, transport, self._record, at=at, fail=lambda error: self._fail(as_exception(error))
+            self._end,
+            transport,
+            self._record,
+            at=partial(self._at, agenda=self._own_agenda()),
+            fail=lambda error: self._fail(as_exception(error)),
         )
+
+    def _own_agenda(self) -> Agenda:
+        """What is to happen to it later, up to its close."""
+        if self._agenda is None:
+            self._agenda = {}
+        return self._agenda
 
     def _abort(self) -> None:
         transport = self._end.transport
@@ -324,6 +333,8 @@ class DatagramPeer(ServedPeer):
                 if not self._closed:  # meanwhile, by another thread or by who got what was drained
                     if self._network is not None:
                         self._network.clear()
+                    if self._agenda is not None:
+                        self._agenda.clear()
                     self._finish(transport.abort)
         for answering in self._answering or ():
             answering.cancel()
@@ -434,7 +445,6 @@ class DatagramPeer(ServedPeer):
             self._network.have(self._faults)
 
     def _start_silence(self, seconds: float, future: CaptureFuture[None], start: int, began: float) -> None:
-        loop = asyncio.get_running_loop()
         rows, clears = self._end.received_rows, self._end.clears
 
         def breach() -> None:
@@ -443,7 +453,6 @@ class DatagramPeer(ServedPeer):
                 return
             from .mismatch import ScriptMismatch
 
-            over.cancel()
             datagram = make_datagram(rows[first])
             host, port = datagram.source
             when = f"after {datagram.time - began:.3g} s" if datagram.time > began else "before it began"
@@ -455,11 +464,11 @@ class DatagramPeer(ServedPeer):
             fail(future, error)
 
         def kept() -> None:
-            if self._end.transport is not None:
+            if self._end.transport is not None and not future.done():
                 self._end.transport.drain()  # what has come counts, though the loop may not have read it
             fulfil(future, None)
 
-        over = loop.call_later(seconds, kept)
+        self._at(time.monotonic() + seconds, kept, self._own_agenda())
         self._end.watch(future, breach)
 
     def _fail(self, error: Exception) -> None:

@@ -10,6 +10,7 @@ from .._faults.deciding import StreamDecider
 from .._faults.peer import PeerFaults
 from .._faults.streams import HIGH, LOW, StreamLane
 from .._faults.verdict import Direction, Ending, Verdict
+from .._timetable import Agenda
 from .._transports.arrival import until_arrived, until_read
 from .._transports.writing import until_taken
 from .stream_end import LARGEST_READ, StreamEnd
@@ -32,6 +33,7 @@ class FaultyStream(asyncio.Protocol):
         flow: the ordinal of the connection, from 0.
         limit: seconds that what is sent has to arrive, or a segment of it to be read.
         at: calls a function at a time, in monotonic seconds.
+        agenda: holds what is to be called, up to then.
         fail: takes what a user's callable raised.
     """
 
@@ -42,6 +44,7 @@ class FaultyStream(asyncio.Protocol):
         limit: float,
         *,
         at: Callable[[float, Callable[[], object]], None],
+        agenda: Agenda,
         fail: Callable[[BaseException], object],
     ) -> None:
         self._end = end
@@ -53,6 +56,7 @@ class FaultyStream(asyncio.Protocol):
         self._tasks: set[asyncio.Future[None]] = set()
         self._drained = asyncio.Event()
         self._transport: asyncio.Transport | None = None
+        self._agenda = agenda
         common: Any = {"end": self._cut, "at": at, "note": self._note, "fail": fail, "start": self._wait_for}
         self.inbound = StreamLane("in", flow, deliver=self._arrive, finish=self._eof_arrives, **common)
         self.outbound = StreamLane("out", flow, deliver=self._leave, finish=self._eof_leaves, **common)
@@ -160,6 +164,7 @@ class FaultyStream(asyncio.Protocol):
         """Tell of the connection's end, after all that came before it."""
         if self._lost and (self.inbound.idle or self.inbound.ended):
             self._end.connection_lost(self._lost.pop())
+            self._agenda.clear()
 
     def _leave(self, data: bytes, segment: int | None) -> Awaitable[None] | None:
         if segment is not None:

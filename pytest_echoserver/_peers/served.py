@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .._faults.deciding import Kind
     from .._faults.peer import PeerFaults
     from .._faults.schedule import Schedule
+    from .._timetable import Agenda
     from .._traffic import PeerTraffic
     from .defaults import CommonOptions
     from .script import Script
@@ -193,6 +194,10 @@ class ServedPeer(BoundPeer):
 
             self._faults = PeerFaults(self._kind, self._name, self._scope.take_seed)
         return self._faults
+
+    def _at(self, when: float, function: Callable[[], object], agenda: "Agenda") -> None:
+        """Have a function called at a time, in monotonic seconds, for the scope; until then the agenda holds it."""
+        self._scope.engine.timetable.at(when, function, self._scope.context, agenda)
 
     def _faults_not_met(self) -> list[Exception]:
         return [] if self._faults is None else self._faults.not_met()

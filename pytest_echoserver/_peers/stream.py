@@ -30,6 +30,7 @@ from .stream_script import StreamScript
 from .tls import handshake_error
 
 if TYPE_CHECKING:
+    from .._timetable import Agenda
     from .defaults import CommonOptions
     from .faulty_streams import FaultyStream
 
@@ -400,14 +401,13 @@ class StreamPeer(ServedPeer):
     def _make_network(self, connection: PeerConnection) -> "FaultyStream":
         from .faulty_streams import FaultyStream  # few peers have any faults
 
-        def at(when: float, function: Callable[[], object]) -> None:
-            self._scope.engine.timetable.at(when, function, self._scope.context)
-
+        agenda: Agenda = {}
         return FaultyStream(
             connection._end,
             connection.number - 1,
             self._timeout,
-            at=at,
+            at=partial(self._at, agenda=agenda),
+            agenda=agenda,
             fail=lambda error: self._fail(connection, as_exception(error)),
         )
 

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_echoserver import DatagramFaults, DatagramPeer, Packet, Peers, Schedule, Verdict
 
-from ..conftest import Client
+from ..conftest import Client, Downstream
 
 COUNT = 20_000
 SYNC = b"sync"
@@ -233,3 +233,44 @@ def test_over_ipv6_a_client_is_one_flow_whoever_sends_to_it(peers: Peers) -> Non
         peer.send(b"sent", client.getsockname()[:2])
         assert client.recv(100) == b"sent"
     assert [(packet.data, packet.flow, packet.index) for packet in seen] == [(b"echo", 0, 0), (b"sent", 0, 1)]
+
+
+def test_what_was_to_happen_later_is_let_go_of_at_the_close(downstream: Downstream) -> None:
+    # Apart: in this process pytester records the calls of hooks, and keeps what they got.
+    result = downstream.run_apart(
+        """
+        import gc, socket, weakref
+        import pytest
+        from pytest_echoserver import DatagramFaults, StreamFaults
+
+        KNOWN = []
+
+        def know(peer):
+            KNOWN.extend([weakref.ref(peer), weakref.ref(peer._scope)])
+
+        @pytest.mark.parametrize("way", ["inbound", "outbound"])
+        def test_datagrams(peers, way):
+            peer = peers.udp_echo(**{way: DatagramFaults(delay=3600)})
+            know(peer)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"x", peer.address)
+
+        def test_silence(udp_peer):
+            know(udp_peer)
+            udp_peer.expect_silence(3600)
+
+        @pytest.mark.parametrize("way", ["inbound", "outbound"])
+        def test_streams(peers, way):
+            peer = peers.tcp_echo(**{way: StreamFaults(delay=3600)})
+            know(peer)
+            with socket.create_connection(peer.address) as client:
+                client.sendall(b"x")
+                peer.next_connection().result()
+
+        def test_none_is_left():
+            gc.collect()
+            assert len(KNOWN) == 10
+            assert [ref() for ref in KNOWN if ref() is not None] == []
+        """
+    )
+    result.assert_outcomes(passed=6)
