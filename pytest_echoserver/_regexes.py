@@ -1,6 +1,7 @@
 """What can be said of all matches of a regular expression, before any is looked for."""
 
 import importlib
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -86,6 +87,31 @@ def _one_byte(item: Any, flags: int) -> frozenset[int]:
     state.flags = flags & ~re.DEBUG
     fits = _compiler.compile(_parser.SubPattern(state, [item])).fullmatch
     return frozenset(byte for byte in ALL_BYTES if fits(bytes([byte])))
+
+
+def most_tries(regex: re.Pattern[bytes], length: int) -> float:
+    """How often ``regex`` may have to be tried, at most, in so many bytes: infinitely often if that isn't plain.
+
+    Who goes back on what it has matched multiplies that by all that follows; within a repetition, again each time.
+    """
+    return _tries_of(_parser.parse(regex.pattern, regex.flags), length)
+
+
+def _tries_of(parsed: Any, length: int) -> float:
+    tries = 1.0
+    for operation, argument in parsed:
+        match str(operation):
+            case "SUBPATTERN":
+                tries *= _tries_of(argument[3], length)
+            case "BRANCH":
+                tries *= sum(_tries_of(branch, length) for branch in argument[1])
+            case name if name in REPEATS:
+                least, most, repeated = argument
+                once = _tries_of(repeated, length)
+                tries *= min(most - least, length) + 1 if once == 1 else math.inf
+            case name if name not in ONE_BYTE | {"AT", "GROUPREF"}:
+                return math.inf
+    return tries
 
 
 def first_bytes(regex: re.Pattern[bytes]) -> tuple[bytes, ...]:

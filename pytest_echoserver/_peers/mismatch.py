@@ -1,8 +1,12 @@
 """`ScriptMismatch`: what came is not what the script says; told with the script and the first difference."""
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from .._patterns import Regex
+from .._regexes import most_tries
 from .matching import MessagePattern, StreamPattern
 from .script import Script, Step
 from .telling import told_bytes
@@ -10,6 +14,10 @@ from .telling import told_bytes
 WINDOW = 16
 """Bytes in a line of a difference."""
 LONGEST_LINE = 110
+MOST_TRIES = 10**6
+"""Tries to match that are made to say why a regular expression doesn't."""
+CLIENT_HELLO = re.compile(rb"\x16\x03...\x01", re.DOTALL)
+"""A TLS record of a handshake, and what that begins with (RFC 8446, 4 and 5.1)."""
 
 
 class ScriptMismatch(AssertionError):
@@ -37,7 +45,7 @@ def unexpected(script: Script, what: str, got: bytes, why: str = "", framing: st
     """
     lines = [f"{script.peer}: unexpected {what}" + why]
     lines += _told_script(script)
-    lines += _told_difference(script, script.redact(got), framing)
+    lines += _told_difference(script, got, framing)
     later = [n for n, step in enumerate(script.steps, 1) if n > script.position + 1 and _matches(step, got)]
     if later and not framing:
         lines.append(f"  it would match step {later[0]}: is it out of order, or is something missing before it?")
@@ -56,7 +64,7 @@ def unmet(script: Script, left: list[LeftOver]) -> ScriptMismatch:
     lines = [f"{script.peer}: {head}", *_told_script(script)]
     for each in left:
         lines.append(f"  left over {each.where}:")
-        lines += _told_difference(script, script.redact(each.data), each.framing)
+        lines += _told_difference(script, each.data, each.framing)
     return ScriptMismatch("\n".join(lines))
 
 
@@ -83,29 +91,68 @@ def _told_difference(script: Script, got: bytes, framing: str) -> list[str]:
     literals = [
         literal
         for step in wanted
-        # As redacted as what came: else it would differ by that, and tell it.
         if (literal := _literal(step)) is not None and (step is script.current or _common(literal, got))
     ]
-    told = [f"  got: {_payload(got)}"]
+    told = [f"  got: {_payload(script.redact(got))}"]
+    if CLIENT_HELLO.match(got):
+        told.append("  this looks like a TLS ClientHello: take tls_peer, or peers.tls()")
     if framing:
         told.append(f"  it is no whole message: framing, {_cut(framing)}, finds no end in it")
     elif not literals:
         patterns = [step for step in wanted if isinstance(step.wanted, (MessagePattern, StreamPattern))]
-        told += [f"  it does not match {_cut(step.pattern)}" for step in patterns[:3]]
+        for step in patterns[:3]:
+            told += [f"  it does not match {_cut(step.pattern)}", *_why_not(step, got)]
     if not literals:
         return told
     nearest = max(literals, key=lambda literal: _common(literal, got))
     at = _common(nearest, got)
     if at == len(nearest) == len(got):
         return told
-    begin = max(0, at - at % WINDOW)
+    return told + _told_difference_at(at, nearest, got, script.redact)
+
+
+def _told_difference_at(at: int, expected: bytes, got: bytes, redact: Callable[[bytes], bytes]) -> list[str]:
+    """The difference at one place of what really was: its values only where they are shown to all."""
+    begin = at - at % WINDOW
+    place = f"  the first difference is at offset {at} (0x{at:x})"
+    shown = {data: redact(data) for data in (expected, got)}
+    if not all(_is_kept(at, begin, *each) for each in shown.items()):
+        return [f"{place}, where what is secret was left out"]
     return [
-        *told,
-        f"  the first difference is at offset {at} (0x{at:x}): {_difference(nearest, got, at)}",
-        f"    expected  {begin:04x}  {_hex_line(nearest, begin)}",
-        f"    got       {begin:04x}  {_hex_line(got, begin)}",
+        f"{place}: {_difference(expected, got, at)}",
+        f"    expected  {begin:04x}  {_hex_line(shown[expected], begin)}",
+        f"    got       {begin:04x}  {_hex_line(shown[got], begin)}",
         " " * (len("    expected  0000  ") + 3 * (at - begin)) + "^^",
     ]
+
+
+def _is_kept(at: int, begin: int, data: bytes, shown: bytes) -> bool:
+    """Whether what is shown has at the same place what there really is."""
+    line = slice(begin, begin + WINDOW)
+    return shown[line] == data[line] or (len(shown) == len(data) and shown[at : at + 1] == data[at : at + 1])
+
+
+def _why_not(step: Step, got: bytes) -> list[str]:
+    """Why a regular expression doesn't match, where that is easily missed, and found out at once."""
+    value = step.wanted.value
+    regex = value.regex if isinstance(value, Regex) else value
+    if not isinstance(regex, re.Pattern):
+        return []
+    with suppress(Warning):  # of a pattern that Python warned of before, where that is no error
+        if most_tries(regex, len(got)) <= MOST_TRIES:
+            return _why_none(regex, got, whole=isinstance(step.wanted, MessagePattern))
+    return []
+
+
+def _why_none(regex: re.Pattern[bytes], got: bytes, *, whole: bool) -> list[str]:
+    begins = regex.match(got) if whole else None
+    if begins is not None and begins.end():
+        first = "byte" if begins.end() == 1 else f"{begins.end()} bytes"
+        return [f"    it matches the first {first} of {len(got)} alone: a pattern has to match all of it"]
+    with_newlines = re.compile(regex.pattern, (regex.flags | re.DOTALL) & ~re.DEBUG)
+    if with_newlines.fullmatch(got) if whole else with_newlines.match(got):
+        return ["    a newline is what `.` doesn't match: (?s:.*) does"]
+    return []
 
 
 def _difference(expected: bytes, got: bytes, at: int) -> str:
@@ -128,7 +175,7 @@ def _hex_line(data: bytes, begin: int) -> str:
 
 def _literal(step: Step) -> bytes | None:
     value = step.wanted.value if isinstance(step.wanted, (MessagePattern, StreamPattern)) else None
-    return step.redact(value) if isinstance(value, bytes) else None
+    return value if isinstance(value, bytes) else None
 
 
 def _matches(step: Step, got: bytes) -> bool:

@@ -511,6 +511,43 @@ def test_what_a_script_says_is_redacted_as_what_passed(downstream: Downstream) -
     assert "hunter2" not in (downstream.pytester.path / "page.html").read_text(encoding="utf-8")
 
 
+def test_a_difference_within_what_is_redacted_is_told_where_it_is_but_not_what(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest("def pytest_echoserver_redact(data): return data.replace(b'hunter2', b'***')")
+    result = downstream.run(
+        """
+        import socket
+
+        def send(peer, data):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(data, peer.address)
+                peer.wait_for(1).result()
+
+        def test_within(udp_peer):
+            udp_peer.expect(b"PASS hunter3")
+            send(udp_peer, b"PASS hunt" b"er2")
+
+        def test_before(udp_peer):
+            udp_peer.expect(b"PASSWORD " + b" " * 20 + b"hunter3")
+            send(udp_peer, b"PASSWD   " + b" " * 20 + b"hunt" b"er2")
+
+        def test_nothing_but_the_secret(udp_peer):
+            udp_peer.expect(b"hunt" b"er2")
+            send(udp_peer, b"hunt" b"er2" * 2)
+        """
+    )
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "*got: b'PASS [*][*][*]'*",
+            "*the first difference is at offset 11 (0xb), where what is secret was left out",
+            "*the first difference is at offset 5 (0x5): 0x4f b'O' expected, 0x44 b'D' got",
+            "* b'PASSWORD        '",
+            "*the first difference is at offset 7 (0x7), where what is secret was left out",
+        ]
+    )
+    assert "b'3' expected" not in result.stdout.str()
+
+
 def test_our_errors_show_nothing_secret_either(downstream: Downstream) -> None:
     downstream.pytester.makeconftest(
         """

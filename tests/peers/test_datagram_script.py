@@ -3,6 +3,7 @@
 import re
 import socket
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
@@ -356,3 +357,42 @@ def test_silence_begins_after_what_the_script_has_matched(udp_peer: DatagramPeer
     udp_peer.expect_silence(0.01).result()
     udp_peer.clear()
     udp_peer.expect_silence(0.01).result()
+
+
+WHOLE = "a pattern has to match all of it"
+DOT = "a newline is what `.` doesn't match: (?s:.*) does"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "came", "said"),
+    [
+        (rb"temp=", b"temp=20", f"it matches the first 5 bytes of 7 alone: {WHOLE}"),
+        (rb"t", b"temp=20", f"it matches the first byte of 7 alone: {WHOLE}"),
+        (rb"a b.*c", b"a b\nc", DOT),
+        (rb"(?i)A(x|.)*C", b"a\nc", ""),  # of such as these it could take for ever to find out
+        (rb"(.+)+b", b"\n" + b"a" * 60, ""),
+        (rb"." + rb"a?" * 40 + rb"a" * 40, b"\n" + b"a" * 60 + b"b", ""),
+        (rb"(?=(.+)+b)c", b"\n" + b"a" * 60, ""),
+        (rb"temp:", b"temp=20", ""),
+        (rb"x*", b"temp=20", ""),
+        (rb"x.", b"temp\n", ""),
+    ],
+)
+def test_of_a_regular_expression_it_is_said_why_it_does_not_match(
+    udp_peer: DatagramPeer, udp_client: Client, pattern: bytes, came: bytes, said: str
+) -> None:
+    udp_peer.expect(re.compile(pattern))
+    udp_client().sendto(came, udp_peer.address)
+    lines = mismatch(udp_peer).splitlines()
+    assert lines[3].startswith(f"  it does not match {re.compile(pattern)!r}"[:40])
+    assert [line.strip() for line in lines[4:]] == ([said] if said else [])
+
+
+def test_what_python_warns_of_in_a_pattern_is_no_error_of_what_is_told(
+    udp_peer: DatagramPeer, udp_client: Client
+) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        pattern = re.compile(rb"[[a]b.")
+    udp_peer.expect(pattern)
+    udp_client().sendto(b"c", udp_peer.address)
+    assert "does not match re.compile(b'[[a]b.')" in mismatch(udp_peer)

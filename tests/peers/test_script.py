@@ -190,6 +190,32 @@ def test_a_delimiter_makes_messages(peers: Peers, dial: Dial) -> None:
     assert four.met.result() == b"\r\n"
 
 
+def test_a_regular_expression_whose_dot_stops_at_a_newline_is_told_as_such(
+    tcp_peer: StreamPeer, dial: Dial
+) -> None:
+    tcp_peer.expect(re.compile(rb"GET / .*\r\n\r\n"))
+    client = dial(tcp_peer)
+    client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    tcp_peer.connection.read_until(b"\r\n\r\n").result()
+    assert "a newline is what `.` doesn't match: (?s:.*) does" in mismatch(tcp_peer)
+
+
+@pytest.mark.parametrize("framing", [None, b"\r\n"])
+@pytest.mark.parametrize(
+    ("first", "told"), [(b"\x16\x03\x01\x00\x05\x01", True), (b"\x16\x03\x01\x00\x05\x02", False)]
+)
+def test_a_client_that_speaks_tls_to_a_peer_that_does_not_is_told_as_such(
+    peers: Peers, dial: Dial, framing: bytes | None, first: bytes, told: bool
+) -> None:
+    peer = peers.tcp(framing=framing)
+    hello = peer.expect(b"HELO\r\n").met
+    dial(peer).sendall(first + b"\x00\r\n")
+    with pytest.raises(ScriptMismatch):
+        hello.result()
+    said = "this looks like a TLS ClientHello: take tls_peer, or peers.tls()"
+    assert (said in mismatch(peer)) == told
+
+
 @pytest.mark.parametrize("ends", [True, False])
 @pytest.mark.parametrize(
     "pattern", [..., lambda message: message.startswith(b"h"), re.compile(rb"h.*\n"), b"hello\r\n"]
