@@ -137,6 +137,54 @@ def test_asking_a_future_for_an_attribute_of_its_value_says_how_to_get_that(down
     assert result.stdout.str().count("if the value") == 9
 
 
+def test_asking_a_thing_for_what_another_has_says_which_one(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import asyncio
+
+        def test_send(tcp_peer): tcp_peer.send(b"x")
+
+        def test_received(tcp_peer): assert tcp_peer.received == b""
+
+        def test_communicate(subprocess_runner): subprocess_runner("true").communicate()
+
+        def test_text(subprocess_runner): subprocess_runner("true").text
+
+        def test_await(stream_harness):
+            harness = stream_harness.connect_here(asyncio.Protocol)
+            try:
+                harness.read_until(b"x")
+            finally:
+                harness.close()
+
+        def test_lines(stream_harness):
+            _, connection = stream_harness.pair()
+            connection.lines().result()
+
+        def test_what_nobody_has(tcp_peer, udp_peer, subprocess_runner):
+            raise ExceptionGroup("several", [
+                AttributeError("none", name=name, obj=obj)
+                for name in ("nobody", "_end", None)
+                for obj in (tcp_peer, udp_peer, subprocess_runner("true"), None)
+            ])
+        """
+    )
+    result.assert_outcomes(failed=7)
+    result.stdout.fnmatch_lines(
+        [
+            "E*'StreamPeer' object has no attribute 'send'*",
+            "E*a stream peer has connections, and each has this: its only one's is .connection.send; in an async*",
+            "E*a stream peer has connections, and each has this: its only one's is .connection.received; *",
+            "E*it is no subprocess.Popen: wait().result() gives returncode, stdout and stderr, as bytes; *",
+            "E*it is no subprocess.Popen*",
+            "E*`await` it: connect_here() gives its value only then",
+            "E*lines() is for `async for`",
+        ]
+    )
+    told = result.stdout.str()
+    assert (told.count("a stream peer has"), told.count("it is no subprocess")) == (2, 2)
+
+
 def test_hooks_of_a_conftest_see_that_the_peers_have_failed_the_test(downstream: Downstream) -> None:
     downstream.pytester.makeconftest(
         """
