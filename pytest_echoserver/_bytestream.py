@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from ._cursors import Cursor
 from ._futures import CaptureFuture, what_is_awaited
 from ._patterns import Pattern, Search, cut
+from ._telling import told_bytes
 
 __tracebackhide__ = True
 
@@ -149,9 +150,9 @@ class Reader:
             shown = bytes(buffer[start : start + MOST_REDACTED])
         if unread:
             shown = self._stream.redact(shown)[:most]
-            cut = "" if unread <= most else f"… ({unread} bytes)"
+            cut = "" if unread <= most else f"… ({told_bytes(unread)})"
             return f"what came, and wasn't read before, was {shown!r}{cut}"
-        return f"nothing came after the {start} bytes read before" if start else "nothing came"
+        return f"nothing came after the {told_bytes(start)} read before" if start else "nothing came"
 
     def read(self, future: CaptureFuture[bytes], n: int) -> CaptureFuture[bytes]:
         """What is there, at most ``n`` bytes, as soon as there is any; with -1 all up to the end."""

@@ -12,6 +12,11 @@ def escaped(text: str, *, keeping: str = "") -> str:
     return "".join(char if char.isprintable() or char in keeping else repr(char)[1:-1] for char in text)
 
 
+def told_bytes(count: int, form: str = "") -> str:
+    """So many bytes; ``form`` is how the number is written."""
+    return f"{count:{form}} byte{'' if count == 1 else 's'}"
+
+
 def told_signal(number: int) -> str:
     """A signal as it is called (signal(7))."""
     try:

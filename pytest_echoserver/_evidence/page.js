@@ -66,7 +66,7 @@
   function payloadOf(step, columns = 16) {
     const begin = bytesOf(step.begin), end = bytesOf(step.end);
     const leftOut = step.size - begin.length - end.length;
-    const gap = leftOut > 0 ? `\n… ${leftOut.toLocaleString("en")} more bytes …\n` : "";
+    const gap = leftOut > 0 ? `\n… ${leftOut.toLocaleString("en")} more byte${leftOut === 1 ? "" : "s"} …\n` : "";
     const texts = [textOf(begin, true, begin.length === step.size), textOf(end, false, true)];
     const isText = texts.every((text) => text !== null);
     const hex = hexOf(begin, 0, columns) + gap + hexOf(end, step.size - end.length, columns);
@@ -197,7 +197,7 @@
     const peer = test.peers[step.peer].name;
     const way = { in: `to ${peer}`, out: `from ${peer}` }[step.way] || `at ${peer}`;
     const when = step.time === null ? "at the end" : `after ${step.time.toFixed(4)} s`;
-    const size = step.size === undefined ? "" : `${step.size.toLocaleString("en")} bytes`;
+    const size = step.size === undefined ? "" : `${step.size.toLocaleString("en")} byte${step.size === 1 ? "" : "s"}`;
     const connection = step.connection ? `connection ${step.connection}` : "";
     const other = step.other ? `with ${step.other}` : "";
     const parts = [when, step.call ? `call of ${peer}` : way, connection, step.what, size, step.decoded, other];

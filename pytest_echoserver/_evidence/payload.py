@@ -58,7 +58,7 @@ def rows(payload: Payload, width: int) -> list[str]:
     shown = show(payload.begin, width, 0)
     if not payload.whole:
         left_out = payload.size - len(payload.begin) - len(payload.end)
-        shown += [f"... {left_out:,} more bytes ..."] if left_out else []
+        shown += [f"... {left_out:,} more byte{'' if left_out == 1 else 's'} ..."] if left_out else []
         shown += show(payload.end, width, payload.size - len(payload.end)) if payload.end else []
     return shown
 

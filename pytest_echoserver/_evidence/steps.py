@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .._telling import ToldInShort, differing, escaped, told_signal
+from .._telling import ToldInShort, differing, escaped, told_bytes, told_signal
 from .payload import Payload
 
 Way = Literal["in", "out"]
@@ -174,7 +174,7 @@ def _told_fault(name: str, value: Any, asked: dict[str, Any]) -> str:
         case "copies":
             return f"{value} copies"
         case "data":
-            return f"replaced by {len(value)} bytes"
+            return f"replaced by {told_bytes(len(value))}"
         case "flip":
             return f"bit {value} flipped"
         case "reorder":
@@ -184,6 +184,6 @@ def _told_fault(name: str, value: Any, asked: dict[str, Any]) -> str:
         case "source":
             return f"from {told_address(value)}"
         case "end":
-            return f"{value} after {asked['at']:,} bytes" if "at" in asked else f"{value}"
+            return f"{value} after {told_bytes(asked['at'], ',')}" if "at" in asked else f"{value}"
         case _:
             return name

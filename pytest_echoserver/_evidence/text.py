@@ -4,7 +4,7 @@ import re
 import traceback
 from collections.abc import Iterator, Sequence
 
-from .._telling import escaped
+from .._telling import escaped, told_bytes
 from .._tracebacks import behind_our_frames, is_of_pytest, is_ours
 from .._traffic import PeerTraffic, Traffic
 from .payload import on_one_line, rows
@@ -98,7 +98,7 @@ class _Section:
         if shown and (len(line) <= self._width or len(shown) <= SHORT):
             yield line
             return
-        yield head + "  ".join(filter(None, (f"{payload.size:,} bytes", told)))
+        yield head + "  ".join(filter(None, (told_bytes(payload.size, ","), told)))
         yield from (INDENT + row for row in rows(payload, self._width - len(INDENT)))
 
     def _told(self, step: Step) -> str:

@@ -14,6 +14,7 @@ from .._futures import CaptureFuture
 from .._outcomes import fulfil
 from .._patterns import Told, compile_pattern
 from .._scope import Scope
+from .._telling import told_bytes
 from .._traffic import PeerTraffic
 from .expectations import PatternLike, StreamExpectation
 from .matching import Framing
@@ -79,13 +80,13 @@ class Connection:
         """
         if n != -1:
             whole_number(n, "n", least=1)
-        what = "the end of the stream" if n < 0 else f"up to {n} bytes"
+        what = "the end of the stream" if n < 0 else f"up to {told_bytes(n)}"
         return self._reader.read(self._future(what), n)
 
     def read_exactly(self, n: int) -> CaptureFuture[bytes]:
         """The next ``n`` bytes. EOF before that is an `asyncio.IncompleteReadError`, with what there was."""
         whole_number(n, "n", least=1)
-        return self._reader.read_exactly(self._future(f"exactly {n} bytes"), n)
+        return self._reader.read_exactly(self._future(f"exactly {told_bytes(n)}"), n)
 
     @overload
     def read_until(self, pattern: bytes) -> CaptureFuture[bytes]: ...
@@ -133,7 +134,7 @@ class Connection:
         sizes = _sizes(segments, len(payload))
         if self._write_ended:
             raise RuntimeError(f"send() on {self} after its end was sent: nothing can follow EOF")
-        future = self._sending(f"{len(payload)} bytes to be sent")
+        future = self._sending(f"{told_bytes(len(payload))} to be sent")
         if sizes is None:
             return self._do(self._end.send, payload, future)
         return self._do(self._end.send_in_segments, payload, sizes, self._timeout, future)
@@ -305,7 +306,9 @@ class Connection:
 
     def _tell_unsent(self) -> str:
         waiting = self._end.unsent
-        return f"{waiting} bytes wait to leave" if waiting else "what has left was not read at the other end"
+        if not waiting:
+            return "what has left was not read at the other end"
+        return f"{told_bytes(waiting)} {'waits' if waiting == 1 else 'wait'} to leave"
 
     def _future(self, what: object, instead: Callable[[], str] | None = None) -> CaptureFuture[Any]:
         timeout = _deadline.UNTIL_THE_TEST_ENDS if HANDLED.get() is self else self._timeout
@@ -335,5 +338,5 @@ def _sizes(segments: object, length: int) -> list[int] | None:
         raise TypeError(f"segments must be sizes in bytes, as in [1, 4], or one size for all, not {segments!r}")
     sizes = [whole_number(size, "each of segments", least=1) for size in segments]
     if sum(sizes) != length:
-        raise ValueError(f"segments {sizes} sum to {sum(sizes)}, but the data has {length} bytes")
+        raise ValueError(f"segments {sizes} sum to {sum(sizes)}, but the data has {told_bytes(length)}")
     return sizes

@@ -18,12 +18,12 @@ from .._outcomes import as_exception, end_with, fail, fulfil
 from .._readers import Readers, let_in
 from .._record import Address, Datagram, Event, Record, SentDatagram
 from .._scope import Scope
+from .._telling import told_bytes
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
 from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_told_to_end
 from .datagram_checks import checked_destination, checked_payload
 from .datagram_end import DatagramEnd, make_datagram
 from .served import ServedPeer
-from .telling import told_bytes
 
 if TYPE_CHECKING:
     from .._timetable import Agenda
@@ -141,7 +141,7 @@ class DatagramPeer(ServedPeer):
         """
         whole_number(count, "count", least=1)
         self._refuse_if_closed("wait_for()")
-        return self._asked(self._end.when(count, self._future(f"{count} datagrams")))
+        return self._asked(self._end.when(count, self._future(f"{count} datagram{'' if count == 1 else 's'}")))
 
     def send(self, data: bytes, to: Address) -> CaptureFuture[None]:
         """Send a datagram that nobody asked for.

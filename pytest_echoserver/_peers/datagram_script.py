@@ -6,6 +6,7 @@ from typing import Any
 
 from .._outcomes import as_exception
 from .._record import Datagram
+from .._telling import told_bytes
 from .._transports.datagram import Sockaddr
 from .datagram_end import DatagramEnd
 from .expectations import Expectation, PatternLike, Rule, answers_of
@@ -13,7 +14,6 @@ from .matching import message_pattern
 from .mismatch import LeftOver, unexpected, unmet
 from .outbox import Outbox
 from .script import Act, Action, Reply, Script
-from .telling import told_bytes
 
 __tracebackhide__ = True
 

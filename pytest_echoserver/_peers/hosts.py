@@ -38,7 +38,7 @@ def _checked(host: str, allow_remote: bool) -> tuple[str, socket.AddressFamily]:
     if not (address.is_loopback or allow_remote):
         raise ValueError(
             f"host {host!r} isn't a loopback address, and others on the network could reach it; "
-            "if that is meant, make the peer with allow_remote=True, as in peers.udp(host=..., allow_remote=True)"
+            "if that is meant, make the peer with allow_remote=True"
         )
     return host, socket.AF_INET if address.version == 4 else socket.AF_INET6
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from .._patterns import Regex
 from .._regexes import most_tries
+from .._telling import told_bytes
 from .matching import MessagePattern, StreamPattern
 from .script import Script, Step
-from .telling import told_bytes
 
 WINDOW = 16
 """Bytes in a line of a difference."""

@@ -251,7 +251,9 @@ class Script:
             step.call,
             where=self.peer,
             timeout=self._timeout,
-            instead=lambda: f"it was met {step.count} of {step.times} times",
+            instead=lambda: (
+                "it was not met" if step.times == 1 else f"it was met {step.count} of {step.times} times"
+            ),
         )
 
         def take(at: int) -> tuple[Any, int] | None:

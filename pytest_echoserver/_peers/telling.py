@@ -5,10 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 
-def told_bytes(count: int) -> str:
-    return "1 byte" if count == 1 else f"{count} bytes"
-
-
 def shown(value: Any, most: int = 60, *, redact: Callable[[bytes], bytes] = bytes) -> str:
     """A pattern or an answer as it may be written, cut if it is long, and without what ``redact`` takes out."""
     if value is ...:

@@ -17,6 +17,7 @@ from .._futures import CaptureFuture
 from .._patterns import Told, compile_pattern
 from .._record import Event
 from .._scope import Scope
+from .._telling import told_bytes
 from .._traffic import PeerTraffic
 from .arguments import characters
 from .child import Child
@@ -122,6 +123,8 @@ class Process:
             raise ValueError(f"stream must be {', '.join(map(repr, STREAMS))}, not {stream!r}")
         number = STREAMS[stream]
         outputs = self._child.outputs
+        if number == STDERR and self._child.terminal is not None:
+            raise RuntimeError(f"read_until(): {self} has a terminal, and all by that is stdout: leave out stream=")
         if not outputs.has(number):
             what = "neither output" if stream == "both" else f"the {stream}"
             verb = "is a pipe" if stream == "both" else "is no pipe"
@@ -140,7 +143,7 @@ class Process:
         if self._stdin_ended:
             raise RuntimeError(f"write() to {self} after write_eof(): nothing can follow EOF")
         stdin = self._stdin_pipe("write()")
-        future: CaptureFuture[None] = self._future(f"{len(payload)} bytes to be written to stdin")
+        future: CaptureFuture[None] = self._future(f"{told_bytes(len(payload))} to be written to stdin")
         self._scope.post(self._capture.write, stdin, payload, future)
         return future
 
@@ -181,7 +184,7 @@ class Process:
         Raises:
             TypeError, ValueError: it is no number of a signal.
         """
-        number = whole_number(signum, "signum", least=0, most=signal.NSIG - 1)
+        number = whole_number(signum, "signum, such as signal.SIGTERM,", least=0, most=signal.NSIG - 1)
         self._scope.call(self._child.send_signal, number)
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ from .._bytestream import EndOfStream
 from .._futures import CaptureTimeout
 from .child import Child
 from .group import within
-from .output import NAMES
+from .output import NAMES, STDOUT
 from .ready_checks import Check, Printed
 from .telling import told_output, told_status
 
@@ -54,6 +54,8 @@ async def until_ready(check: Check, child: Child, limit: float, command: str, hi
 
 def _died(check: Check, child: Child, command: str) -> ProcessDied:
     head = f"{child.told} exited with {told_status(child.returncode)} before it was ready ({check})"
+    if child.returncode == 0:
+        head += "; a program that goes to the background by itself is not followed: start it in the foreground"
     error = ProcessDied(f"{head}\n{_evidence(child, command)}")
     error.returncode = child.returncode
     return error
@@ -69,4 +71,6 @@ def _silent(check: Check, child: Child, command: str) -> EndOfStream:
 def _evidence(child: Child, command: str) -> str:
     outputs = child.outputs
     told = [told_output(NAMES[fd], outputs.streams[fd]) for fd in outputs.captured]
+    if STDOUT not in outputs.captured:
+        told.insert(0, f"  {NAMES[STDOUT]}: not captured, whatever was printed there")
     return "\n".join([*told, f"  command: {command}"])

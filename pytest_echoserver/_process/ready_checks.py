@@ -240,7 +240,7 @@ class _Callable(Check):
     def seen(self) -> str:
         if self._inside:
             return f"its call number {self._calls} has not returned"
-        return f"it was called {self._calls} times"
+        return f"it was called {'once' if self._calls == 1 else f'{self._calls} times'}"
 
     async def until_met(self, child: Child) -> BaseException | None:  # noqa: ARG002  the program isn't asked
         loop = asyncio.get_running_loop()

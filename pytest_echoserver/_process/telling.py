@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .._bytestream import ByteStream
 from .._patterns import cut
-from .._telling import escaped, told_signal
+from .._telling import escaped, told_bytes, told_signal
 
 SHOWN = 2000
 """Bytes of an output that an error shows on each side of the place that matters."""
@@ -41,7 +41,7 @@ def told_output(name: str, stream: ByteStream, searched_from: int | None = None)
     shown_before, shown_after = _lines("    ", before), _lines("  > ", after) + _lines("  > ", last)
     return "\n".join(
         [
-            f"  {name}, {size} bytes{searched}:",
+            f"  {name}, {told_bytes(size)}{searched}:",
             *(["    ..."] if place > SHOWN or len(shown_before) > MOST_LINES else []),
             *shown_before[-MOST_LINES:],
             *(shown_after[:MOST_LINES] or ([] if searched_from is None else ["  > (here it ends)"])),

@@ -115,6 +115,13 @@ def test_what_is_no_text_is_hex_with_text_beside_it() -> None:
     assert len(lines_of(("data_received", (bytes(range(20)),)), width=20)) == 6
 
 
+def test_one_byte_is_no_plural() -> None:
+    verdict = Verdict(data=b"x")
+    shown = lines_of(("data_received", (b"\xff",)), ("fault", ("out", b"ab", CLIENT, verdict)))
+    assert shown[0] == "->  1 byte"
+    assert "replaced by 1 byte]" in shown[2]
+
+
 @given(st.binary(max_size=600), st.integers(40, 120), st.integers(1, 600))
 def test_nothing_is_sent_that_a_terminal_would_obey(data: bytes, width: int, limit: int) -> None:
     shown = told(

@@ -159,6 +159,24 @@ def _ended_by(runner: SubprocessRunner, signum: int) -> Process:
     return process
 
 
+def test_one_that_goes_to_the_background_is_told_what_to_do(subprocess_runner: SubprocessRunner) -> None:
+    told = "goes to the background by itself is not followed: start it in the foreground"
+    with pytest.raises(ProcessDied, match=rf"exited with 0 before it was ready \(.*\); a program that {told}\n"):
+        subprocess_runner("true", ready=b"never")
+    with pytest.raises(ProcessDied) as caught:
+        subprocess_runner("false", ready=b"never")
+    assert told not in str(caught.value)
+
+
+@pytest.mark.parametrize("program", ["echo ready; exit 3", "echo ready; exec 2>&-; read x"], ids=["died", "silent"])
+def test_where_stdout_is_not_captured_that_is_told(subprocess_runner: SubprocessRunner, program: str) -> None:
+    with pytest.raises((ProcessDied, asyncio.IncompleteReadError)) as caught:
+        subprocess_runner(
+            "sh", "-c", program, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, ready=b"ready", timeout=60
+        )
+    assert "\n  stdout: not captured, whatever was printed there\n  stderr: nothing\n" in str(caught.value)
+
+
 def test_one_that_dies_while_its_child_holds_the_pipe_fails_soon(subprocess_runner: SubprocessRunner) -> None:
     with pytest.raises(ProcessDied, match="b'starting"):
         subprocess_runner("sh", "-c", "echo starting; sleep 60 & exit 1", ready=b"never", timeout=60)

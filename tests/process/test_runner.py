@@ -560,13 +560,19 @@ def test_an_argument_that_the_system_can_not_have_is_refused(subprocess_runner: 
         subprocess_runner("true", "\ud800")
 
 
+def test_a_signal_is_no_name_and_the_error_says_how_to_have_it(subprocess_runner: SubprocessRunner) -> None:
+    wrong: Any = "SIGTERM"
+    with pytest.raises(TypeError, match=r"signum, such as signal\.SIGTERM, must be an int, not 'SIGTERM'"):
+        subprocess_runner("true").send_signal(wrong)
+
+
 @pytest.mark.parametrize(
     ("signum", "error"), [(-1, ValueError), (10**30, ValueError), (1_000, ValueError), (1.5, TypeError)]
 )
 def test_what_is_no_signal_is_refused(
     subprocess_runner: SubprocessRunner, signum: Any, error: type[Exception]
 ) -> None:
-    with pytest.raises(error, match="signum must be"):
+    with pytest.raises(error, match=r"signum, such as signal\.SIGTERM, must be"):
         subprocess_runner("true").send_signal(signum)
 
 
