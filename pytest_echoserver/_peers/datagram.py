@@ -478,21 +478,6 @@ class DatagramPeer(ServedPeer):
                 self._script.script.fail(error)
             self._end.fail(error)
 
-    def _verdict(self) -> list[Exception]:
-        return self._faults_not_met() + ([] if self._script is None else self._script.verdict())
-
-    def _told(self) -> None:
-        self._errors_told()
-        if self._faults is not None:
-            self._faults.tell()
-        if self._script is not None:
-            self._script.tell()
-
-    def _errors_told(self) -> None:
-        self._errors = ()
-        if self._script is not None:
-            self._script.script.error = None
-
     def _payload(self, data: object) -> bytes:
         return checked_payload(data, self.host)
 

@@ -45,6 +45,8 @@ class ServedPeer(BoundPeer):
     _following = False
     _errors: Sequence[Exception] = ()
     _faults: "PeerFaults | None" = None
+    _script: Any = None
+    """What follows its script, once it has one."""
     _shortage_told_to = -1
     """The test, by how many its scope had outlived, that was told last of too many open files."""
 
@@ -172,17 +174,24 @@ class ServedPeer(BoundPeer):
     def _follow_script(self) -> None:
         """Follow the script from here on."""
 
-    @abstractmethod
     def _verdict(self) -> list[Exception]:
         """What is wrong, if it all ended now, and wasn't told before; beside the errors."""
+        errors = [] if self._faults is None else self._faults.not_met()
+        return errors if self._script is None else errors + self._script.verdict()
 
-    @abstractmethod
     def _told(self) -> None:
         """Count what is wrong now as told."""
+        self._errors_told()
+        if self._faults is not None:
+            self._faults.tell()
+        if self._script is not None:
+            self._script.tell()
 
-    @abstractmethod
     def _errors_told(self) -> None:
         """Count what went wrong so far as told; what does from now on is news."""
+        self._errors = ()
+        for script in self._scripts():
+            script.error = None
 
     @abstractmethod
     def _what_came(self) -> str:
@@ -198,9 +207,6 @@ class ServedPeer(BoundPeer):
     def _at(self, when: float, function: Callable[[], object], agenda: "Agenda") -> None:
         """Have a function called at a time, in monotonic seconds, for the scope; until then the agenda holds it."""
         self._scope.engine.timetable.at(when, function, self._scope.context, agenda)
-
-    def _faults_not_met(self) -> list[Exception]:
-        return [] if self._faults is None else self._faults.not_met()
 
     def _serve(self, handler: Any) -> None:
         check_handler(handler)

@@ -412,23 +412,14 @@ class StreamPeer(ServedPeer):
         )
 
     def _verdict(self) -> list[Exception]:
-        errors = self._faults_not_met() + ([] if self._script is None else self._script.verdict())
+        errors = super()._verdict()
         for connection in self._with_scripts:
             errors += connection._verdict()
         return errors + self._excuses.verdict(self)
 
-    def _errors_told(self) -> None:
-        self._errors = ()
-        for script in self._scripts():
-            script.error = None
-
     def _told(self) -> None:
-        self._errors_told()
-        if self._faults is not None:
-            self._faults.tell()
+        super()._told()
         self._excuses.tell()
-        if self._script is not None:
-            self._script.tell()
         for connection in self._with_scripts:
             connection._told()
 
