@@ -225,6 +225,7 @@ class Scope:
             with self._lock:
                 self._part_with_released()
                 self._parted.clear()
+                self._blamed = list(self.errors)  # those of the test have their tracebacks, and all that these hold
                 self._shown_from = self._last_judged
                 self.outlived += 1
         elif not self.engine.stuck:

@@ -430,3 +430,40 @@ def test_a_dead_peer_that_was_closed_is_shown_no_more(downstream: Downstream, ki
     assert "gone (" in one
     assert "here (" in two
     assert "gone (" not in two
+
+
+def test_an_error_is_let_go_of_with_its_test(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import gc
+        import socket
+        import weakref
+        import pytest
+
+        class Odd(Exception):
+            pass
+
+        kept = []
+
+        @pytest.fixture(scope="session")
+        def server(session_peers):
+            def handler(datagram):
+                error = Odd(datagram.data)
+                kept.append(weakref.ref(error))
+                raise error
+
+            with session_peers.udp(handler) as server:
+                yield server
+
+        @pytest.mark.parametrize("number", range(3))  # the last one pytest has in sys.last_value
+        def test_it(server, number):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"x", server.address)
+            server.next_datagram().result()
+
+        def test_they_are_gone():
+            gc.collect()
+            assert [ref() is None for ref in kept][:2] == [True, True]
+        """
+    )
+    result.assert_outcomes(passed=1, failed=3)
