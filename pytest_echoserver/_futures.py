@@ -288,17 +288,6 @@ class _Alarm:
     add_exception = add_cancelled = add_result
 
 
-def how_to_get_the_value(error: BaseException) -> str:
-    """Of an error of who asked a future for what its value has, how to get that; else nothing.
-
-    A ``__getattr__`` could say so itself, and would have all that a future does take twice as long.
-    """
-    # By its type: an object may be a stand-in that runs the user's code to say what it is.
-    if isinstance(error, AttributeError) and issubclass(type(error.obj), CaptureFuture):
-        return "if the value that it is the promise of is meant: `await` it, or take .result()"
-    return ""
-
-
 def what_is_awaited(future: CaptureFuture[Any]) -> str:
     """What an error calls it."""
     what, where = _text_of(future._what), _text_of(future._where)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import _reporting
-from ._futures import how_to_get_the_value
 from ._kept import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
 from ._meant import what_was_meant
 from ._neighbours import why_unreachable
@@ -126,7 +125,7 @@ def explain(error: BaseException) -> None:
             continue
         told.add(id(each))
         with suppress(Exception):  # an error is the user's code, and the report must not be lost by it
-            for note in (why_unreachable(each), how_to_get_the_value(each), what_was_meant(each)):
+            for note in (why_unreachable(each), what_was_meant(each)):
                 if note and note not in getattr(each, "__notes__", ()):
                     each.add_note(note)
         left += [each.__cause__, each.__context__]

@@ -5,6 +5,7 @@ import sys
 from types import AsyncGeneratorType, CoroutineType
 from typing import Any
 
+from ._futures import CaptureFuture
 from ._tracebacks import is_ours
 
 OF_SUBPROCESS = (subprocess.Popen, subprocess.CompletedProcess)
@@ -13,11 +14,18 @@ OF_SUBPROCESS = (subprocess.Popen, subprocess.CompletedProcess)
 def what_was_meant(error: BaseException) -> str:
     """Of an error of who asked one of our objects for what another has, which one; else nothing.
 
-    A ``__getattr__`` could say so itself, and would be asked in passing, too.
+    A ``__getattr__`` could say so itself, and would be asked in passing, too: a future's had all that it does take
+    twice as long.
     """
     if not isinstance(error, AttributeError) or not isinstance(error.name, str) or error.name.startswith("_"):
         return ""
-    return _forgotten_await(error) or _of_a_connection(error) or _of_subprocess(error)
+    return _of_a_value(error) or _forgotten_await(error) or _of_a_connection(error) or _of_subprocess(error)
+
+
+def _of_a_value(error: AttributeError) -> str:
+    if not _is_a(error, CaptureFuture):
+        return ""
+    return "if the value that it is the promise of is meant: `await` it, or take .result()"
 
 
 def _forgotten_await(error: AttributeError) -> str:
