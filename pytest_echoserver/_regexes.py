@@ -109,7 +109,7 @@ def _tries_of(parsed: Any, length: int) -> float:
                 least, most, repeated = argument
                 once = _tries_of(repeated, length)
                 tries *= min(most - least, length) + 1 if once == 1 else math.inf
-            case name if name not in ONE_BYTE | {"AT", "GROUPREF"}:
+            case name if name not in ONE_BYTE | {"AT"}:
                 return math.inf
     return tries
 

@@ -75,7 +75,7 @@ class Scope:
         self.context.run(OWNER.set, self)
         self.errors: list[Exception] = []
         self._blamed: list[BaseException] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may come amid, with an error to blame on this
         self._judged = False
         self._closed = False
         self._started = self._shown_from = self._last_judged = time.monotonic()
@@ -89,12 +89,10 @@ class Scope:
     def name_for(self, kind: str, given: str | None = None) -> str:
         """The name that was given, or that of the next thing of this kind: the kind and its ordinal in the test.
 
-        Whatever is opened is named first.
-
         Raises:
-            RuntimeError: the scope is closed, or is being closed: what was opened in it now nobody would end.
+            RuntimeError: the scope is closed.
         """
-        self._refuse_if_closed()
+        self.refuse_if_closed()
         if given:
             return given
         ordinal = self._ordinals[kind] = self._ordinals.get(kind, 0) + 1
@@ -112,10 +110,11 @@ class Scope:
             RuntimeError: the scope was closed meanwhile, by another thread: to end it is left to who has opened it.
         """
         with self._lock:
-            self._refuse_if_closed()
+            self.refuse_if_closed()
             self._members.append(member)
 
-    def _refuse_if_closed(self) -> None:
+    def refuse_if_closed(self) -> None:
+        """Raise `RuntimeError` if it is being closed, or was: what was opened in it now nobody would end."""
         if self._closed:
             over = "the session" if self.wide else "the test"
             raise RuntimeError(f"{over} that this is for is over, and all that was opened in it is closed")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_echoserver._patterns import Literal, Regex, compile_pattern
 from pytest_echoserver._process.ready_checks import Anywhere
-from pytest_echoserver._regexes import reach_of
+from pytest_echoserver._regexes import most_tries, reach_of
 
 
 def find_in_pieces(pattern: Literal | Regex | Anywhere, pieces: list[bytes], start: int = 0) -> Any:
@@ -215,3 +215,19 @@ def test_what_a_match_may_begin_with_is_known_as_far_as_it_is_plain(source: byte
     pattern = compile_pattern(re.compile(source), anchored=True)
     assert isinstance(pattern, Regex)
     assert [set(place) for place in pattern.head] == [set(place) for place in head]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "at_most"),
+    [
+        (rb"abc", 1),
+        (rb"a*b", 101),
+        (rb"a*b*", 101 * 101),
+        (rb"(?:aa|bb)c{3}", 2),
+        (rb"(a+)+b", float("inf")),
+        (rb"(a*)\1", float("inf")),
+        (rb"(?=a*)b", float("inf")),
+    ],
+)
+def test_how_often_a_pattern_may_be_tried_is_never_told_too_low(pattern: bytes, at_most: float) -> None:
+    assert most_tries(re.compile(pattern), 100) == at_most

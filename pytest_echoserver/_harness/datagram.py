@@ -84,7 +84,7 @@ class HarnessedEndpoint(Harnessed[P]):
         self._timeout = scope.timeout
         self._name = scope.name_for("endpoint")
         on_engine = loop is scope.engine.loop
-        self._near = NearEnd(loop, DATAGRAMS, self._failed, self._blame, on_engine=on_engine)
+        self._near = NearEnd(loop, DATAGRAMS, self._failed, scope.blame, on_engine=on_engine)
         self._far = FarEnd()
         self._adopt_near()
         scope.adopt(Member(self._far_traffic, self._far.record, self._shut))
@@ -231,7 +231,7 @@ class HarnessedEndpoint(Harnessed[P]):
         return host, check_port(source[1])
 
     def _failed(self, error: Exception) -> None:
-        self._blame(error)
+        self._scope.blame(error)
         self._far.cursor.fail(error)
 
     async def _close(self) -> None:
@@ -244,7 +244,6 @@ class HarnessedEndpoint(Harnessed[P]):
         if self._near.on_engine:
             await self._near.abort()
         await self._far.close()
-        self._raise_late_errors()
 
     def _on_engine(
         self, future: CaptureFuture[None], function: Callable[[], Coroutine[Any, Any, None]]

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from .._adopted import Member
 from .._futures import CaptureFuture
-from .._outcomes import as_exception, fail, fulfil, raise_together, start
+from .._outcomes import as_exception, fail, fulfil, start
 from .._record import Event
 from .._scope import Scope
 from .._traffic import PeerTraffic
@@ -21,14 +21,14 @@ T = TypeVar("T")
 class _CallFuture(CaptureFuture[T]):
     """What came of a `Harnessed.call`; knows whether anybody has looked."""
 
-    seen = False
+    seen: BaseException | None = None
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        self.seen = True
-        return super().exception(timeout)
+        self.seen = super().exception(timeout)
+        return self.seen
 
     def _outcome(self) -> T:
-        self.seen = True
+        self.seen = self._exception
         return super()._outcome()
 
 
@@ -40,8 +40,7 @@ class Harnessed(Generic[P]):
     _near: NearEnd
 
     def __init__(self) -> None:
-        self._failed_calls: list[_CallFuture[Any]] = []
-        self._failed_late: list[Exception] = []
+        self._failed_calls: list[tuple[_CallFuture[Any], BaseException]] = []
 
     @property
     def protocol(self) -> P:
@@ -99,7 +98,7 @@ class Harnessed(Generic[P]):
             try:
                 result = function(*args)
             except BaseException as error:  # noqa: BLE001  it is the caller's
-                self._failed_calls.append(future)
+                self._failed_calls.append((future, error))  # the future may be done: cancelled, or its time up
                 fail(future, error)
                 return
             if isinstance(result, Coroutine):
@@ -130,18 +129,8 @@ class Harnessed(Generic[P]):
 
     def _verdict_of_near(self) -> list[Exception]:
         self._near.out_of_sight()
-        unseen = [future.exception(0) for future in self._failed_calls if not future.seen]
-        return [as_exception(error) for error in unseen if error is not None]
-
-    def _blame(self, error: BaseException) -> None:
-        """Fail the test with what the protocol has raised; or its tear-down, if that is when."""
-        if self._scope.judged:
-            self._failed_late.append(as_exception(error))
-        self._scope.blame(error)
-
-    def _raise_late_errors(self) -> None:
-        errors, self._failed_late = self._failed_late, []
-        raise_together(errors, f"errors of {self}'s protocol at the end of the test")
+        failed, self._failed_calls = self._failed_calls, []
+        return [as_exception(error) for future, error in failed if future.seen is not error]
 
     async def _close_near(self) -> list[Exception]:
         """Close the protocol's transport and end its tasks, on its loop."""

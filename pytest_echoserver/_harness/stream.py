@@ -138,7 +138,7 @@ class HarnessedStream(Connection, Harnessed[P]):
         Connection.__init__(self, scope, scope.name_for("stream"), scope.timeout, StreamEnd(record))
         Harnessed.__init__(self)
         on_engine = loop is scope.engine.loop
-        self._near = NearEnd(loop, STREAMS, self._failed, self._blame, on_engine=on_engine)
+        self._near = NearEnd(loop, STREAMS, self._failed, scope.blame, on_engine=on_engine)
         self._adopt_near()
         scope.adopt(Member(self._traffic, record, self._shut, verdict=self._verdict))
 
@@ -219,7 +219,7 @@ class HarnessedStream(Connection, Harnessed[P]):
             raise
 
     def _failed(self, error: Exception) -> None:
-        self._blame(error)
+        self._scope.blame(error)
         self._end.inbound.will_end_with(error)
         self._scope.post(lambda: asyncio.ensure_future(self._end_reads(error)))
 
@@ -253,4 +253,3 @@ class HarnessedStream(Connection, Harnessed[P]):
         if self._near.on_engine:
             await self._near.abort()
         await super()._shut()
-        self._raise_late_errors()

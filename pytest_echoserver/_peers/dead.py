@@ -77,9 +77,11 @@ def make(scope: Scope, kind: str, transport: object, host: object, port: object,
     """
     transport = _check_transport(transport)
     address, family = check_host(host)
+    given = checked_peer_name(name)
     port = check_port(port)
-    called = scope.name_for(f"{kind}_{transport}", checked_peer_name(name))
-    return DeadPeer(scope, called, transport, _OPEN[kind, transport](family, address, port))
+    scope.refuse_if_closed()
+    sockets = _OPEN[kind, transport](family, address, port)
+    return DeadPeer(scope, scope.name_for(f"{kind}_{transport}", given), transport, sockets)
 
 
 def _check_transport(transport: object) -> str:

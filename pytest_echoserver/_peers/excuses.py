@@ -10,47 +10,47 @@ __tracebackhide__ = True
 class Excuses:
     """Those that were asked for and have not come; each excuses one handshake that fails, the oldest first.
 
-    One whose wait has run out, or was cancelled, excuses nothing any more, and has not come.
+    Where the wait for it ran out, it is excused all the same; one that was cancelled is withdrawn.
     """
 
     def __init__(self) -> None:
-        self._left: list[CaptureFuture[Exception]] = []
+        self._awaited: list[CaptureFuture[Exception]] = []
         self._told: list[CaptureFuture[Exception]] = []
+        """Those of which it was said that they are missing."""
 
     def expect(self, future: CaptureFuture[Exception]) -> None:
-        self._left.append(future)
+        self._awaited.append(future)
 
     def excuse(self, error: Exception) -> bool:
         """Whether it was expected that a handshake fails: then whoever waits for that gets ``error``."""
-        for future in self._left:
-            if future.claim():
-                self._left.remove(future)
-                fulfil(future, error)
-                return True
-        return False
-
-    @property
-    def awaited(self) -> bool:
-        return bool(self._left)
+        left = self._left
+        if left:
+            self._awaited.remove(left[0])
+            fulfil(left[0], error)
+        return bool(left)
 
     def end(self, error: Exception) -> None:
         """None comes any more: who waits gets ``error``."""
         for future in self._left:
-            if future.claim():
-                fail(future, error)
+            fail(future, error)
 
     def verdict(self, peer: object) -> list[Exception]:
         """What is wrong, if nothing more comes, and wasn't told before."""
         missing = sum(future not in self._told for future in self._left)
         if not missing:
             return []
-        told = (
-            "1 TLS handshake was expected to fail, and has"
-            if missing == 1
-            else (f"{missing} TLS handshakes were expected to fail, and have")
-        )
-        return [ScriptMismatch(f"{peer}: {told} not")]
+        told = "1 TLS handshake was expected to fail, and has not"
+        if missing > 1:
+            told = f"{missing} TLS handshakes were expected to fail, and have not"
+        return [ScriptMismatch(f"{peer}: {told}")]
 
     def tell(self) -> None:
         """Count what the verdict is now as told."""
-        self._told = list(self._left)
+        self._told = self._left
+
+    @property
+    def _left(self) -> list[CaptureFuture[Exception]]:
+        return [future for future in self._awaited if not future.cancelled()]
+
+    def __bool__(self) -> bool:
+        return bool(self._awaited)

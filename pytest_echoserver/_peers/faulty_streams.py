@@ -200,7 +200,7 @@ class FaultyStream(asyncio.Protocol):
 
     def _cut(self, how: Ending) -> None:
         """End the connection as the network does."""
-        self._end.cut_short = True
+        self._end.cut()
         if how == "stall":
             self.inbound.stall()
             self.outbound.stall()
@@ -220,6 +220,7 @@ class FaultyStream(asyncio.Protocol):
             self._was_reset = True
             self._end.linger_not()
         elif sock is not None and not self._end.tls:
+            self._end.note_our_end()
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_WR)
             with suppress(OSError):  # closed with unread input, it would be reset

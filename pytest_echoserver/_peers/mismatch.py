@@ -95,13 +95,13 @@ def _told_difference(script: Script, got: bytes, framing: str) -> list[str]:
     ]
     told = [f"  got: {_payload(script.redact(got))}"]
     if CLIENT_HELLO.match(got):
-        told.append("  this looks like a TLS ClientHello: take tls_peer, or peers.tls()")
+        told.append("  this looks like a TLS ClientHello: tls_peer speaks TLS, and what is made with tls=True")
     if framing:
         told.append(f"  it is no whole message: framing, {_cut(framing)}, finds no end in it")
     elif not literals:
         patterns = [step for step in wanted if isinstance(step.wanted, (MessagePattern, StreamPattern))]
         for step in patterns[:3]:
-            told += [f"  it does not match {_cut(step.pattern)}", *_why_not(step, got)]
+            told += [f"  it does not match {_cut(step.pattern)}", *_why_not(step, got, script.redact)]
     if not literals:
         return told
     nearest = max(literals, key=lambda literal: _common(literal, got))
@@ -112,31 +112,35 @@ def _told_difference(script: Script, got: bytes, framing: str) -> list[str]:
 
 
 def _told_difference_at(at: int, expected: bytes, got: bytes, redact: Callable[[bytes], bytes]) -> list[str]:
-    """The difference at one place of what really was: its values only where they are shown to all."""
+    """The difference, which is at this place of what really was, as far as it is shown to all."""
+    shown, shown_got = redact(expected), redact(got)
+    places = _place(at, expected, shown), _place(at, got, shown_got)
+    if None in places or places[0] != places[1]:
+        return ["  the first difference is in what is secret, and was left out"]
+    at = places[0] or 0
     begin = at - at % WINDOW
-    place = f"  the first difference is at offset {at} (0x{at:x})"
-    shown = {data: redact(data) for data in (expected, got)}
-    if not all(_is_kept(at, begin, *each) for each in shown.items()):
-        return [f"{place}, where what is secret was left out"]
     return [
-        f"{place}: {_difference(expected, got, at)}",
-        f"    expected  {begin:04x}  {_hex_line(shown[expected], begin)}",
-        f"    got       {begin:04x}  {_hex_line(shown[got], begin)}",
+        f"  the first difference is at offset {at} (0x{at:x}): {_difference(shown, shown_got, at)}",
+        f"    expected  {begin:04x}  {_hex_line(shown, begin)}",
+        f"    got       {begin:04x}  {_hex_line(shown_got, begin)}",
         " " * (len("    expected  0000  ") + 3 * (at - begin)) + "^^",
     ]
 
 
-def _is_kept(at: int, begin: int, data: bytes, shown: bytes) -> bool:
-    """Whether what is shown has at the same place what there really is."""
-    line = slice(begin, begin + WINDOW)
-    return shown[line] == data[line] or (len(shown) == len(data) and shown[at : at + 1] == data[at : at + 1])
+def _place(at: int, data: bytes, shown: bytes) -> int | None:
+    """Where a place of what really was is in what is shown of that; None if it isn't shown, or that isn't plain."""
+    if shown[: at + 1] == data[: at + 1]:
+        return at
+    if shown.endswith(data[at:]):
+        return len(shown) - len(data[at:])
+    return at if len(shown) == len(data) and shown[at : at + 1] == data[at : at + 1] else None
 
 
-def _why_not(step: Step, got: bytes) -> list[str]:
+def _why_not(step: Step, got: bytes, redact: Callable[[bytes], bytes]) -> list[str]:
     """Why a regular expression doesn't match, where that is easily missed, and found out at once."""
     value = step.wanted.value
     regex = value.regex if isinstance(value, Regex) else value
-    if not isinstance(regex, re.Pattern):
+    if not isinstance(regex, re.Pattern) or redact(got) != got:  # how much matches tells how long a secret is
         return []
     with suppress(Warning):  # of a pattern that Python warned of before, where that is no error
         if most_tries(regex, len(got)) <= MOST_TRIES:

@@ -176,13 +176,9 @@ class Peers:
         place = self._defaults.place(host, port, allow_remote)
         size = None if receive_buffer is None else checked_size(receive_buffer)
         options = self._defaults.proxy(name, timeout, given)
-        return TCPProxy(
-            self._scope,
-            self._scope.name_for("tcp_proxy", options.name),
-            _listening(lambda: bound_stream_socket(*place), size),
-            options,
-            target=checked,
-        )
+        self._scope.refuse_if_closed()
+        sock = _listening(lambda: bound_stream_socket(*place), size)
+        return TCPProxy(self._scope, self._scope.name_for("tcp_proxy", options.name), sock, options, target=checked)
 
     def refusing(
         self,

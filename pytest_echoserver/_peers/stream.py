@@ -447,6 +447,8 @@ class StreamPeer(ServedPeer):
             self._with_scripts.clear()
             for connection in self._connections:
                 connection._forget_script()
+        self._excuses.end(RuntimeError(f"{self} was cleared while this was awaited"))
+        self._excuses = Excuses()
         if not self._accepted:
             self._numbers = itertools.count(1)
         if self._faults is not None:
@@ -478,7 +480,7 @@ class StreamPeer(ServedPeer):
     def _end_waits(self) -> None:
         if self._made.waiting or self._first.waiting or self._scripted:
             self._fail_waits(self._closed_meanwhile())
-        if self._excuses.awaited:
+        if self._excuses:
             self._excuses.end(self._closed_meanwhile())
 
     def _fail_waits(self, error: Exception) -> None:

@@ -82,6 +82,8 @@ class StreamEnd(PausableProtocol):
         self.tls: bool = False
         self.cut_short: bool = False
         """Whether the network that stands before it has ended it, or lets nothing pass any more."""
+        self.when_cut: Callable[[], object] | None = None
+        """Called once that is so."""
         self._record = record
         self._prefix = prefix
         self._eof_sent = False
@@ -140,7 +142,7 @@ class StreamEnd(PausableProtocol):
             return
         reset = exc is not None and not _is_end_of_tls(exc)
         if not self.closed_by_us:
-            if not (reset or self.ends):  # uvloop, over TLS, tells of EOF by this alone
+            if not (reset or self.ends or self.cut_short):  # uvloop, over TLS, tells of EOF by this alone
                 self.note("eof_received")
             self._ended("reset" if reset else "eof")
         self.note("connection_lost", exc)
@@ -203,10 +205,11 @@ class StreamEnd(PausableProtocol):
     def unstall(self) -> None:
         self.resume_reading("stalled")
 
-    @property
-    def stalled(self) -> bool:
-        """Whether it isn't read, by us or by its network: then nobody sees that the other side has ended it."""
-        return self.cut_short or "stalled" in self._paused_by
+    def cut(self) -> None:
+        """Its network has ended it, or lets nothing pass any more."""
+        self.cut_short = True
+        if self.when_cut is not None:
+            self.when_cut()
 
     def fail(self, error: BaseException) -> None:
         """Reset the connection, for ``error``: who waits for something to be read gets it."""
@@ -233,7 +236,7 @@ class StreamEnd(PausableProtocol):
         if transport is None or transport.is_closing() or not at_rest:
             self.abort()
             return
-        self._note_if_first()
+        self.note_our_end()
         if self.tls:
             transport.close()
             self._shut_down()
@@ -326,7 +329,7 @@ class StreamEnd(PausableProtocol):
                 await self._emptied()
         if not transport.is_closing():
             self.closed_by_us = True
-            self._note_if_first()
+            self.note_our_end()
         if transport.is_closing() or transport.get_write_buffer_size():
             transport.close()
         elif self.tls:
@@ -350,11 +353,19 @@ class StreamEnd(PausableProtocol):
             self._shut_down()
             transport.abort()
 
-    def _note_if_first(self) -> None:
-        """Note that our half ends, where none has: who has closed a connection is told by that."""
-        if not (self.ends or self._eof_sent):
+    def note_our_end(self) -> None:
+        """Note, and take it as done, that our half ends, where none has: that tells who has closed a connection."""
+        if not (self.ends or self._eof_sent) and self._is_connected:
             self._eof_sent = True
             self.note("eof_sent")
+
+    @property
+    def _is_connected(self) -> bool:
+        """Whether there is a connection still, though nobody may have read of its end."""
+        try:
+            return self.sock is not None and bool(self.sock.getpeername() or self.is_unix)
+        except OSError:
+            return False
 
     def _shut_down(self) -> None:
         if self.sock is not None:
@@ -507,6 +518,8 @@ class StreamEnd(PausableProtocol):
 
     @property
     def _why_gone(self) -> str:
+        if self.cut_short:
+            return "its network has ended it"
         if self.closed_by_us or self._eof_sent:
             return "it was closed on this side, or its end was sent"
         return "the other end has reset it" if self.ends == ["reset"] else "the other end has closed it"

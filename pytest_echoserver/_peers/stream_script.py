@@ -21,8 +21,9 @@ __tracebackhide__ = True
 class StreamScript:
     """Follows one conversation over one connection after the other; rules hold on all at any time.
 
-    The script is with a connection from the first match there to the end of that connection, or to its being
-    stalled: then it goes on with whichever comes next. What comes on another meanwhile, and matches no rule, waits.
+    The script is with a connection from the first match there to the end of that connection, or to where a step or
+    the network stalls it: then it goes on with whichever comes next. What comes on another meanwhile, and matches
+    no rule, waits.
 
     Args:
         owner: whose it is, for errors.
@@ -137,7 +138,7 @@ class StreamScript:
             older = itertools.takewhile(lambda other: other is not talk, self._talks.values())
             turn = not any(other.has_unread for other in older)
         else:
-            turn = self._with is talk or self._with.stalled
+            turn = self._with is talk or self._with.hands_on
         self._kept_waiting = self._kept_waiting or not turn
         return turn
 

@@ -30,10 +30,11 @@ class Talk:
         self._late_until = late_until
         self._follower = follower
         self._end = connection._end
-        self._over = False
+        self._over = self._stalled = False
         self._in_grace = self._grace_is_over = False
         self._searches: dict[Step, StreamSearch] = {}
         self._looked = start
+        self._end.when_cut = follower.wake
 
     @property
     def number(self) -> int | None:
@@ -42,11 +43,12 @@ class Talk:
     @property
     def has_unread(self) -> bool:
         """Whether something has come that waits for its turn, be it in the system's buffer."""
-        return not (self._over or self.stalled) and self._end.arrived > self.start
+        return not (self._over or self.hands_on) and self._end.arrived > self.start
 
     @property
-    def stalled(self) -> bool:
-        return self._end.stalled
+    def hands_on(self) -> bool:
+        """Whether the script may go on elsewhere: this isn't read any more, so nobody sees how it ends."""
+        return self._stalled or self.cut_short
 
     @property
     def cut_short(self) -> bool:
@@ -94,6 +96,8 @@ class Talk:
                 self._end.reset()
             case Act.STALL:
                 self._end.outbox.do(self._end.stall)
+                self._stalled = True
+                self._follower.wake()
             case Act.SEND_EOF:
                 self._end.send_eof()
 
@@ -109,9 +113,11 @@ class Talk:
             self._fail(as_exception(error))
             return False
         if found is None:
-            if self.ended_by is not None and self.cut_short:
-                return self._take_end()
-            return self.ended_by is not None and self._cannot_match(len(self._end.inbound))
+            if self.ended_by is None:
+                return False
+            if self.cut_short and self._follower.strict:
+                return self._follower.may_meet(self) and self._take_end()
+            return self._cannot_match(len(self._end.inbound))
         step, subject, end = found
         if step is None:
             return self._cannot_match(end)

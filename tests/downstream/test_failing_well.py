@@ -698,7 +698,7 @@ def test_the_conversation_with_a_program_is_shown_whole(downstream: Downstream) 
             "E*EndOfStream: the end came before b'that' on stdout on process-1 (*): what came, *b'got this\\n'",
             "process-1 (*; it exited with 3)",
             "*->  b'this\\n'  stdin",
-            "*stdin ended",
+            "*->  stdin: end of file",
             "*<-  b'got this\\n'  stdout",
             "*process exited",
         ]

@@ -82,9 +82,10 @@ def udp(*payloads: bytes, name: str = "udp-1") -> PeerTraffic:
 
 def drawn(browser: webdriver.Chrome, place: int) -> None:
     """Open a test, and wait until its diagram is there: a browser tells the page of it a little later."""
-    details = find(browser, "details")[place]
+    wait = WebDriverWait(browser, 20, 0.02)
+    (details, *_) = wait.until(lambda _: find(browser, "details")[place:])
     browser.execute_script("arguments[0].open = true", details)
-    WebDriverWait(browser, 20, 0.02).until(lambda _: details.find_elements(By.CLASS_NAME, "lifeline"))
+    wait.until(lambda _: details.find_elements(By.CLASS_NAME, "lifeline"))
 
 
 def console(browser: webdriver.Chrome) -> list[dict[str, Any]]:

@@ -533,17 +533,26 @@ def test_a_difference_within_what_is_redacted_is_told_where_it_is_but_not_what(d
         def test_nothing_but_the_secret(udp_peer):
             udp_peer.expect(b"hunt" b"er2")
             send(udp_peer, b"hunt" b"er2" * 2)
-        """
+
+        def test_zz_behind(udp_peer):
+            udp_peer.expect(b"PASS hunt" b"er2 x")
+            send(udp_peer, b"PASS hunt" b"er2 y")
+        """,
+        "-p",
+        "no:randomly",
     )
-    result.assert_outcomes(failed=3)
+    result.assert_outcomes(failed=4)
     result.stdout.fnmatch_lines(
         [
             "*got: b'PASS [*][*][*]'*",
-            "*the first difference is at offset 11 (0xb), where what is secret was left out",
+            "*the first difference is in what is secret, and was left out",
             "*the first difference is at offset 5 (0x5): 0x4f b'O' expected, 0x44 b'D' got",
             "* b'PASSWORD        '",
-            "*the first difference is at offset 7 (0x7), where what is secret was left out",
+            "*the first difference is in what is secret, and was left out",
         ]
+    )
+    result.stdout.fnmatch_lines(
+        ["*the first difference is at offset 9 (0x9): 0x78 b'x' expected, 0x79 b'y' got", "* b'PASS [*][*][*] x'"]
     )
     assert "b'3' expected" not in result.stdout.str()
 

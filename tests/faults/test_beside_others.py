@@ -1,7 +1,9 @@
 """Faults beside everything else: scripts, handlers, TLS, sessions, async tests, and peers that begin anew."""
 
 import asyncio
+import re
 import socket
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -86,6 +88,41 @@ def test_what_the_network_cuts_short_is_no_mismatch(
     again = connect(peer)
     again.sendall(b"GET\n")
     assert receive(again, 3) == b"ok\n"
+
+
+def test_what_the_network_cuts_short_while_it_waits_has_its_turn(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(inbound=StreamFaults().on(match=b"b1", connection=2).close())
+    peer.expect(b"a1").reply(b"x")
+    peer.expect(b"a2").reply(b"x")
+    peer.expect(b"b1")
+    peer.on(re.compile(rb"b.*\n")).reply(b"PONG")
+    first = connect(peer)
+    first.sendall(b"a1")
+    assert receive(first, 1) == b"x"
+    second = connect(peer)
+    second.sendall(b"b1")
+    assert second.recv(1) == b""
+    first.sendall(b"a2")
+    assert receive(first, 1) == b"x"
+    first.close()
+
+
+@pytest.mark.parametrize("faults", [StreamFaults(reset_after=3), StreamFaults(close_after=3)], ids=str)
+def test_what_the_network_ends_is_not_the_clients_doing(
+    peers: Peers, connect: Connect, faults: StreamFaults
+) -> None:
+    peer = peers.tcp(faults=faults)
+    client = connect(peer)
+    peer.connection.send(b"12345").result()
+    with suppress(ConnectionResetError):
+        while client.recv(10):
+            pass
+    peer.connection.ended.result()
+    with pytest.raises(ConnectionError, match="nothing can be sent on connection 1: its network has ended it"):
+        peer.connection.send(b"more").result()
+    events = [event.name for event in peer.events]
+    assert "eof_received" not in events
+    assert ("eof_sent" in events) is (faults.close_after is not None)
 
 
 def test_what_is_wrong_before_the_network_cuts_it_is_a_mismatch(peers: Peers, connect: Connect) -> None:

@@ -414,34 +414,39 @@ def test_what_a_call_raises_fails_the_test_if_nobody_looks(downstream: Downstrea
     result.stdout.fnmatch_lines(["E *LookupError: nobody looks"])
 
 
-@pytest.mark.parametrize("harness", ["stream_harness", "datagram_harness"])
-@pytest.mark.parametrize("how", ["connect", "connect_here"])
-def test_what_a_protocol_raises_at_the_end_is_an_error_of_the_tear_down(
-    downstream: Downstream, harness: str, how: str
-) -> None:
-    connected = f"await {harness}.connect_here(Raises)" if how == "connect_here" else f"{harness}.connect(Raises)"
+@pytest.mark.parametrize("given_up", ["cancelled", "timed out", "asked too early"])
+def test_what_a_call_raises_is_not_lost_with_its_future(downstream: Downstream, given_up: str) -> None:
     result = downstream.run_apart(
         f"""
         import asyncio
+        import threading
         import pytest
 
-        class Raises(asyncio.Protocol, asyncio.DatagramProtocol):
-            def connection_lost(self, exc):
-                raise LookupError("at the end")
+        def test_it(stream_harness, udp_peer):
+            udp_peer.expect(b"never")
+            go_on = threading.Event()
+            stream = stream_harness.connect(asyncio.Protocol)
 
-        @pytest.fixture
-        def loop():
-            loop = asyncio.new_event_loop()
-            loop.set_exception_handler(lambda *_: None)  # asyncio tells it, too
-            yield loop
-            loop.close()
+            def bad():
+                go_on.wait(5)
+                raise LookupError("nobody looks")
 
-        def test_it(loop, {harness}):
-            async def go():
-                {connected}
+            future = stream.call(bad)
+            if {given_up!r} == "cancelled":
+                assert future.cancel()
+            elif {given_up!r} == "timed out":
+                with pytest.raises(TimeoutError):
+                    future.result(0)
+            else:
+                async def asks():
+                    with pytest.raises(RuntimeError):
+                        future.exception()
 
-            loop.run_until_complete(go())
+                asyncio.run(asks())
+            go_on.set()
         """
     )
-    result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["E *LookupError: at the end"])
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines_random(
+        ["*LookupError: nobody looks", "*ScriptMismatch: udp-1 *only step was not met*"]
+    )

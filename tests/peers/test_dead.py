@@ -357,3 +357,13 @@ def in_time_wait() -> tuple[str, int]:
             server.accept()[0].close()
             assert client.recv(10) == b""
     return address
+
+
+@pytest.mark.parametrize("make", ["refusing", "tcp_proxy"])
+def test_a_port_that_is_taken_uses_up_no_name(peers: Peers, make: str) -> None:
+    """Faults are decided by the name."""
+    taken = peers.tcp().port
+    with pytest.raises(OSError, match=str(taken)):
+        peers.refusing("tcp", port=taken) if make == "refusing" else peers.tcp_proxy(("127.0.0.1", 9), port=taken)
+    peer = peers.refusing("tcp") if make == "refusing" else peers.tcp_proxy(("127.0.0.1", 9))
+    assert "-1 (" in str(peer)

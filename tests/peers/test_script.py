@@ -212,7 +212,7 @@ def test_a_client_that_speaks_tls_to_a_peer_that_does_not_is_told_as_such(
     dial(peer).sendall(first + b"\x00\r\n")
     with pytest.raises(ScriptMismatch):
         hello.result()
-    said = "this looks like a TLS ClientHello: take tls_peer, or peers.tls()"
+    said = "this looks like a TLS ClientHello: tls_peer speaks TLS, and what is made with tls=True"
     assert (said in mismatch(peer)) == told
 
 
@@ -642,6 +642,41 @@ def test_a_connection_that_was_stalled_holds_the_script_no_longer(tcp_peer: Stre
     second = dial(tcp_peer)
     second.sendall(b"GET\n")
     assert receive(second, 3) == b"ok\n"
+
+
+def test_what_waits_has_its_turn_once_a_step_has_stalled_the_connection_before(
+    tcp_peer: StreamPeer, dial: Dial
+) -> None:
+    tcp_peer.expect(b"a1").reply(b"x")
+    tcp_peer.expect(b"a2").reply(b"x", after=0.01).stall()
+    tcp_peer.expect(b"b").reply(b"y")
+    first, second = dial(tcp_peer), dial(tcp_peer)
+    first.sendall(b"a1")
+    assert receive(first, 1) == b"x"
+    second.sendall(b"b")
+    assert [tcp_peer.next_connection().result() for _ in range(2)][1].read_exactly(1).result() == b"b"
+    first.sendall(b"a2")
+    assert receive(second, 1) == b"y"
+
+
+def test_a_stall_of_the_tests_leaves_the_script_with_its_connection(tcp_peer: StreamPeer, dial: Dial) -> None:
+    tcp_peer.expect(b"a1").reply(b"x")
+    tcp_peer.expect(b"a2").reply(b"x")
+    tcp_peer.expect(b"b").reply(b"y")
+    first = dial(tcp_peer)
+    first.sendall(b"a1")
+    assert receive(first, 1) == b"x"
+    connection = tcp_peer.connection
+    connection.stall().result()
+    second = dial(tcp_peer)
+    second.sendall(b"b")
+    first.sendall(b"a2")
+    assert tcp_peer.next_connection().result() is connection
+    assert tcp_peer.next_connection().result().read_exactly(1).result() == b"b"
+    connection.unstall()
+    assert receive(first, 1) == b"x"
+    first.close()
+    assert receive(second, 1) == b"y"
 
 
 @pytest.mark.parametrize(

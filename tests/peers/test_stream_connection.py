@@ -72,6 +72,16 @@ def test_that_nothing_can_be_sent_is_told_with_the_reason(tcp_peer: StreamPeer, 
         tcp_peer.connection.send(b"x").result()
 
 
+def test_no_end_is_noted_where_the_client_has_reset_it(tcp_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(tcp_peer)
+    connection = tcp_peer.connection
+    connection.stall().result()
+    client.send(b"x")  # so that the reset is one
+    reset(client)
+    connection.close().result()
+    assert "eof_sent" not in [event.name for event in tcp_peer.events]
+
+
 # Segments
 
 
