@@ -141,7 +141,7 @@ class DatagramPeer(ServedPeer):
         """
         whole_number(count, "count", least=1)
         self._refuse_if_closed("wait_for()")
-        return self._asked(self._end.when(count, self._future(f"{count} datagram{'' if count == 1 else 's'}")))
+        return self._asked(self._end.when(count, self._future(_datagrams(count))))
 
     def send(self, data: bytes, to: Address) -> CaptureFuture[None]:
         """Send a datagram that nobody asked for.
@@ -487,11 +487,15 @@ class DatagramPeer(ServedPeer):
             return "no datagram came"
         last = received[-1]
         ago = time.monotonic() - last.time
-        came = "1 datagram" if len(received) == 1 else f"{len(received)} datagrams"
         return (
-            f"{came} had come by then, the last {told_bytes(len(last.data))} {_short(self._redacted(last.data))} "
+            f"{_datagrams(len(received))} had come by then, "
+            f"the last {told_bytes(len(last.data))} {_short(self._redacted(last.data))} "
             f"from {last.source[0]} port {last.source[1]}, {ago:.3g} s ago"
         )
+
+
+def _datagrams(count: int) -> str:
+    return "1 datagram" if count == 1 else f"{count} datagrams"
 
 
 def _short(data: bytes, most: int = 60) -> str:

@@ -306,7 +306,7 @@ class StreamPeer(ServedPeer):
             self._record.note("handshake_completed", connection.number, connection._end.tls_version)
         self._connections.append(connection)
         if self._faults is not None:
-            self._put_network_under(connection)
+            self._network_under(connection).have(self._faults)
         self._start(connection)
         self._made.serve()
         self._first.serve()
@@ -384,19 +384,15 @@ class StreamPeer(ServedPeer):
         faults = self._known_faults()
         faults.give(given)
         for connection in self._connections:
-            if connection._end.lost.is_set():
-                continue
-            if connection._network is None:
-                self._put_network_under(connection)
-            else:
-                connection._network.have(faults)
+            if not connection._end.lost.is_set():
+                self._network_under(connection).have(faults)
 
-    def _put_network_under(self, connection: PeerConnection) -> None:
-        """Have a network under a connection, with the faults of now; one that it has already counts on."""
+    def _network_under(self, connection: PeerConnection) -> "FaultyStream":
+        """The network that a connection goes by; put there if it has none, without faults."""
         if connection._network is None:
             connection._network = self._make_network(connection)
             connection._network.stand_between()
-            connection._network.have(self._known_faults())
+        return connection._network
 
     def _make_network(self, connection: PeerConnection) -> "FaultyStream":
         from .faulty_streams import FaultyStream  # few peers have any faults

@@ -355,17 +355,24 @@ class StreamEnd(PausableProtocol):
 
     def note_our_end(self) -> None:
         """Note, and take it as done, that our half ends, where none has: that tells who has closed a connection."""
-        if not (self.ends or self._eof_sent) and self._is_connected:
+        if not self.ends and self._is_connected:
+            self._note_eof()
+
+    def _note_eof(self) -> None:
+        if not self._eof_sent:
             self._eof_sent = True
             self.note("eof_sent")
 
     @property
     def _is_connected(self) -> bool:
         """Whether there is a connection still, though nobody may have read of its end."""
+        if self.sock is None:
+            return False
         try:
-            return self.sock is not None and bool(self.sock.getpeername() or self.is_unix)
+            self.sock.getpeername()
         except OSError:
             return False
+        return True
 
     def _shut_down(self) -> None:
         if self.sock is not None:
@@ -501,9 +508,7 @@ class StreamEnd(PausableProtocol):
             if future is not None:
                 fail(future, self._gone())
             return
-        if not self._eof_sent:
-            self._eof_sent = True
-            self.note("eof_sent")
+        self._note_eof()
         self._queue.write_eof(future)
 
     def _gone(self, text: str = "", cause: BaseException | None = None) -> ConnectionError:

@@ -67,11 +67,10 @@ class TCPProxy(Proxying, StreamPeer):
                 relay.target.resume_reading(PARTITIONED)
 
     def _stall(self, connection: PeerConnection, relay: "Relay") -> None:
-        self._put_network_under(connection)
-        if connection._network is not None:
-            connection._end.note("partitioned")
-            connection._network.cut_off()
-            relay.target.pause_reading(PARTITIONED)
+        network = self._network_under(connection)
+        connection._end.note("partitioned")
+        network.cut_off()
+        relay.target.pause_reading(PARTITIONED)
 
     def _clear(self, script: bool) -> None:
         super()._clear(script)

@@ -48,8 +48,7 @@ class Cookies:
             found, unseen = self.found()
             of_it = [pid for pid, cookie in found.items() if cookie == number]
             for pid in of_it:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+                _kill(pid)
             if of_it or not unseen:
                 return
             time.sleep(PROBE)  # one that is amid execve(2) can't be told from others: see `found`
@@ -87,13 +86,17 @@ async def kill_escaped(cookies: Cookies, limit: float) -> tuple[dict[int, list[s
             if pid not in known:
                 known[pid] = told_process(pid)
                 killed.setdefault(number, []).append(known[pid])
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            _kill(pid)
         await asyncio.gather(*(until_exited(pid, limit) for pid in found))
     left: dict[int, list[str]] = {}
     for pid, number in found.items():
         left.setdefault(number, []).append(known[pid])
     return killed, left
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # it is gone, or another user's by now
+        os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def told_process(pid: int) -> str:
