@@ -156,9 +156,9 @@ class Downstream:
         """Run a test file that is there already, in this process."""
         return self.pytester.runpytest_inprocess(*self._args(()), *args, name)
 
-    def run_file_apart(self, name: str, *args: str) -> pytest.RunResult:
+    def run_file_apart(self, name: str, *args: str, plugins: tuple[str, ...] = ()) -> pytest.RunResult:
         """Run it in a process of its own."""
-        return self.pytester.runpytest_subprocess(*self._args(()), *args, name, timeout=120)
+        return self.pytester.runpytest_subprocess(*self._args(plugins), *args, name, timeout=120)
 
     def _args(self, plugins: tuple[str, ...]) -> list[str]:
         args = ["-W", "error", "-p", "no:cacheprovider"]

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ importlib.metadata.distributions = lambda **options: (
 """
 
 
+OTHERS = [ep.name for ep in entry_points(group="pytest11") if ep.name != "pytest_echoserver"]
+"""Other people's plugins: pytest loads them too where nothing stops it, which takes longer than most tests here."""
+
+
 @pytest.fixture
 def folder(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     pytester.makepyfile(test_it=THREE_LINES)
@@ -33,6 +38,11 @@ def folder(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest
 
 
 def run(folder: pytest.Pytester, *args: str) -> pytest.RunResult:
+    return beside_all(folder, *(f"-pno:{name}" for name in OTHERS), *args)
+
+
+def beside_all(folder: pytest.Pytester, *args: str) -> pytest.RunResult:
+    """Run it with all plugins that are installed, but for the one that warns unless it has its setting."""
     return folder.runpytest_subprocess("-W", "error", "-p", "no:asyncio", *args, timeout=60)
 
 
@@ -43,6 +53,10 @@ def not_installed(folder: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_installed(folder: pytest.Pytester) -> None:
     run(folder).assert_outcomes(passed=1)
+
+
+def test_installed_beside_all_others(folder: pytest.Pytester) -> None:
+    beside_all(folder).assert_outcomes(passed=1)
 
 
 def test_installed_and_named(folder: pytest.Pytester) -> None:
@@ -289,4 +303,4 @@ def test_beside_a_plugin_that_sets_up_fixtures_itself(folder: pytest.Pytester) -
             assert udp_peer.host == "127.0.0.2"
         """
     )
-    run(folder, "-p", "no:randomly").assert_outcomes(passed=2)
+    run(folder).assert_outcomes(passed=2)

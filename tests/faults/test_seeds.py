@@ -37,24 +37,31 @@ def test_it(peers, number, request):
 
 
 def schedules(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, *args: str, beside: str = ""
+    downstream: Downstream,
+    monkeypatch: pytest.MonkeyPatch,
+    *args: str,
+    plugins: tuple[str, ...] = (),
+    beside: str = "",
 ) -> list[str]:
     """Run the suite; give what its faults were, by test."""
+    pytester = downstream.pytester
     into = pytester.mkdir(f"run{len(list(pytester.path.iterdir()))}")
     monkeypatch.setenv("INTO", str(into))
     monkeypatch.setenv("BESIDE", beside)
-    pytester.runpytest_subprocess(*args).assert_outcomes(passed=6)
+    downstream.run_apart(SUITE, *args, plugins=plugins).assert_outcomes(passed=6)
     return [(into / str(number)).read_text() for number in range(6)]
 
 
-def test_one_seed_decides_all_of_a_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytester.makepyfile(SUITE)
-    given = schedules(pytester, monkeypatch, "--echoserver-seed=7", "-p", "no:randomly")
+def test_one_seed_decides_all_of_a_run(downstream: Downstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = schedules(downstream, monkeypatch, "--echoserver-seed=7")
     assert len(set(given)) == 6  # tests differ
-    assert schedules(pytester, monkeypatch, "--echoserver-seed=7", "-p", "no:randomly", "-n", "2") == given
-    in_any_order = schedules(pytester, monkeypatch, "--echoserver-seed=7", "-p", "no:xdist", beside="yes")
+    by_workers = schedules(downstream, monkeypatch, "--echoserver-seed=7", "-n2", plugins=("xdist.plugin",))
+    assert by_workers == given
+    in_any_order = schedules(
+        downstream, monkeypatch, "--echoserver-seed=7", plugins=("pytest_randomly",), beside="yes"
+    )
     assert in_any_order == given
-    other = schedules(pytester, monkeypatch, "--echoserver-seed=8", "-p", "no:randomly")
+    other = schedules(downstream, monkeypatch, "--echoserver-seed=8")
     assert not set(other) & set(given)
 
 
@@ -89,9 +96,9 @@ def test_nothing_by_chance(peers):
 """
 
 
-def told(pytester: pytest.Pytester, *args: str) -> dict[str, tuple[str, bool]]:
+def told(downstream: Downstream, *args: str) -> dict[str, tuple[str, bool]]:
     """Run tests that fail; of each give the schedule, and whether its report tells of the run's seed."""
-    text = pytester.runpytest_subprocess("-p", "no:randomly", "-n0", *args).stdout.str()
+    text = downstream.run_apart(FAILING, *args).stdout.str()
     reports = re.split(r"\n_+ (test_\w+) _+\n", text)
     return {
         name: (report.partition("schedule: ")[2].partition("\n")[0], "--echoserver-seed=" in report)
@@ -99,41 +106,37 @@ def told(pytester: pytest.Pytester, *args: str) -> dict[str, tuple[str, bool]]:
     }
 
 
-def test_a_failure_tells_how_to_have_it_again(pytester: pytest.Pytester) -> None:
-    path = pytester.makepyfile(FAILING)
-    result = pytester.runpytest_subprocess("-p", "no:randomly", "-n0", "-k", "by_the_run")
+def test_a_failure_tells_how_to_have_it_again(downstream: Downstream) -> None:
+    path = downstream.pytester.makepyfile(FAILING)
+    result = downstream.run_file_apart(path.name, "-k", "by_the_run")
     text = result.stdout.str()
     found = re.search(r"they were decided from the seed (\d+): pytest (\S+) --echoserver-seed=\1\n", text)
     assert found is not None
     assert found[2] == f"{path.name}::test_by_the_run"
-    again = pytester.runpytest_subprocess(found[2], f"--echoserver-seed={found[1]}").stdout.str()
+    again = downstream.run_file_apart(found[2], f"--echoserver-seed={found[1]}").stdout.str()
     schedule = re.compile("schedule: .*")
     assert schedule.findall(again) == schedule.findall(text)
-    other = pytester.runpytest_subprocess(found[2]).stdout.str()  # each run draws one of its own
+    other = downstream.run_file_apart(found[2]).stdout.str()  # each run draws one of its own
     assert schedule.findall(other) != schedule.findall(text)
 
 
-def test_it_tells_so_from_where_pytest_was_started(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytester.makeini("[pytest]")
-    path = pytester.makepyfile(**{"sub/test_it": FAILING})
+def test_it_tells_so_from_where_pytest_was_started(downstream: Downstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    downstream.pytester.makeini("[pytest]")
+    path = downstream.pytester.makepyfile(**{"sub/test_it": FAILING})
     monkeypatch.chdir(path.parent)
-    result = pytester.runpytest_subprocess("-p", "no:randomly", "-n0", "-k", "by_the_run")
+    result = downstream.run_file_apart(".", "-k", "by_the_run")
     result.stdout.fnmatch_lines(["rootdir: */test_it_tells_so_*", "*: pytest test_it.py::test_by_the_run --echo*"])
     monkeypatch.chdir(path.parents[1])
-    result = pytester.runpytest_subprocess("-p", "no:randomly", "-n0", "-k", "by_the_run")
+    result = downstream.run_file_apart(".", "-k", "by_the_run")
     result.stdout.fnmatch_lines(["*: pytest sub/test_it.py::test_by_the_run --echo*"])
     path.parents[1].joinpath("conf").mkdir()
     path.parents[1].joinpath("tox.ini").rename(path.parents[1] / "conf" / "pytest.ini")
-    options = ("-c", "conf/pytest.ini", "-p", "no:randomly", "-n0", "-k", "by_the_run")
-    result = pytester.runpytest_subprocess(*options, "sub")
+    result = downstream.run_file_apart("sub", "-c", "conf/pytest.ini", "-k", "by_the_run")
     result.stdout.fnmatch_lines(["rootdir: */conf", "*: pytest sub/test_it.py::test_by_the_run --echo*"])
 
 
-def test_an_explicit_seed_comes_first_and_is_taken_as_it_is(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(FAILING)
-    first, second = told(pytester, "--echoserver-seed=1"), told(pytester, "--echoserver-seed=2")
+def test_an_explicit_seed_comes_first_and_is_taken_as_it_is(downstream: Downstream) -> None:
+    first, second = told(downstream, "--echoserver-seed=1"), told(downstream, "--echoserver-seed=2")
     assert [first[name] == second[name] for name in first] == [False, True, True, True]
     assert first["test_explicit"] == first["test_by_marker"]
     assert {name: seed for name, (_, seed) in first.items()} == {
@@ -144,9 +147,9 @@ def test_an_explicit_seed_comes_first_and_is_taken_as_it_is(pytester: pytest.Pyt
     }
 
 
-def test_workers_have_the_seed_of_the_run(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(FAILING + "\ntest_more = test_by_the_run\n")
-    text = pytester.runpytest_subprocess("-n", "2").stdout.str()
+def test_workers_have_the_seed_of_the_run(downstream: Downstream) -> None:
+    suite = FAILING + "\ntest_more = test_by_the_run\n"
+    text = downstream.run_apart(suite, "-n2", plugins=("xdist.plugin",)).stdout.str()
     assert len(re.findall(r"--echoserver-seed=(\d+)", text)) == 2
     assert len(set(re.findall(r"--echoserver-seed=(\d+)", text))) == 1
 
