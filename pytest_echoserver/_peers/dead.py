@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from .._adopted import Member
 from .._record import RowRecord
 from .._scope import Scope
+from .._telling import told_address
 from .._traffic import PeerTraffic
 from .._transports.datagram import bound_datagram_socket
 from .._transports.listening import bound_stream_socket, listen
@@ -131,7 +132,8 @@ def _fill_the_one_place(listener: socket.socket) -> Sockets:
     own = _connecting(listener)
     if not _ready(listener, selectors.EVENT_READ, FULL_WITHIN):
         own.close()
-        raise TimeoutError(f"no connection reached {_place(listener)} within {FULL_WITHIN:g} s; is it firewalled?")
+        where = told_address(listener.getsockname())
+        raise TimeoutError(f"no connection reached {where} within {FULL_WITHIN:g} s; is it firewalled?")
     return [own]
 
 
@@ -150,7 +152,8 @@ def _fill_all_places(listener: socket.socket) -> Sockets:
                 return own
             if own[-1].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 break
-        raise OSError(f"this system can't make a TCP blackhole at {_place(listener)}: it refuses or takes them all")
+        where = told_address(listener.getsockname())
+        raise OSError(f"this system can't make a TCP blackhole at {where}: it refuses or takes them all")
 
 
 def _connecting(listener: socket.socket) -> socket.socket:
@@ -169,11 +172,6 @@ def _ready(sock: socket.socket, event: int, within: float) -> bool:
             if selector.select(left):
                 return True
     return False
-
-
-def _place(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    return f"{host} port {port}"
 
 
 _OPEN: dict[tuple[str, str], Callable[[socket.AddressFamily, str, int], Sockets]] = {
