@@ -272,11 +272,11 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 
 def on_engine_thread() -> bool:
-    return any(engine.here for engine in _running)
+    return any(engine.here for engine in tuple(_running))  # at once: another thread may just make one
 
 
 def where_engines_are_busy() -> str:
-    return "".join(engine.where_busy() for engine in _running)
+    return "".join(engine.where_busy() for engine in tuple(_running))
 
 
 def _watched_task(
