@@ -8,6 +8,7 @@ import threading
 import traceback
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
+from contextlib import ExitStack
 from contextvars import Context, ContextVar
 from pathlib import Path
 from types import FrameType
@@ -71,12 +72,12 @@ class Engine:
         self._ident = 0
         self._retired = self._ended = False
         self._thread = threading.Thread(target=self._serve, name=THREAD_NAME, daemon=True)
-        try:
+        with ExitStack() as undone:  # where there is no descriptor left, say, or no thread to be had
+            undone.callback(self.loop.close)
             self._readers = best_readers(self.loop)
+            undone.callback(self._readers.close)
             self._thread.start()
-        except BaseException:  # there is no descriptor left, say
-            self.loop.close()
-            raise
+            undone.pop_all()
         _running.add(self)
 
     @property

@@ -167,7 +167,10 @@ class Scope:
     def pardon(self, error: BaseException) -> None:
         """Forget an error that the test got by itself, from the call that caused it."""
         with self._lock:
-            self.errors = [known for known in self.errors if known is not error]
+            for at, known in enumerate(self.errors):
+                if known is error:
+                    del self.errors[at]
+                    break
 
     def watch(self, task: "asyncio.Task[Any]") -> None:
         """Notice a task that a protocol started: if it fails unseen, and if it is still there at the end."""
@@ -209,9 +212,9 @@ class Scope:
                 self.blame(error)
         with self._lock:
             self._judged = not self.wide
-            errors = list(self.errors)
+            errors = self.errors
+            self.errors = [] if self.wide else list(errors)
             if self.wide:
-                self.errors.clear()
                 self._part_with_released()
             self._last_judged = time.monotonic()
         if self.wide and errors and self._can_be_asked:

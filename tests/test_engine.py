@@ -7,14 +7,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 import pytest
 
 from pytest_echoserver._engine import LOOPS, THREAD_NAME, Engine, EngineHost
 from pytest_echoserver._scope import Scope
 
-from .conftest import Downstream
+from .conftest import Downstream, open_and_running
 
 CONTEXT = contextvars.Context()
 
@@ -375,17 +375,33 @@ def test_no_thread_of_a_forked_child_is_taken_for_the_engines(downstream: Downst
     result.assert_outcomes(passed=1)
 
 
-def test_an_engine_that_cannot_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_: object) -> None:
+        raise OSError("none is left")
+
+    monkeypatch.setattr("pytest_echoserver._engine.best_readers", none_left)
+
+
+def no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_: object) -> None:
+        raise RuntimeError("none is left")
+
+    monkeypatch.setattr("threading.Thread.start", none_left)
+
+
+@pytest.mark.parametrize("nothing_left", [no_descriptor, no_thread])
+def test_an_engine_that_cannot_start_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, nothing_left: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    before = open_and_running()
     loops: list[asyncio.AbstractEventLoop] = []
 
     def new_loop() -> asyncio.AbstractEventLoop:
         loops.append(asyncio.SelectorEventLoop())
         return loops[0]
 
-    def none_left(_: object) -> None:
-        raise OSError("no descriptor is left")
-
-    monkeypatch.setattr("pytest_echoserver._engine.best_readers", none_left)
-    with pytest.raises(OSError, match="no descriptor is left"):
+    nothing_left(monkeypatch)
+    with pytest.raises((OSError, RuntimeError), match="none is left") as raised:
         Engine(new_loop)
     assert loops[0].is_closed()
+    assert open_and_running() <= before, raised  # whose frames hold it all: nothing is left to the collector

@@ -112,15 +112,16 @@ class _Events:
                 return
             if event.name == "datagram_received":
                 self._arrived(step)
-            if event.name == "unexpected" and self._is_the_last(step):
+            if event.name == "unexpected" and self._is_the_last(step, connection):
                 return
         if step is not None:
             step.time, step.connection, step.event = event.time, connection, event.name
             self._made.append(step)
 
-    def _is_the_last(self, unexpected: Step) -> bool:
-        """Whether it is what came last: then that is said there."""
-        last = next((step for step in reversed(self._made) if step.way == "in"), None)
+    def _is_the_last(self, unexpected: Step, connection: object) -> bool:
+        """Whether it is what came last, on this connection or from this address: then that is said there."""
+        came = (step for step in reversed(self._made) if step.way == "in" and step.connection == connection)
+        last = next((step for step in came if step.other == unexpected.other), None)
         if last is None or last.payload != unexpected.payload:
             return False
         last.what, last.tone = unexpected.what, unexpected.tone

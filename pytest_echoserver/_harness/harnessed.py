@@ -97,13 +97,12 @@ class Harnessed(Generic[P]):
         def called() -> None:
             try:
                 result = function(*args)
+                if isinstance(result, Coroutine):
+                    result.close()
+                    raise TypeError(f"call() takes a plain function, and {name} is a coroutine function")
             except BaseException as error:  # noqa: BLE001  it is the caller's
                 self._failed_calls.append((future, error))  # the future may be done: cancelled, or its time up
                 fail(future, error)
-                return
-            if isinstance(result, Coroutine):
-                result.close()
-                fail(future, TypeError(f"call() takes a plain function, and {name} is a coroutine function"))
             else:
                 fulfil(future, result)
 

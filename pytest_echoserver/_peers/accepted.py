@@ -33,9 +33,11 @@ class PeerConnection(Connection):
         return self._peer._redacted(data)
 
     def _forget_script(self) -> None:
+        if self._own_script is not None:
+            self._own_script.drop()
         self._own_script = None
         self._following = False
-        self._end.listener = None
+        self._end.follow_no_more()
 
     def _make_script(self) -> StreamScript:
         peer = self._peer

@@ -226,9 +226,9 @@ class Connection:
         )
 
     def _post_script(self, function: Callable[..., object], *args: Any) -> None:
-        if not self._following:  # now: what comes from here on is younger than the script
+        if self._own_script is not None and not self._following:  # now: what comes from here on is younger than it
             self._following = True
-            self._scope.call(self._follow_script, self._script)
+            self._scope.call(self._follow_script, self._own_script)
         self._scope.post(function, *args)
 
     def _follow_script(self, script: StreamScript) -> None:

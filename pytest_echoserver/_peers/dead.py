@@ -80,9 +80,11 @@ def make(scope: Scope, kind: str, transport: object, host: object, port: object,
     address, family = check_host(host)
     given = checked_peer_name(name)
     port = check_port(port)
-    scope.refuse_if_closed()
-    sockets = _OPEN[kind, transport](family, address, port)
-    return DeadPeer(scope, scope.name_for(f"{kind}_{transport}", given), transport, sockets)
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(sock) for sock in _OPEN[kind, transport](family, address, port)]
+        peer = DeadPeer(scope, scope.name_for(f"{kind}_{transport}", given), transport, sockets)
+        opened.pop_all()
+    return peer
 
 
 def _check_transport(transport: object) -> str:

@@ -10,7 +10,7 @@ __tracebackhide__ = True
 class Excuses:
     """Those that were asked for and have not come; each excuses one handshake that fails, the oldest first.
 
-    Where the wait for it ran out, it is excused all the same; one that was cancelled is withdrawn.
+    One whose wait ran out does so after those that are waited for; one that was cancelled is withdrawn.
     """
 
     def __init__(self) -> None:
@@ -24,10 +24,12 @@ class Excuses:
     def excuse(self, error: Exception) -> bool:
         """Whether it was expected that a handshake fails: then whoever waits for that gets ``error``."""
         left = self._left
-        if left:
-            self._awaited.remove(left[0])
-            fulfil(left[0], error)
-        return bool(left)
+        if not left:
+            return False
+        excused = next((future for future in left if not future.done()), left[0])
+        self._awaited.remove(excused)
+        fulfil(excused, error)
+        return True
 
     def end(self, error: Exception) -> None:
         """None comes any more: who waits gets ``error``."""

@@ -62,7 +62,7 @@ class FaultyStream(asyncio.Protocol):
         self.outbound = StreamLane("out", flow, deliver=self._leave, finish=self._eof_leaves, **common)
         self.inbound.when_room = self._may_read_on
         self.outbound.when_room = self._tell_if_empty
-        end.came = self.data_received
+        end.network = self
 
     def stand_between(self) -> None:
         """Get between an end and a transport that have each other already."""
@@ -219,14 +219,10 @@ class FaultyStream(asyncio.Protocol):
             await until_arrived(sock, self._limit)
             self._was_reset = True
             self._end.linger_not()
-        elif sock is not None and not self._end.tls:
+        elif sock is not None and not transport.is_closing():
             self._end.note_our_end()
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_WR)
-            with suppress(OSError):  # closed with unread input, it would be reset
-                for _ in range(MOST_READS):
-                    if not sock.recv(LARGEST_READ):
-                        break
+            if not self._end.tls:
+                _end_cleanly(sock)
         transport.abort()
 
     async def _emptied(self) -> None:
@@ -295,6 +291,15 @@ class FaultyTransport(asyncio.Transport):
     def abort(self) -> None:
         self._network.drop()
         self._transport.abort()
+
+
+def _end_cleanly(sock: socket.socket) -> None:
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
+    with suppress(OSError):  # closed with unread input, it would be reset
+        for _ in range(MOST_READS):
+            if not sock.recv(LARGEST_READ):
+                break
 
 
 def _pieces(data: bytes, size: int | None) -> Iterator[bytes]:

@@ -114,16 +114,15 @@ def _told_difference(script: Script, got: bytes, framing: str) -> list[str]:
 def _told_difference_at(at: int, expected: bytes, got: bytes, redact: Callable[[bytes], bytes]) -> list[str]:
     """The difference, which is at this place of what really was, as far as it is shown to all."""
     shown, shown_got = redact(expected), redact(got)
-    places = _place(at, expected, shown), _place(at, got, shown_got)
-    if None in places or places[0] != places[1]:
+    place = _place(at, expected, shown)
+    if place is None or place != _place(at, got, shown_got):
         return ["  the first difference is in what is secret, and was left out"]
-    at = places[0] or 0
-    begin = at - at % WINDOW
+    begin = place - place % WINDOW
     return [
-        f"  the first difference is at offset {at} (0x{at:x}): {_difference(shown, shown_got, at)}",
+        f"  the first difference is at offset {place} (0x{place:x}): {_difference(shown, shown_got, place)}",
         f"    expected  {begin:04x}  {_hex_line(shown, begin)}",
         f"    got       {begin:04x}  {_hex_line(shown_got, begin)}",
-        " " * (len("    expected  0000  ") + 3 * (at - begin)) + "^^",
+        " " * (len("    expected  0000  ") + 3 * (place - begin)) + "^^",
     ]
 
 

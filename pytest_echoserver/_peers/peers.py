@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache, wraps
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -176,9 +177,12 @@ class Peers:
         place = self._defaults.place(host, port, allow_remote)
         size = None if receive_buffer is None else checked_size(receive_buffer)
         options = self._defaults.proxy(name, timeout, given)
-        self._scope.refuse_if_closed()
-        sock = _listening(lambda: bound_stream_socket(*place), size)
-        return TCPProxy(self._scope, self._scope.name_for("tcp_proxy", options.name), sock, options, target=checked)
+        with ExitStack() as opened:
+            sock = opened.enter_context(_listening(lambda: bound_stream_socket(*place), size))
+            name = self._scope.name_for("tcp_proxy", options.name)
+            proxy = TCPProxy(self._scope, name, sock, options, target=checked)
+            opened.pop_all()
+        return proxy
 
     def refusing(
         self,

@@ -220,7 +220,7 @@ class Script:
         Raises:
             RuntimeError: it would come after what ends the connection, or our direction of it.
         """
-        ends = next((each for each in step.actions if each in ENDING), None)
+        ends = next((each for each in reversed(step.actions) if each in ENDING), None)
         if ends is not None and not (ends is Act.SEND_EOF and isinstance(action, Act)):  # that half alone has ended
             raise RuntimeError(
                 f"{action.told(self.redact)} can't be done after {ends.told(self.redact)} of {step.told()}: "

@@ -228,7 +228,7 @@ class ServedPeer(BoundPeer):
         self._scripted = True
 
     def _post_script(self, function: Callable[..., object], *args: Any) -> None:
-        if not self._following:  # now: what comes from here on is younger than the script
+        if self._script is not None and not self._following:  # now: what comes from here on is younger than it
             self._scope.call(self._follow_once)
         self._scope.post(function, *args)
 

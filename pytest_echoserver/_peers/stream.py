@@ -437,12 +437,14 @@ class StreamPeer(ServedPeer):
     def _begin_anew(self) -> None:
         if self._scripted:
             self._fail_scripts(RuntimeError(f"the script of {self} was cleared while this was awaited"))
+            if self._script is not None:
+                self._script.drop()
             self._script = None
             self._scripted = self._following = False
             self._rules.clear()
-            self._with_scripts.clear()
-            for connection in self._connections:
+            for connection in {*self._connections, *self._with_scripts}:
                 connection._forget_script()
+            self._with_scripts.clear()
         self._excuses.end(RuntimeError(f"{self} was cleared while this was awaited"))
         self._excuses = Excuses()
         if not self._accepted:

@@ -17,6 +17,7 @@ from .._record import Event, Record, View
 from .._transports.arrival import (
     acknowledge,
     await_reader,
+    eof_arrived,
     input_queue,
     still_to_come,
     turn,
@@ -38,6 +39,7 @@ TURNS = 3
 LARGEST_READ = 65_536
 MOST_DRAINED = 16 * 1024 * 1024
 """Bytes read at a close: more than both sides' buffers hold; and no more, for a client may send and send."""
+STALLED = "it was told to stall"
 
 
 class StreamListener(Protocol):
@@ -74,8 +76,8 @@ class StreamEnd(PausableProtocol):
         self.outbox: Outbox = Outbox()
         self.listener: StreamListener | None = None
         self.made: Callable[[], None] | None = None
-        self.came: Callable[[bytes], object] = self.data_received
-        """What takes the bytes that come: the network, where it has faults."""
+        self.network: asyncio.Protocol = self
+        """What takes what comes: the network, where that has faults."""
         self.sock: socket.socket | None = None
         self.reader: socket.socket | None = None
         """The other end's socket, where that is at hand."""
@@ -196,14 +198,22 @@ class StreamEnd(PausableProtocol):
 
     def stall(self) -> None:
         """Stop reading: the window closes once the buffers are full."""
-        self.pause_reading("stalled")
+        self.pause_reading(STALLED)
         # TLS has a buffer of its own: 256 KiB before it stops to read from the socket.
         limit = getattr(self._transport, "set_read_buffer_limits", None)
         if self.tls and limit is not None:
             limit(1)
 
     def unstall(self) -> None:
-        self.resume_reading("stalled")
+        self.resume_reading(STALLED)
+
+    @property
+    def is_stalled(self) -> bool:
+        return STALLED in self._paused_by
+
+    def follow_no_more(self) -> None:
+        """Nobody acts on what comes from here on."""
+        self.listener = self.when_cut = None
 
     def cut(self) -> None:
         """Its network has ended it, or lets nothing pass any more."""
@@ -355,7 +365,7 @@ class StreamEnd(PausableProtocol):
 
     def note_our_end(self) -> None:
         """Note, and take it as done, that our half ends, where none has: that tells who has closed a connection."""
-        if not self.ends and self._is_connected:
+        if not self.ends and self._nobody_has_ended_it:
             self._note_eof()
 
     def _note_eof(self) -> None:
@@ -364,9 +374,9 @@ class StreamEnd(PausableProtocol):
             self.note("eof_sent")
 
     @property
-    def _is_connected(self) -> bool:
-        """Whether there is a connection still, though nobody may have read of its end."""
-        if self.sock is None:
+    def _nobody_has_ended_it(self) -> bool:
+        """Whether the other side had not ended it by now, though nobody may have read of that."""
+        if self.sock is None or eof_arrived(self.sock):
             return False
         try:
             self.sock.getpeername()
@@ -395,8 +405,10 @@ class StreamEnd(PausableProtocol):
         """Read what has arrived, and give what is left of ``most``: 0 as well if nothing can come any more."""
         try:
             while self.sock is not None and most > 0 and (data := self.sock.recv(LARGEST_READ)):
-                self.came(data)
+                self.network.data_received(data)
                 most -= len(data)
+            if most > 0 and not (self.ends or self._eof_sent):
+                self.network.eof_received()
         except BlockingIOError:
             return most
         except OSError:
@@ -429,7 +441,7 @@ class StreamEnd(PausableProtocol):
             raise self._gone("the connection was lost in the TLS handshake")
         self.tls = True
         self._transport, self._queue = upgraded, WriteQueue(upgraded, self._gone)
-        if "stalled" in self._paused_by:  # what came with the handshake's end was passed on by now
+        if self.is_stalled:  # what came with the handshake's end was passed on by now
             self.stall()
 
     async def _arrive_and_reset(self) -> None:
@@ -523,10 +535,12 @@ class StreamEnd(PausableProtocol):
 
     @property
     def _why_gone(self) -> str:
+        if self.closed_by_us:
+            return "it was closed on this side"
         if self.cut_short:
             return "its network has ended it"
-        if self.closed_by_us or self._eof_sent:
-            return "it was closed on this side, or its end was sent"
+        if self._eof_sent:
+            return "its end was sent"
         return "the other end has reset it" if self.ends == ["reset"] else "the other end has closed it"
 
     @property

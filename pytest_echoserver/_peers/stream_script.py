@@ -100,7 +100,7 @@ class StreamScript:
         talk = Talk(self, connection, start, late_until)
         self._talks[connection] = talk
         self._untaken.append(talk)
-        end.listener = talk
+        end.listener, end.when_cut = talk, self.wake
         self.go_on()
 
     def leave(self, connection: "Connection") -> int:
@@ -109,9 +109,17 @@ class StreamScript:
         if talk is None:
             return 0
         self.left(talk)
-        connection._end.listener = None
+        connection._end.follow_no_more()
         self.wake()
         return talk.start
+
+    def drop(self) -> None:
+        """Follow it nowhere any more: it was forgotten."""
+        for talk in self._talks.values():
+            talk.drop()
+        self._talks.clear()
+        self._untaken.clear()
+        self._with = None
 
     def go_on(self) -> None:
         """Look at all that waits: a step was added, or the connection that held the script has ended."""
@@ -134,11 +142,13 @@ class StreamScript:
 
         For the loop may come to a younger connection first.
         """
-        if self._with is None:
+        if self._is_elsewhere(talk):
+            turn = False
+        elif self._with is talk:
+            turn = True
+        else:
             older = itertools.takewhile(lambda other: other is not talk, self._talks.values())
             turn = not any(other.has_unread for other in older)
-        else:
-            turn = self._with is talk or self._with.hands_on
         self._kept_waiting = self._kept_waiting or not turn
         return turn
 
@@ -195,6 +205,10 @@ class StreamScript:
         talk.came(current, talk.connection)
         return True
 
+    def _is_elsewhere(self, talk: "Talk") -> bool:
+        """Whether another connection has the script."""
+        return not (self._with in (None, talk) or self._with.hands_on)
+
     def _forget(self, talk: "Talk") -> None:
         with suppress(ValueError):
             self._untaken.remove(talk)
@@ -202,7 +216,7 @@ class StreamScript:
             self._with = None
 
     def _why(self, talk: "Talk") -> str:
-        if self._with in (None, talk):
+        if not self._is_elsewhere(talk):
             return ""
         assert self._with is not None
         return (

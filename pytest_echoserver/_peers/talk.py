@@ -34,7 +34,6 @@ class Talk:
         self._in_grace = self._grace_is_over = False
         self._searches: dict[Step, StreamSearch] = {}
         self._looked = start
-        self._end.when_cut = follower.wake
 
     @property
     def number(self) -> int | None:
@@ -48,7 +47,7 @@ class Talk:
     @property
     def hands_on(self) -> bool:
         """Whether the script may go on elsewhere: this isn't read any more, so nobody sees how it ends."""
-        return self._stalled or self.cut_short
+        return (self._stalled and self._end.is_stalled) or self.cut_short
 
     @property
     def cut_short(self) -> bool:
@@ -73,7 +72,7 @@ class Talk:
         self._look()
 
     def connection_lost(self) -> None:
-        self.ended_by = self.ended_by or next(iter(self._end.ends), None)
+        self.ended_by = self.ended_by or ("cut" if self.cut_short else next(iter(self._end.ends), None))
         if self.ended_by is not None:
             self._look()
         elif not self._over:  # by us: what the client might have said yet is nobody's fault
@@ -95,11 +94,13 @@ class Talk:
                 self._is_over()
                 self._end.reset()
             case Act.STALL:
-                self._end.outbox.do(self._end.stall)
-                self._stalled = True
-                self._follower.wake()
+                self._end.outbox.do(self._stall)
             case Act.SEND_EOF:
                 self._end.send_eof()
+
+    def drop(self) -> None:
+        """The script was forgotten: whatever comes is nothing to it."""
+        self._over = True
 
     def advance(self) -> bool:
         """Take the next message, or the end; false if nothing can be taken now."""
@@ -265,6 +266,11 @@ class Talk:
         for answer in reply.answers:
             for data in answers_of(answer, subject, any_bytes):
                 self._end.send(data)
+
+    def _stall(self) -> None:
+        self._end.stall()
+        self._stalled = True
+        self._follower.wake()
 
     def _move_to(self, position: int) -> None:
         self.start = self._looked = position

@@ -7,6 +7,7 @@ import asyncio
 import errno
 import ipaddress
 import os
+import select
 import socket
 import struct
 import sys
@@ -139,6 +140,15 @@ def input_queue(sock: socket.socket) -> int:
     import termios
 
     return int(struct.unpack("=i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)))[0])
+
+
+def eof_arrived(sock: socket.socket) -> bool:
+    """Whether the other end's EOF is here, be it behind what nobody has read; false where it can't be told."""
+    if sys.platform != "linux" or sock.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)  # poll(2)
+    return bool(poll.poll(0))
 
 
 def still_to_come(sock: socket.socket) -> bool:

@@ -230,6 +230,18 @@ def test_what_nothing_expected_is_said_where_it_came() -> None:
     assert lines_of(("data_received", (b"xyz",)), ("unexpected", (b"z",))) == ["->  b'xyz'", "!!  b'z'  unexpected"]
 
 
+def test_what_is_unexpected_is_told_where_it_came_and_not_where_the_like_did() -> None:
+    came = ("data_received", (2, b"z")), ("data_received", (1, b"z"))
+    lines = told(peer(*came, ("unexpected", (2, b"z")), kind="tcp", numbered=True)).splitlines()
+    assert [line.partition(" s  ")[2] for line in lines[1:]] == ["!!  #2  b'z'  unexpected", "->  #1  b'z'"]
+    other = ("127.0.0.1", 8)
+    sent = ("datagram_received", (b"z", CLIENT)), ("datagram_received", (b"z", other))
+    assert lines_of(*sent, ("unexpected", (b"z", CLIENT))) == [
+        "!!  b'z'  unexpected  from 127.0.0.1:9",
+        "->  b'z'  from 127.0.0.1:8",
+    ]
+
+
 def test_faults_stand_with_what_they_befell() -> None:
     def fault(way: str, data: bytes, **verdict: Any) -> Told:
         return "fault", (way, data, CLIENT, Verdict(**verdict))

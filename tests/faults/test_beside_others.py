@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+import ssl
 from contextlib import suppress
 from typing import Any
 
@@ -123,6 +124,55 @@ def test_what_the_network_ends_is_not_the_clients_doing(
     events = [event.name for event in peer.events]
     assert "eof_received" not in events
     assert ("eof_sent" in events) is (faults.close_after is not None)
+
+
+def test_the_networks_end_is_not_the_clients_that_is_expected(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(faults=StreamFaults(close_after=3))
+    peer.expect(b"a").reply(b"123")
+    peer.expect_eof()
+    client = connect(peer)
+    client.sendall(b"a")
+    assert read_to_the_end(client) == (b"123", "close")
+    assert peer.connection.ended.result() == "eof"
+    with pytest.raises(ScriptMismatch, match="1 of the script's 2 steps was not met"):
+        peer.verify()
+
+
+def test_what_fails_while_the_network_closes_it_resets_it_all_the_same(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+        import pytest
+        from pytest_echoserver import StreamFaults
+
+        def test_it(peers):
+            peer = peers.tcp(faults=StreamFaults(close_after=5))
+
+            @peer.serve
+            async def wrong(connection):
+                connection.send(b"12345")
+                raise LookupError("of the handler")
+
+            with socket.create_connection(peer.address, 5) as client:
+                with pytest.raises(ConnectionResetError):
+                    while client.recv(10):
+                        pass
+            assert {event.name for event in peer.events} & {"reset_sent", "eof_sent"} == {"reset_sent"}
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*LookupError: of the handler"])
+
+
+def test_over_tls_the_networks_close_is_told_too(peers: Peers, connect: Connect) -> None:
+    peer = peers.tls(faults=StreamFaults(close_after=3))
+    client = connect(peer)
+    peer.connection.send(b"12345").result()
+    with suppress(ssl.SSLError):
+        while client.recv(10):
+            pass
+    peer.connection.ended.result()
+    assert "eof_sent" in [event.name for event in peer.events]
 
 
 def test_what_is_wrong_before_the_network_cuts_it_is_a_mismatch(peers: Peers, connect: Connect) -> None:

@@ -397,6 +397,11 @@ def test_what_a_call_raises_fails_the_test_if_nobody_looks(downstream: Downstrea
             stream = stream_harness.connect(Quick)
             stream.call(stream.protocol.bad)
 
+        async def wrong(): ...
+
+        def test_coroutine_function(stream_harness):
+            stream_harness.connect(Quick).call(wrong)
+
         def test_who_looks(stream_harness):
             stream = stream_harness.connect(Quick)
             with pytest.raises(LookupError):
@@ -410,8 +415,13 @@ def test_what_a_call_raises_fails_the_test_if_nobody_looks(downstream: Downstrea
             asyncio.run(awaits())
         """
     )
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["E *LookupError: nobody looks"])
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "E *LookupError: nobody looks",
+            "E *TypeError: call() takes a plain function, and wrong is a coroutine function",
+        ]
+    )
 
 
 @pytest.mark.parametrize("given_up", ["cancelled", "timed out", "asked too early"])

@@ -632,53 +632,6 @@ def test_a_second_connection_at_once_is_told_to_have_a_script_of_its_own(tcp_pee
     assert "connection.expect(...)" in text
 
 
-def test_a_connection_that_was_stalled_holds_the_script_no_longer(tcp_peer: StreamPeer, dial: Dial) -> None:
-    tcp_peer.expect(b"GET\n").stall()
-    tcp_peer.expect(b"GET\n").reply(b"ok\n")
-    first = dial(tcp_peer)
-    first.sendall(b"GET\n")
-    assert tcp_peer.connection.read_until(b"\n").result() == b"GET\n"
-    first.close()  # its end isn't read
-    second = dial(tcp_peer)
-    second.sendall(b"GET\n")
-    assert receive(second, 3) == b"ok\n"
-
-
-def test_what_waits_has_its_turn_once_a_step_has_stalled_the_connection_before(
-    tcp_peer: StreamPeer, dial: Dial
-) -> None:
-    tcp_peer.expect(b"a1").reply(b"x")
-    tcp_peer.expect(b"a2").reply(b"x", after=0.01).stall()
-    tcp_peer.expect(b"b").reply(b"y")
-    first, second = dial(tcp_peer), dial(tcp_peer)
-    first.sendall(b"a1")
-    assert receive(first, 1) == b"x"
-    second.sendall(b"b")
-    assert [tcp_peer.next_connection().result() for _ in range(2)][1].read_exactly(1).result() == b"b"
-    first.sendall(b"a2")
-    assert receive(second, 1) == b"y"
-
-
-def test_a_stall_of_the_tests_leaves_the_script_with_its_connection(tcp_peer: StreamPeer, dial: Dial) -> None:
-    tcp_peer.expect(b"a1").reply(b"x")
-    tcp_peer.expect(b"a2").reply(b"x")
-    tcp_peer.expect(b"b").reply(b"y")
-    first = dial(tcp_peer)
-    first.sendall(b"a1")
-    assert receive(first, 1) == b"x"
-    connection = tcp_peer.connection
-    connection.stall().result()
-    second = dial(tcp_peer)
-    second.sendall(b"b")
-    first.sendall(b"a2")
-    assert tcp_peer.next_connection().result() is connection
-    assert tcp_peer.next_connection().result().read_exactly(1).result() == b"b"
-    connection.unstall()
-    assert receive(first, 1) == b"x"
-    first.close()
-    assert receive(second, 1) == b"y"
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -686,6 +639,7 @@ def test_a_stall_of_the_tests_leaves_the_script_with_its_connection(tcp_peer: St
         lambda rule: rule.reset().close(),
         lambda rule: rule.close().stall(),
         lambda rule: rule.reply(b"in time").send_eof().reply(b"late"),
+        lambda rule: rule.send_eof().close().reset(),
     ],
 )
 def test_nothing_can_be_answered_after_the_end(

@@ -5,6 +5,7 @@ import io
 import socket
 import ssl
 import struct
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -80,6 +81,30 @@ def test_no_end_is_noted_where_the_client_has_reset_it(tcp_peer: StreamPeer, con
     reset(client)
     connection.close().result()
     assert "eof_sent" not in [event.name for event in tcp_peer.events]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system doesn't tell of an end that nobody has read")
+@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize("closed", ["connection", "peer"])
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_who_has_ended_it_first_is_told_though_nobody_has_read_of_it(
+    peers: Peers, connect: Connect, kind: str, closed: str, answered: bool
+) -> None:
+    peer = getattr(peers, kind)()
+    client = connect(peer)
+    connection = peer.connection
+    connection.stall().result()
+    client.send(b"bye")
+    client.close()
+    if answered and kind == "tcp":
+        connection.send(b"421").result()  # which gets a reset
+    if closed == "peer":
+        peer.close()
+    else:
+        connection.close().result()
+    assert connection.ended.result() == "eof"
+    names = [event.name for event in peer.events if event.name != "data_sent"]
+    assert names == ["connection_made", "data_received", "eof_received", "connection_lost"]
 
 
 # Segments

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import pytest_echoserver
-from pytest_echoserver import Certificate, StreamPeer, TLSAuthority, TLSHandshakeError
+from pytest_echoserver import Certificate, ScriptMismatch, StreamPeer, TLSAuthority, TLSHandshakeError
 from pytest_echoserver._directory import PrivateDirectory
 from pytest_echoserver._engine import LOOPS
 from pytest_echoserver._peers import tls
@@ -554,6 +554,20 @@ def test_one_that_fails_later_than_it_was_waited_for_is_excused(tls_peer: Stream
         while client.recv(1000):
             pass
     tls_peer.verify()
+
+
+def test_one_that_is_waited_for_is_excused_before_one_whose_wait_ran_out(tls_peer: StreamPeer) -> None:
+    first = tls_peer.expect_handshake_failure()
+    with pytest.raises(TimeoutError):
+        first.result(0)
+    second = tls_peer.expect_handshake_failure()
+    with socket.create_connection(tls_peer.address, 5) as client:
+        client.sendall(b"no TLS at all")
+        while client.recv(1000):
+            pass
+    assert isinstance(second.result(), ssl.SSLError)
+    with pytest.raises(ScriptMismatch, match="1 TLS handshake was expected to fail, and has not"):
+        tls_peer.verify()
 
 
 def test_a_handshake_that_failed_is_no_reset(downstream: Downstream) -> None:
