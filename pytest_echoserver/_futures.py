@@ -73,7 +73,8 @@ class CaptureFuture(Future[T]):
         self._instead = instead
 
     def __repr__(self) -> str:
-        how = "pending: `await` it, or take .result()" if self._state not in ENDED else self._state.lower()
+        state = self._state.lower() if self._state in ENDED else "pending"
+        how = state if self.cancelled() else f"{state}: `await` it, or take .result()"
         return f"<CaptureFuture of {what_is_awaited(self)}, {how}>"
 
     def result(self, timeout: float | None = None) -> T:

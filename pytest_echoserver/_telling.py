@@ -12,7 +12,7 @@ def escaped(text: str, *, keeping: str = "") -> str:
     return "".join(char if char.isprintable() or char in keeping else repr(char)[1:-1] for char in text)
 
 
-def told_address(address: Any) -> str:
+def told_place(address: Any) -> str:
     """A socket's address: a path, or (host, port) and what else it may have."""
     return address if isinstance(address, str) else f"{address[0]} port {address[1]}"
 

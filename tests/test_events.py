@@ -90,6 +90,14 @@ def test_streams(peers: Peers, tls_authority: TLSAuthority) -> None:
         client.sendall(b"a")
         with pytest.raises(ConnectionResetError):
             receive_all(client)
+    shared = peers.tcp()
+    shared.expect(b"a").reply(b"1")
+    shared.expect(b"b")
+    with socket.create_connection(shared.address) as client, socket.create_connection(shared.address) as waits:
+        client.sendall(b"a")
+        assert client.recv(1)
+        waits.sendall(b"b")
+        [shared.next_connection().result() for _ in range(2)][1].read_exactly(1).result()
     refused = peers.tls()
     failure = refused.expect_handshake_failure()
     with socket.create_connection(refused.address) as client:
@@ -107,7 +115,9 @@ def test_streams(peers: Peers, tls_authority: TLSAuthority) -> None:
     nowhere = peers.tcp_proxy(peers.refusing("tcp"))
     with socket.create_connection(nowhere.address) as client, pytest.raises(ConnectionResetError):
         client.recv(10)
-    events = [event for peer in (echo, proxy, lenient, refused, half, parted, nowhere) for event in peer.events]
+    events = [
+        event for peer in (echo, proxy, lenient, shared, refused, half, parted, nowhere) for event in peer.events
+    ]
     assert set(TABLES["Stream peers"]) - check(events, "Stream peers") <= {"unexpected"}
 
 

@@ -371,4 +371,4 @@ def test_it_says_what_it_is_and_how_to_get_the_value() -> None:
     future: CaptureFuture[int] = CaptureFuture("the exit", where="process-1")
     assert repr(future) == "<CaptureFuture of the exit on process-1, pending: `await` it, or take .result()>"
     future.set_result(0)
-    assert repr(future) == "<CaptureFuture of the exit on process-1, finished>"
+    assert repr(future) == "<CaptureFuture of the exit on process-1, finished: `await` it, or take .result()>"

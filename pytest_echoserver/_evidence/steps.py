@@ -88,6 +88,8 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
             return message("out", data, what=PIPES[fd])
         case "unexpected", data, *rest:
             return message("in", data, rest, what="unexpected", tone="bad")
+        case "kept_waiting", number:
+            return Step(f"waits: the script is with connection {number}")
         case "fault", direction, int() as offset, ToldInShort() as verdict:
             asked = differing(verdict)
             where = "" if "at" in asked else f" from byte {offset:,} on"

@@ -103,7 +103,7 @@ class _Section:
 
     def _told(self, step: Step) -> str:
         """What is said beside the payload."""
-        preposition, other = "from" if step.way == "in" else "to", told_address(step.other)
+        preposition, other = _preposition(step), told_address(step.other)
         parts = [
             escaped(step.what),
             f"{preposition} {other}" if other else "",
@@ -156,3 +156,9 @@ def _coloured_line(line: str) -> str:
     bad = mark == "!!" or rest.endswith("reset")
     colour = RED if bad else COLOURS[mark]
     return f"{DIM}{when}{PLAIN}  {colour}{mark}{PLAIN}  {f'{colour}{rest}{PLAIN}' if bad else rest}"
+
+
+def _preposition(step: Step) -> str:
+    if step.with_target and step.payload is not None:  # the address is the client's
+        return "for"
+    return "from" if step.way == "in" else "to"

@@ -96,10 +96,7 @@ class Harnessed(Generic[P]):
 
         def called() -> None:
             try:
-                result = function(*args)
-                if isinstance(result, Coroutine):
-                    result.close()
-                    raise TypeError(f"call() takes a plain function, and {name} is a coroutine function")
+                result = _result_of(function, args, name)
             except BaseException as error:  # noqa: BLE001  it is the caller's
                 self._failed_calls.append((future, error))  # the future may be done: cancelled, or its time up
                 fail(future, error)
@@ -172,3 +169,16 @@ def running_loop() -> asyncio.AbstractEventLoop:
             "connect_here() puts the protocol on the running asyncio loop, and none runs here; "
             "connect() puts it on the engine's loop, in any kind of test"
         ) from None
+
+
+def _result_of(function: Callable[..., T], args: tuple[Any, ...], name: str) -> T:
+    """What a plain function gives.
+
+    Raises:
+        TypeError: it is none, but a coroutine function.
+    """
+    result = function(*args)
+    if isinstance(result, Coroutine):
+        result.close()
+        raise TypeError(f"call() takes a plain function, and {name} is a coroutine function")
+    return result

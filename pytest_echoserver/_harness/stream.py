@@ -63,8 +63,9 @@ class StreamHarness:
             Exception: whatever the factory or ``connection_made`` raises.
         """
         checked_factory(factory, "stream protocols")
+        sides = self._sides(kind, side)
         stream: HarnessedStream[P] = HarnessedStream(self._scope, self._scope.engine.loop, side, self._contexts)
-        self._scope.run(stream._attach, factory, self._sides(kind, side))
+        self._scope.run(stream._attach, factory, sides)
         return stream
 
     async def connect_here(
@@ -84,8 +85,9 @@ class StreamHarness:
         """
         loop = running_loop()
         checked_factory(factory, "stream protocols")
+        sides = self._sides(kind, side)
         stream: HarnessedStream[P] = HarnessedStream(self._scope, loop, side, self._contexts)
-        await stream._attach(factory, self._sides(kind, side))
+        await stream._attach(factory, sides)
         return stream
 
     def pair(self) -> tuple[socket.socket, Connection]:

@@ -47,13 +47,17 @@ def check_handler(handler: Any) -> Any:
     """Give ``handler`` back if it can be called.
 
     Raises:
-        TypeError: it can't, as a coroutine that was called already can't.
+        TypeError: it can't, as a coroutine that was called already can't, or would do nothing.
     """
     if inspect.iscoroutine(handler):
         handler.close()
         raise TypeError(f"a handler is called for each client: pass the function itself, not {handler!r}")
     if not callable(handler):
         raise TypeError(f"a handler must be callable, not {handler!r}")
+    if inspect.isasyncgenfunction(handler):
+        raise TypeError(
+            f"a handler is a function, async or not; {handler!r} has a `yield` in it, and would never run"
+        )
     return handler
 
 

@@ -18,7 +18,7 @@ from .._outcomes import as_exception, end_with, fail, fulfil
 from .._readers import Readers, let_in
 from .._record import Address, Datagram, Event, Record, SentDatagram
 from .._scope import Scope
-from .._telling import told_address, told_bytes
+from .._telling import told_bytes, told_place
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
 from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_told_to_end
 from .datagram_checks import checked_destination, checked_payload
@@ -160,7 +160,7 @@ class DatagramPeer(ServedPeer):
         payload = self._payload(data)
         address = checked_destination(to)
         self._refuse_if_closed("send()")
-        future: CaptureFuture[None] = self._future(f"a datagram to {told_address(to)} to be sent")
+        future: CaptureFuture[None] = self._future(f"a datagram to {told_place(to)} to be sent")
         self._asked_of_engine = True
         self._scope.post(self._end.send, payload, address, partial(end_with, future))
         return future
@@ -399,22 +399,23 @@ class DatagramPeer(ServedPeer):
 
     def _scripting(self, asked: str) -> DatagramScript:
         self._begin_script(asked)
-        if self._script is None:
-            # Here, and not above: most peers have none, and to load what it needs takes longer than to open a peer.
-            from .datagram_script import DatagramScript
+        # Here, and not above: most peers have none, and to load what it needs takes longer than to open a peer.
+        from .datagram_script import DatagramScript
 
-            self._script = DatagramScript(
-                str(self),
-                self._record.lock,
-                self._timeout,
-                end=self._end,
-                strict=self._strict,
-                check_answer=self._payload,
-                post=self._post_script,
-                redact=self._redacted,
-                fail=self._fail,
-            )
-        return self._script
+        with self._record.lock:
+            if self._script is None:
+                self._script = DatagramScript(
+                    str(self),
+                    self._record.lock,
+                    self._timeout,
+                    end=self._end,
+                    strict=self._strict,
+                    check_answer=self._payload,
+                    post=self._post_script,
+                    redact=self._redacted,
+                    fail=self._fail,
+                )
+            return self._script
 
     def _scripts(self) -> list[Script]:
         return [] if self._script is None else [self._script.script]
@@ -457,7 +458,7 @@ class DatagramPeer(ServedPeer):
             when = f"after {datagram.time - began:.3g} s" if datagram.time > began else "before it began"
             error = ScriptMismatch(
                 f"{self}: {seconds:g} s of silence were expected, but {when} {told_bytes(len(datagram.data))} came "
-                f"from {told_address(datagram.source)}: {_short(self._redacted(datagram.data))}"
+                f"from {told_place(datagram.source)}: {_short(self._redacted(datagram.data))}"
             )
             self._fail(error)
             fail(future, error)
@@ -489,7 +490,7 @@ class DatagramPeer(ServedPeer):
         return (
             f"{_datagrams(len(received))} had come by then, "
             f"the last {told_bytes(len(last.data))} {_short(self._redacted(last.data))} "
-            f"from {told_address(last.source)}, {ago:.3g} s ago"
+            f"from {told_place(last.source)}, {ago:.3g} s ago"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from .._outcomes import as_exception
 from .._record import Datagram
-from .._telling import told_address, told_bytes
+from .._telling import told_bytes, told_place
 from .._transports.datagram import Sockaddr
 from .datagram_end import DatagramEnd
 from .expectations import Expectation, PatternLike, Rule, answers_of
@@ -98,7 +98,7 @@ class DatagramScript:
         if self.script.error is not None:
             return []
         late = self._late if self._strict else []
-        left = [LeftOver(f"from {told_address(datagram.source)}", datagram.data) for datagram in late]
+        left = [LeftOver(f"from {told_place(datagram.source)}", datagram.data) for datagram in late]
         return [unmet(self.script, left)] if self.script.unmet or left else []
 
     def tell(self) -> None:
@@ -117,7 +117,7 @@ class DatagramScript:
         if self._strict and self.script.error is None:
             script = self.script
             why = ": the script is at its end" if script.steps and script.current is None else ""
-            what = f"datagram of {told_bytes(len(datagram.data))} from {told_address(datagram.source)}"
+            what = f"datagram of {told_bytes(len(datagram.data))} from {told_place(datagram.source)}"
             self.fail(unexpected(script, what, datagram.data, why))
 
     def _meets(self, datagram: Datagram, addr: Sockaddr, after: int) -> bool:

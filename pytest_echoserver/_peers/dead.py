@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from .._adopted import Member
 from .._record import RowRecord
 from .._scope import Scope
-from .._telling import told_address
+from .._telling import told_place
 from .._traffic import PeerTraffic
 from .._transports.datagram import bound_datagram_socket
 from .._transports.listening import bound_stream_socket, listen
@@ -134,7 +134,7 @@ def _fill_the_one_place(listener: socket.socket) -> Sockets:
     own = _connecting(listener)
     if not _ready(listener, selectors.EVENT_READ, FULL_WITHIN):
         own.close()
-        where = told_address(listener.getsockname())
+        where = told_place(listener.getsockname())
         raise TimeoutError(f"no connection reached {where} within {FULL_WITHIN:g} s; is it firewalled?")
     return [own]
 
@@ -154,7 +154,7 @@ def _fill_all_places(listener: socket.socket) -> Sockets:
                 return own
             if own[-1].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 break
-        where = told_address(listener.getsockname())
+        where = told_place(listener.getsockname())
         raise OSError(f"this system can't make a TCP blackhole at {where}: it refuses or takes them all")
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import EllipsisType
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ from .._checks import bytes_like, not_async
 from .._futures import CaptureFuture
 from .behaviours import payloads_of
 from .script import Act, Reply, Script, Step
+from .telling import shown
 
 __tracebackhide__ = True
 
@@ -104,7 +106,15 @@ def answers_of(answer: Any, subject: Any, check: Callable[[object], bytes]) -> l
     """What a reply's ``answer`` comes to for ``subject``, each datum checked."""
     if not callable(answer):
         return [answer]
-    return payloads_of(answer(subject), check, answer)
+    try:
+        made = answer(subject)
+    except TypeError as error:
+        if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # of the call itself
+            code = getattr(answer, "__code__", None)
+            where = f", {Path(code.co_filename).name}:{code.co_firstlineno}" if code is not None else ""
+            error.add_note(f"{shown(answer)}{where} is an answer: it is called with one argument, what has come")
+        raise
+    return payloads_of(made, check, answer)
 
 
 def any_bytes(value: object) -> bytes:

@@ -2,10 +2,11 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from .._bytestream import EndOfStream
+from .._checks import in_short
 from .._outcomes import as_exception
 from .behaviours import StreamBehaviour, was_told_to_end
 from .connection import HANDLED, Connection
@@ -28,7 +29,7 @@ async def _run_handler(
 ) -> None:
     HANDLED.set(connection)
     try:
-        await _called(handler, connection)
+        await _call(handler, connection)
     except BaseException as error:
         if was_told_to_end(error):
             raise
@@ -38,11 +39,19 @@ async def _run_handler(
     connection._end.close()
 
 
-def _called(handler: StreamBehaviour, connection: Connection) -> Awaitable[object]:
+async def _call(handler: StreamBehaviour, connection: Connection) -> None:
     running: Any = handler(connection)
-    if inspect.isawaitable(running):
-        return running
-    raise TypeError(f"a stream handler must be an async function of its connection; {handler!r} gave {running!r}")
+    if not inspect.isawaitable(running):
+        raise TypeError(
+            f"a stream handler must be an async function of its connection; {handler!r} gave {running!r}"
+        )
+    answer = await running
+    if isinstance(answer, (bytes, bytearray, memoryview, str)):
+        name = getattr(handler, "__qualname__", handler)
+        raise TypeError(
+            f"{name} returned {in_short(answer)}, and that goes nowhere: "
+            "a stream handler answers by connection.send(...)"
+        )
 
 
 def _client_has_left(connection: Connection, error: BaseException) -> bool:

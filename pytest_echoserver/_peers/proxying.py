@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._checks import whole_number
 from .._record import Address
-from .._telling import told_address
+from .._telling import told_place
 from .bound import BoundPeer
 from .served import ServedPeer
 
@@ -114,7 +114,7 @@ class Proxying(ServedPeer):
 
     @property
     def _what_it_does(self) -> str:
-        return f"passes on to {told_address(self._target)}"
+        return f"passes on to {told_place(self._target)}"
 
 
 def _by_either_name(**given: Any) -> Any:

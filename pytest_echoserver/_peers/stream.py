@@ -127,9 +127,10 @@ class StreamPeer(ServedPeer):
     def events(self) -> Sequence[Event]:
         """Everything that happened, in order. The first argument of each is the number of the connection, from 1:
         ``connection_made(n, peername)``, ``data_received(n, data)``, ``data_sent(n, data)``, ``eof_received(n)``,
-        ``eof_sent(n)``, ``reset_sent(n)``, ``unexpected(n, data)``, ``fault(n, direction, offset, verdict)`` with
-        the place in the stream where it begins, ``connection_lost(n, exc)``, and over TLS
-        ``handshake_completed(n, version)``, ``handshake_failed(n, exc)``."""
+        ``eof_sent(n)``, ``reset_sent(n)``, ``unexpected(n, data)``, ``kept_waiting(n, other)``,
+        ``fault(n, direction, offset, verdict)`` with the place in the stream where it begins,
+        ``connection_lost(n, exc)``, and over TLS ``handshake_completed(n, version)`` and
+        ``handshake_failed(n, exc)``."""
         return self._record.events
 
     def next_connection(self) -> CaptureFuture[Connection]:

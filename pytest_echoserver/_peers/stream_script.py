@@ -142,7 +142,7 @@ class StreamScript:
 
         For the loop may come to a younger connection first.
         """
-        if self._is_elsewhere(talk):
+        if self.elsewhere(talk) is not None:
             turn = False
         elif self._with is talk:
             turn = True
@@ -151,6 +151,10 @@ class StreamScript:
             turn = not any(other.has_unread for other in older)
         self._kept_waiting = self._kept_waiting or not turn
         return turn
+
+    def elsewhere(self, talk: "Talk") -> Talk | None:
+        """The other connection that has the script, and keeps it from this one."""
+        return None if self._with in (None, talk) or self._with.hands_on else self._with
 
     def taken_by(self, talk: "Talk") -> None:
         """A step was met there: the script is with that connection now."""
@@ -205,10 +209,6 @@ class StreamScript:
         talk.came(current, talk.connection)
         return True
 
-    def _is_elsewhere(self, talk: "Talk") -> bool:
-        """Whether another connection has the script."""
-        return not (self._with in (None, talk) or self._with.hands_on)
-
     def _forget(self, talk: "Talk") -> None:
         with suppress(ValueError):
             self._untaken.remove(talk)
@@ -216,10 +216,10 @@ class StreamScript:
             self._with = None
 
     def _why(self, talk: "Talk") -> str:
-        if not self._is_elsewhere(talk):
+        holder = self.elsewhere(talk)
+        if holder is None:
             return ""
-        assert self._with is not None
         return (
-            f" (the script was still with {self._with.connection._short_name}, which had not ended; for concurrent "
+            f" (the script was still with {holder.connection._short_name}, which had not ended; for concurrent "
             "connections give each a script of its own: connection.expect(...))"
         )

@@ -27,6 +27,7 @@ class Talk:
         self.start = start
         self.ended_by: str | None = next(iter(connection._end.ends), None)
         self.told_until = 0
+        self._waits_at = -1
         self._late_until = late_until
         self._follower = follower
         self._end = connection._end
@@ -202,6 +203,7 @@ class Talk:
         """Nothing can match what comes next; whether that can be passed over."""
         follower = self._follower
         if not follower.may_meet(self):
+            self._note_that_it_waits()
             return False
         if not follower.strict:
             self._pass_over(end)
@@ -225,6 +227,13 @@ class Talk:
         what = f"input on {self.connection._short_name}"
         self._fail(unexpected(follower.script, what, got, why, self.framing_without_end))
         return False
+
+    def _note_that_it_waits(self) -> None:
+        """Note, once for each message, that another connection has the script: its client may wait in vain."""
+        holder = self._follower.elsewhere(self)
+        if holder is not None and self._waits_at != self.start:
+            self._waits_at = self.start
+            self._end.note("kept_waiting", holder.number)
 
     def _take_end(self) -> bool:
         """The client has ended it, and all before that was matched."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .._directory import PrivateDirectory
 from .._record import Address
-from .._telling import told_address
+from .._telling import told_place
 
 if TYPE_CHECKING:
     from trustme import CA, LeafCert
@@ -192,7 +192,7 @@ def handshake_error(client: Address | None, error: BaseException) -> TLSHandshak
         client: the address of the client, or None if it is no longer known.
         error: what the event loop raised.
     """
-    who = told_address(client) if client else "a client"
+    who = told_place(client) if client else "a client"
     original = str(error) or type(error).__name__
     return TLSHandshakeError(f"TLS handshake with {who} failed: {explain_handshake_failure(error)} ({original})")
 

@@ -8,7 +8,7 @@ import socket
 
 from .._record import Address, Datagram
 from .._scope import Scope
-from .._telling import told_address
+from .._telling import told_place
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, bound_datagram_socket
 from .datagram import DatagramPeer
 from .defaults import CommonOptions
@@ -65,7 +65,7 @@ class UDPProxy(Proxying, DatagramPeer):
         return flow
 
     def _no_socket_for(self, client: Address, number: int) -> OSError:
-        what = f"{self} keeps a socket for each client's address, and has none for {told_address(client)}"
+        what = f"{self} keeps a socket for each client's address, and has none for {told_place(client)}"
         return OSError(number, f"{what}: {os.strerror(number)}")
 
     def _came_back(self, data: bytes, client: Address) -> None:

@@ -18,7 +18,7 @@ from .._checks import not_async, whole_number
 from .._deadline import UNTIL_THE_TEST_ENDS
 from .._futures import CaptureFuture
 from .._patterns import Resumed, compile_pattern
-from .._telling import told_address
+from .._telling import told_place
 from .child import Child
 
 __tracebackhide__ = True
@@ -155,7 +155,7 @@ class _Accepting(_Probed):
         self._error = "it was not tried"
 
     def __str__(self) -> str:
-        return f"to accept at {told_address((self._host, self._port))}"
+        return f"to accept at {told_place((self._host, self._port))}"
 
     def seen(self) -> str:
         return f"the last try to connect gave {self._error}"

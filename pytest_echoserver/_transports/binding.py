@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .._neighbours import refuse_if_blocked
-from .._telling import told_address
+from .._telling import told_place
 
 __tracebackhide__ = True
 
@@ -59,7 +59,7 @@ def _cannot_bind(error: OSError, family: int, kind: int, address: Any) -> NoRetu
     if isinstance(address, str):
         what = f"a Unix socket to {address}"
     else:
-        what = f"a {'UDP' if kind == socket.SOCK_DGRAM else 'TCP'} socket to {told_address(address)}"
+        what = f"a {'UDP' if kind == socket.SOCK_DGRAM else 'TCP'} socket to {told_place(address)}"
     reason = error.strerror or str(error)
     if family == socket.AF_INET6 and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
         reason += " (is there IPv6 on this machine?)"

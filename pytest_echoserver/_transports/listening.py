@@ -4,7 +4,7 @@ import errno
 import socket
 import sys
 
-from .._telling import told_address
+from .._telling import told_place
 from .binding import bound_socket
 
 __tracebackhide__ = True
@@ -67,7 +67,7 @@ def listen(sock: socket.socket, backlog: int) -> None:
         if sock.proto == socket.IPPROTO_TCP:
             _share(sock, True)  # not before: whoever shares, too, could have the port until this listens
     except OSError as error:
-        where = told_address(sock.getsockname())
+        where = told_place(sock.getsockname())
         raise type(error)(error.errno, f"can't listen on {where}: {error.strerror or error}") from None
 
 

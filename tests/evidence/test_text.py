@@ -230,6 +230,16 @@ def test_what_nothing_expected_is_said_where_it_came() -> None:
     assert lines_of(("data_received", (b"xyz",)), ("unexpected", (b"z",))) == ["->  b'xyz'", "!!  b'z'  unexpected"]
 
 
+def test_whose_a_proxys_datagram_is_stands_beside_it() -> None:
+    for name, told_as in (
+        ("target_datagram_sent", "to the target"),
+        ("target_datagram_received", "from the target"),
+    ):
+        (line,) = lines_of((name, (b"x", CLIENT)))
+        assert line.endswith(f"b'x'  {told_as}  for 127.0.0.1:9")
+    assert lines_of(("target_connected", (CLIENT,))) == ["<-  connected to the target  to 127.0.0.1:9"]
+
+
 def test_what_is_unexpected_is_told_where_it_came_and_not_where_the_like_did() -> None:
     came = ("data_received", (2, b"z")), ("data_received", (1, b"z"))
     lines = told(peer(*came, ("unexpected", (2, b"z")), kind="tcp", numbered=True)).splitlines()

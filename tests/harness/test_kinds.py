@@ -98,6 +98,12 @@ def test_tls_has_no_half_close(stream_harness: StreamHarness) -> None:
         stream_harness.connect(Upper, kind="tls").send_eof()
 
 
+def test_a_kind_that_there_is_not_leaves_no_trace(stream_harness: StreamHarness) -> None:
+    with pytest.raises(ValueError, match="kind must be"):
+        stream_harness.connect(Upper, kind="unix")  # type: ignore[arg-type]
+    assert str(stream_harness.connect(Upper)) == "stream-1"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_segment_is_one_call(stream_harness: StreamHarness, kind: Kind) -> None:
     stream = stream_harness.connect(Upper, kind=kind)

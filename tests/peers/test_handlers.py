@@ -4,13 +4,14 @@ import asyncio
 import socket
 import struct
 import threading
+from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
 import pytest
 
-from pytest_echoserver import CaptureTimeout, Connection, Peers, StreamPeer
+from pytest_echoserver import CaptureTimeout, Connection, DatagramPeer, Peers, StreamPeer
 
 from ..conftest import Connect, MakePeer, OpenStreams, leave, receive, receive_all, speaks_tls
 
@@ -340,6 +341,34 @@ def test_system_exit_is_an_error_of_the_test(tcp_peer: StreamPeer, connect: Conn
     connect(tcp_peer).sendall(b"x")
     with pytest.raises(RuntimeError, match=r"SystemExit was raised .*SystemExit\(3\)"):
         tcp_peer.verify()
+
+
+@pytest.mark.parametrize("answer", [b"HELLO\n", bytearray(b"x"), "text"])
+def test_a_handler_that_returns_its_answer_is_told_how_to_send_it(
+    tcp_peer: StreamPeer, connect: Connect, answer: object
+) -> None:
+    @tcp_peer.serve
+    async def shout(connection: Connection) -> object:
+        await connection.read(1)
+        return answer
+
+    connect(tcp_peer).sendall(b"x")
+    with pytest.raises(
+        TypeError, match=r"shout returned .*: a stream handler answers by connection\.send\("
+    ) as raised:
+        tcp_peer.connection.read_exactly(2).result()
+    with pytest.raises(TypeError, match="shout returned"):
+        tcp_peer.verify()
+    assert repr(answer) in str(raised.value)
+
+
+def test_an_async_generator_is_no_handler(peers: Peers, udp_peer: DatagramPeer) -> None:
+    async def wrong(_: object) -> AsyncIterator[bytes]:
+        yield b""
+
+    for take in (udp_peer.serve, peers.tcp().serve, peers.udp, peers.tcp):
+        with pytest.raises(TypeError, match="has a `yield` in it, and would never run"):
+            take(wrong)  # type: ignore[type-var, arg-type]
 
 
 def test_a_timeout_tells_where_a_handler_blocks(peers: Peers, connect: Connect) -> None:

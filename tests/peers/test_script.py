@@ -23,7 +23,7 @@ from pytest_echoserver import (
     TLSAuthority,
 )
 
-from ..conftest import receive, receive_all
+from ..conftest import Downstream, receive, receive_all
 
 Dial = Callable[[StreamPeer], socket.socket]
 
@@ -648,6 +648,26 @@ def test_nothing_can_be_answered_after_the_end(
     with pytest.raises(RuntimeError, match=r"\) can't be done after \.\w+\(\) of on\(b'QUIT\\n'\)"):
         answer(tcp_peer.on(b"QUIT\n"))
     tcp_peer.on(b"BYE\n").reply(b"well").send_eof().close()
+
+
+def test_an_answer_that_takes_other_arguments_is_told_with_its_place(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+
+        def test_it(tcp_peer):
+            tcp_peer.expect(b"a").reply(lambda one, other: one)
+            with socket.create_connection(tcp_peer.address, 5) as client:
+                client.sendall(b"a")
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*TypeError: *missing 1 required positional argument: 'other'",
+            "*<lambda>, test_an_answer_*.py:4 is an answer: it is called with one argument, what has come",
+        ]
+    )
 
 
 def test_a_peer_with_neither_script_nor_rule_only_records(tcp_peer: StreamPeer, dial: Dial) -> None:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from pytest_echoserver import Peers, ScriptMismatch, StreamFaults, StreamPeer
-
 from pytest_echoserver._peers.talk import GRACE
 
-from ..conftest import Connect, receive
+from ..conftest import Connect, Downstream, receive
 
 
 def test_a_connection_that_was_stalled_holds_the_script_no_longer(tcp_peer: StreamPeer, connect: Connect) -> None:
@@ -58,6 +57,30 @@ def test_a_stall_of_the_tests_leaves_the_script_with_its_connection(tcp_peer: St
     assert receive(first, 1) == b"x"
     first.close()
     assert receive(second, 1) == b"y"
+
+
+def test_who_waits_for_another_connection_is_told_of(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+        import pytest
+
+        def test_it(tcp_peer):
+            tcp_peer.expect(b"a").reply(b"1")
+            tcp_peer.expect(b"b").reply(b"2")
+            with socket.create_connection(tcp_peer.address, 0.2) as first:
+                first.sendall(b"a")
+                assert first.recv(1) == b"1"
+                with socket.create_connection(tcp_peer.address, 0.2) as second:
+                    second.sendall(b"b")
+                    with pytest.raises(TimeoutError):
+                        second.recv(1)
+            assert [event.args for event in tcp_peer.events if event.name == "kept_waiting"] == [(2, 1)]
+            assert not "it shows"
+        """
+    )
+    result.stdout.fnmatch_lines(["*->  #2  b'b'", "*    #2  waits: the script is with connection 1"])
+    assert result.stdout.str().count("waits: the script") == 1
 
 
 def test_it_is_back_where_the_stalled_connection_is_read_again(tcp_peer: StreamPeer, connect: Connect) -> None:
