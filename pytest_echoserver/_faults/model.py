@@ -125,7 +125,8 @@ class StreamFaults(ToldInShort):
         reset_after: how many bytes the peer sends before the connection is reset.
         close_after: or closed.
         stall_after: or hangs: nothing passes any more, either way.
-        corrupt: the probability that in 1,024 bytes one bit is flipped.
+        corrupt: the probability that in each 1,024 bytes of the stream one bit is flipped, anywhere in them: of a
+            stream of ten bytes hardly ever. There ``.on(bytes=3).corrupt()`` hits the fourth.
         seed: what all of it is decided from; by default the marker's or the run's.
 
     Raises:
@@ -176,7 +177,8 @@ class StreamFaults(ToldInShort):
         Args:
             bytes: after so many bytes of the stream; given for both ways, of what the peer sends, as of
                 ``reset_after``.
-            match: after these bytes, or what the regular expression finds; it has to end in a literal.
+            match: after these bytes, or what the regular expression finds; it has to end in a literal. All of it
+                passes before the stream ends there.
             connection: on which connection, counted from 1; without it, on each.
 
         Raises:
