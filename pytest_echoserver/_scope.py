@@ -95,7 +95,8 @@ class Scope:
         self.refuse_if_closed()
         if given:
             return given
-        ordinal = self._ordinals[kind] = self._ordinals.get(kind, 0) + 1
+        with self._lock:
+            ordinal = self._ordinals[kind] = self._ordinals.get(kind, 0) + 1
         return f"{kind}-{ordinal}"
 
     def take_seed(self) -> bytes:

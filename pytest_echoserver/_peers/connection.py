@@ -206,9 +206,10 @@ class Connection:
 
     @property
     def _script(self) -> StreamScript:
-        if self._own_script is None:
-            self._own_script = self._make_script()
-        return self._own_script
+        with self._end.inbound.lock:
+            if self._own_script is None:
+                self._own_script = self._make_script()
+            return self._own_script
 
     def _make_script(self) -> StreamScript:
         return StreamScript(
@@ -227,9 +228,13 @@ class Connection:
 
     def _post_script(self, function: Callable[..., object], *args: Any) -> None:
         if self._own_script is not None and not self._following:  # now: what comes from here on is younger than it
-            self._following = True
-            self._scope.call(self._follow_script, self._own_script)
+            self._scope.call(self._follow_once)
         self._scope.post(function, *args)
+
+    def _follow_once(self) -> None:
+        if self._own_script is not None and not self._following:
+            self._following = True
+            self._follow_script(self._own_script)
 
     def _follow_script(self, script: StreamScript) -> None:
         script.follow(self, self._for_test.position, self._end.arrived)

@@ -198,11 +198,12 @@ class ServedPeer(BoundPeer):
         """Tell what came, where something else was awaited."""
 
     def _known_faults(self) -> "PeerFaults":
-        if self._faults is None:
-            from .._faults.peer import PeerFaults  # few peers have any, and hashlib takes a moment
+        from .._faults.peer import PeerFaults  # few peers have any, and hashlib takes a moment
 
-            self._faults = PeerFaults(self._kind, self._name, self._scope.take_seed)
-        return self._faults
+        with self._record.lock:
+            if self._faults is None:
+                self._faults = PeerFaults(self._kind, self._name, self._scope.take_seed)
+            return self._faults
 
     def _at(self, when: float, function: Callable[[], object], agenda: "Agenda") -> None:
         """Have a function called at a time, in monotonic seconds, for the scope; until then the agenda holds it."""

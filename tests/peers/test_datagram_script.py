@@ -12,7 +12,7 @@ import pytest
 
 from pytest_echoserver import DatagramPeer, Peers, Rule, ScriptMismatch
 
-from ..conftest import Client, Downstream
+from ..conftest import Client
 
 FAMILIES = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
 
@@ -396,23 +396,3 @@ def test_what_python_warns_of_in_a_pattern_is_no_error_of_what_is_told(
     udp_peer.expect(pattern)
     udp_client().sendto(b"c", udp_peer.address)
     assert "does not match re.compile(b'[[a]b.')" in mismatch(udp_peer)
-
-
-def test_steps_that_threads_add_at_once_are_all_of_one_script(downstream: Downstream) -> None:
-    suite = """
-        import threading
-        from concurrent.futures import ThreadPoolExecutor
-
-        def test_it(KIND_peer):
-            together = threading.Barrier(4)
-
-            def add(number):
-                together.wait()
-                KIND_peer.expect(b"%d" % number)
-
-            with ThreadPoolExecutor(4) as pool:
-                list(pool.map(add, range(4)))
-        """
-    for kind in ("udp", "tcp"):  # each in a process that has not loaded scripts yet
-        result = downstream.run_apart(suite.replace("KIND", kind))
-        result.stdout.fnmatch_lines(["*ScriptMismatch: *4 of the script's 4 steps were not met"])
