@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from .._telling import escaped, told_bytes
 from .._tracebacks import behind_our_frames, is_of_pytest, is_ours
 from .._traffic import PeerTraffic, Traffic
-from .payload import on_one_line, rows
+from .payload import is_text, on_one_line, rows
 from .steps import Step, told_address
 from .timeline import OF_NONE, Reading, timeline
 
@@ -16,6 +16,10 @@ MOST_STEPS = 120
 MOST_PEERS = 20
 PAYLOAD = 256
 """Bytes of a payload that are shown, if nobody says otherwise."""
+IN_FULL = 20
+"""Long messages in hex that are shown up to the limit; of more, all are shown less."""
+TWO_ROWS = 32
+"""Bytes in hex: one of a message's beginning, and one of its end."""
 SHORT = 20
 """Characters of a payload for which no line of its own is begun."""
 NARROWEST = 40
@@ -70,6 +74,7 @@ class _Section:
         self._steps = timeline(traffic, MOST_STEPS, reading)
         self._width = width
         self._limit = limit
+        self._hex_limit = self._limit_in_hex()
         self._labels = max((len(self._label(step)) for step in self._steps), default=0)
 
     def lines(self) -> Iterator[str]:
@@ -92,7 +97,7 @@ class _Section:
         if step.payload is None:
             yield head + told
             return
-        payload = step.payload.cut(self._limit)
+        payload = step.payload.cut(self._limit if is_text(step.payload) else self._hex_limit)
         shown = on_one_line(payload)
         line = head + "  ".join(filter(None, (shown, told)))
         if shown and (len(line) <= self._width or len(shown) <= SHORT):
@@ -100,6 +105,15 @@ class _Section:
             return
         yield head + "  ".join(filter(None, (told_bytes(payload.size, ","), told)))
         yield from (INDENT + row for row in rows(payload, self._width - len(INDENT)))
+
+    def _limit_in_hex(self) -> int:
+        """Bytes of a message that are shown in hex, where sixteen take a row: few, if there are many."""
+        payloads = [step.payload for step in self._steps if step.payload is not None]
+        asked = sum(min(payload.size, self._limit) for payload in payloads if not is_text(payload))
+        room = IN_FULL * self._limit
+        if asked <= room:
+            return self._limit
+        return min(max(self._limit * room // asked // TWO_ROWS, 1) * TWO_ROWS, self._limit)
 
     def _told(self, step: Step) -> str:
         """What is said beside the payload."""

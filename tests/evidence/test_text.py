@@ -230,6 +230,14 @@ def test_what_nothing_expected_is_said_where_it_came() -> None:
     assert lines_of(("data_received", (b"xyz",)), ("unexpected", (b"z",))) == ["->  b'xyz'", "!!  b'z'  unexpected"]
 
 
+def test_of_many_long_messages_in_hex_less_is_shown() -> None:
+    long, text = ("data_received", (bytes(1000),)), ("data_received", (b"some text " * 20,))
+    few, many = (told(peer(*[long, text] * count, kind="stream")) for count in (20, 60))
+    assert few.count(".") > 20 * 256
+    assert len(re.findall(r"  1,000 bytes\n      0000 .*\n      0010 .*\n      \.\.\. 936 more bytes ", many)) == 60
+    assert many.count("b'") == 3 * few.count("b'")
+
+
 def test_whose_a_proxys_datagram_is_stands_beside_it() -> None:
     for name, told_as in (
         ("target_datagram_sent", "to the target"),
