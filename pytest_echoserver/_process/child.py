@@ -12,7 +12,10 @@ from typing import Any
 from .._neighbours import real_programs
 from .._record import Record, RowRecord
 from .._telling import escaped
-from .output import STDERR, STDIN, STDOUT, Outputs
+from .escaped import Cookies
+from .group import living
+from .holders import told_holders
+from .output import NAMES, STDERR, STDIN, STDOUT, Outputs
 from .protocol import CapturingProtocol
 from .shim import exec_by_shim, is_needed
 from .spawned import spawn
@@ -27,10 +30,13 @@ class Child:
 
     Args:
         name: what it goes by.
-        cookie: the number of its cookie, see `escaped.Cookies`.
+        cookies: those of its scope's programs.
+        cookie: the number of its own.
     """
 
-    def __init__(self, name: str, argv: list[str], limit: int | None, cookie: int, kill_expected: bool) -> None:
+    def __init__(
+        self, name: str, argv: list[str], limit: int | None, cookies: Cookies, cookie: int, kill_expected: bool
+    ) -> None:
         self.name = name
         self.cookie = cookie
         self.kill_expected = kill_expected
@@ -38,6 +44,7 @@ class Child:
         self.outputs: Outputs = Outputs(self.record, limit)
         self.terminal: Terminal | None = None
         self._argv = argv
+        self._cookies = cookies
         self._capture: CapturingProtocol | None = None
         self._transport: asyncio.SubprocessTransport | None = None
 
@@ -63,11 +70,9 @@ class Child:
         return self._running.get_pid() or 0
 
     @property
-    def returncode(self) -> int:
-        """The exit status, once it has exited."""
-        returncode = self._running.get_returncode()
-        assert returncode is not None
-        return returncode
+    def returncode(self) -> int | None:
+        """The exit status, once it has exited; None if somebody else has collected that."""
+        return self._running.get_returncode()
 
     @property
     def state(self) -> str:
@@ -134,6 +139,17 @@ class Child:
             lambda: capture.pipe_connection_lost(STDOUT, None),
         )
 
+    def told_holders(self) -> str:
+        """Who holds up the end of its outputs, once it has exited itself; "" where that isn't to be seen."""
+        if sys.platform != "linux" or not self.capture.exited.is_set() or self.outputs.ended:
+            return ""
+        pipes = {inode: NAMES[fd] for fd in self.outputs.captured if (inode := self._inode(fd)) is not None}
+        if not pipes:
+            return ""
+        family = set(living([self.pid]).get(self.pid, [])) if self.capture.leads_group else set()
+        found, _ = self._cookies.found()
+        return told_holders(pipes, family.union(pid for pid, cookie in found.items() if cookie == self.cookie))
+
     def send_signal(self, signum: int) -> None:
         if self.capture.exited.is_set():
             return
@@ -172,6 +188,14 @@ class Child:
     def _tell_outputs(self, options: dict[str, Any]) -> None:
         given = {STDOUT: options["stdout"], STDERR: options["stderr"]}
         self.outputs.only(fd for fd, redirect in given.items() if redirect == subprocess.PIPE)
+
+    def _inode(self, fd: int) -> int | None:
+        """That of the pipe by which an output comes; None if it is closed, or none that we can see."""
+        program = self._running.get_extra_info("subprocess")  # on uvloop there is none
+        pipe = getattr(program, NAMES[fd], None)
+        with suppress(OSError, ValueError):  # the engine may close it meanwhile
+            return None if pipe is None else os.fstat(pipe.fileno()).st_ino
+        return None
 
     @property
     def _running(self) -> asyncio.SubprocessTransport:

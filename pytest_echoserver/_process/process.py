@@ -23,7 +23,7 @@ from .arguments import characters
 from .child import Child
 from .output import STDERR, STDOUT, STREAMS
 from .protocol import CapturingProtocol, Stdin
-from .telling import told_status
+from .telling import told_status, told_why_unknown
 
 __tracebackhide__ = True
 
@@ -55,8 +55,14 @@ class Process:
 
     @property
     def returncode(self) -> int | None:
-        """The exit status, negative for a signal; None while it runs."""
-        return self._child.returncode if self._capture.exited.is_set() else None
+        """The exit status, negative for a signal; None while it runs.
+
+        Raises:
+            ChildProcessError: it has exited, and somebody else has collected its status, by ``os.waitpid(-1, ...)``
+                or an ignored SIGCHLD. With a ``protocol``, a pipe for stdin or a terminal asyncio starts it, which
+                gives 255 then, and warns in its log.
+        """
+        return self._status() if self._capture.exited.is_set() else None
 
     @property
     def stdout(self) -> bytes:
@@ -83,22 +89,28 @@ class Process:
 
     @property
     def exited(self) -> CaptureFuture[int]:
-        """The exit status, once the program has exited. Its output may still be on its way."""
+        """The exit status, once the program has exited. Its output may still be on its way.
+
+        A `ChildProcessError`, if somebody else has collected the status: see `returncode`.
+        """
         capture = self._capture
-        return self._when(capture.exit_cursor, capture.exited, "the exit", lambda: self._child.returncode)
+        return self._when(capture.exit_cursor, capture.exited, "the exit", self._status)
 
     @property
     def output_complete(self) -> CaptureFuture[None]:
-        """Done once the program has exited and all its output has come; a child of its own may hold that up."""
+        """Done once the program has exited and all its output has come; a child of its own may hold that up.
+
+        If the time is up, the error names who does (on Linux, but for uvloop and terminals).
+        """
         capture = self._capture
         return self._when(capture.end_cursor, capture.complete, "the end of its output", lambda: None)
 
     def wait(self) -> CaptureFuture["subprocess.CompletedProcess[bytes]"]:
-        """Both `exited` and `output_complete`; gives what `subprocess.run` would."""
+        """Both `exited` and `output_complete`; gives what `subprocess.run` would, or the error of `exited`."""
         capture = self._capture
 
         def completed() -> "subprocess.CompletedProcess[bytes]":
-            return subprocess.CompletedProcess(self.args, self._child.returncode, self.stdout, self.stderr)
+            return subprocess.CompletedProcess(self.args, self._status(), self.stdout, self.stderr)
 
         return self._when(capture.end_cursor, capture.complete, "the exit and the end of its output", completed)
 
@@ -206,12 +218,19 @@ class Process:
         exited.cancel()
 
     def __repr__(self) -> str:
-        state = "running" if self.returncode is None else f"exited with {told_status(self.returncode)}"
+        exited = self._capture.exited.is_set()
+        state = f"exited with {told_status(self._child.returncode)}" if exited else "running"
         return f"<Process {self} pid={self.pid} {state}>"
 
     @property
     def _capture(self) -> CapturingProtocol:
         return self._child.capture
+
+    def _status(self) -> int:
+        status = self._child.returncode
+        if status is None:
+            raise ChildProcessError(told_why_unknown(f"the exit status of {self}"))
+        return status
 
     def _stdin_pipe(self, asked: str) -> Stdin:
         if self._capture.stdin is None:
@@ -225,6 +244,8 @@ class Process:
 
     def _future(self, what: object, stream: int = STDOUT) -> CaptureFuture[Any]:
         def instead() -> str:
-            return f"{self._child.state}; {self._child.outputs.reader(stream).tell_unread()}"
+            child = self._child
+            told = child.state, child.told_holders(), child.outputs.reader(stream).tell_unread()
+            return "; ".join(filter(None, told))
 
         return CaptureFuture(what, where=self, timeout=self._timeout, instead=instead)

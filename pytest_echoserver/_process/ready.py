@@ -8,7 +8,7 @@ from .child import Child
 from .group import within
 from .output import NAMES, STDOUT
 from .ready_checks import Check, Printed
-from .telling import told_output, told_status
+from .telling import told_output, told_status, told_why_unknown
 
 __tracebackhide__ = True
 
@@ -19,7 +19,7 @@ LAST_OUTPUT = 0.5
 class ProcessDied(RuntimeError):
     """A program exited before it was ready; the text has its exit status, its command line and its output.
 
-    ``returncode`` is the exit status, negative for a signal.
+    ``returncode`` is the exit status, negative for a signal; None if somebody else has collected it.
     """
 
     __module__ = "pytest_echoserver"
@@ -54,7 +54,9 @@ async def until_ready(check: Check, child: Child, limit: float, command: str, hi
 
 def _died(check: Check, child: Child, command: str) -> ProcessDied:
     head = f"{child.told} exited with {told_status(child.returncode)} before it was ready ({check})"
-    if child.returncode == 0:
+    if child.returncode is None:
+        head += f"; {told_why_unknown('the status')}"
+    elif child.returncode == 0:
         head += "; a program that goes to the background by itself is not followed: start it in the foreground"
     error = ProcessDied(f"{head}\n{_evidence(child, command)}")
     error.returncode = child.returncode

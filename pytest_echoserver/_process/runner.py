@@ -139,8 +139,9 @@ class SubprocessRunner:
         elif isinstance(check, Printed):
             check_output_is_captured(stdout, errors)
         environment = complete_environment(env, extra_env)
-        environment, cookie = self._ending.cookies.bake(environment)
-        child = Child(self._scope.name_for("process"), arguments, capture_limit, cookie, kill_expected)
+        cookies = self._ending.cookies
+        environment, cookie = cookies.bake(environment)
+        child = Child(self._scope.name_for("process"), arguments, capture_limit, cookies, cookie, kill_expected)
         process = Process(self._scope, arguments, child, limit)
         options = {"stdin": stdin_of(stdin), "stdout": stdout, "stderr": errors, "env": environment, "cwd": cwd}
         scope = self._scope

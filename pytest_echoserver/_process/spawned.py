@@ -16,9 +16,6 @@ from .protocol import CapturingProtocol
 
 __tracebackhide__ = True
 
-STATUS_IS_LOST = 255
-"""The exit status of a program that somebody else has waited for, as asyncio has it."""
-
 
 def _pidfds_can_be_had() -> bool:
     try:
@@ -79,10 +76,11 @@ class Spawned(asyncio.SubprocessTransport):
     def __init__(
         self, protocol: CapturingProtocol, program: "subprocess.Popen[Any]", loop: asyncio.AbstractEventLoop
     ) -> None:
-        super().__init__()
+        super().__init__({"subprocess": program})
         self._protocol = protocol
         self._program = program
         self._loop = loop
+        self._status_is_lost = False
         self._pidfd: int | None = None
         with suppress(ProcessLookupError):  # SIGCHLD is ignored here: the system has forgotten of it already
             self._pidfd = os.pidfd_open(program.pid)
@@ -109,7 +107,8 @@ class Spawned(asyncio.SubprocessTransport):
         return self._program.pid
 
     def get_returncode(self) -> int | None:
-        return self._program.returncode
+        """The exit status; None while it runs, and if somebody else has collected it."""
+        return None if self._status_is_lost else self._program.returncode
 
     def get_pipe_transport(self, fd: int) -> None:
         """None: its pipes have no transports."""
@@ -150,7 +149,8 @@ class Spawned(asyncio.SubprocessTransport):
             _, status = os.waitpid(self._program.pid, 0)
             self._program.returncode = os.waitstatus_to_exitcode(status)
         except ChildProcessError:
-            self._program.returncode = STATUS_IS_LOST
+            self._status_is_lost = True
+            self._program.returncode = 255  # as asyncio has it; without any, Popen would take it to be running
         self._protocol.process_exited()
         self._end_if_all_has_ended()
 

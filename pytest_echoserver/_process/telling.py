@@ -15,9 +15,19 @@ MOST_LINES = 20
 LONGEST_LINE = 160
 
 
-def told_status(returncode: int) -> str:
+def told_status(returncode: int | None) -> str:
     """An exit status as it is called: a number, or the name of the signal that ended the program (signal(7))."""
+    if returncode is None:
+        return "an unknown status"
     return str(returncode) if returncode >= 0 else told_signal(-returncode)
+
+
+def told_why_unknown(status: str) -> str:
+    """Why the exit status that is called ``status`` is unknown, and what to do."""
+    return (
+        f"{status} was collected by somebody else: by os.waitpid(-1, ...) or os.wait() in this process, or by the "
+        "system, where SIGCHLD is ignored; wait for other children by their pids, and ignore no SIGCHLD meanwhile"
+    )
 
 
 def command_line(argv: Sequence[str], cwd: str | os.PathLike[str] | None) -> str:
