@@ -37,7 +37,7 @@ class PeerConnection(Connection):
             self._own_script.drop()
         self._own_script = None
         self._following = False
-        self._end.follow_no_more()
+        self._end.listen(None)
 
     def _make_script(self) -> StreamScript:
         peer = self._peer

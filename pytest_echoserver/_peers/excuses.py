@@ -10,7 +10,7 @@ __tracebackhide__ = True
 class Excuses:
     """Those that were asked for and have not come; each excuses one handshake that fails, the oldest first.
 
-    One whose wait ran out does so after those that are waited for; one that was cancelled is withdrawn.
+    Those that are waited for come before those whose wait ran out; one that was cancelled is withdrawn.
     """
 
     def __init__(self) -> None:

@@ -46,7 +46,7 @@ async def _call(handler: StreamBehaviour, connection: Connection) -> None:
             f"a stream handler must be an async function of its connection; {handler!r} gave {running!r}"
         )
     answer = await running
-    if isinstance(answer, (bytes, bytearray, memoryview, str)):
+    if isinstance(answer, (bytes, bytearray)) and answer not in connection.received:  # else it was what came
         name = getattr(handler, "__qualname__", handler)
         raise TypeError(
             f"{name} returned {in_short(answer)}, and that goes nowhere: "

@@ -179,8 +179,8 @@ class Peers:
         options = self._defaults.proxy(name, timeout, given)
         with ExitStack() as opened:
             sock = opened.enter_context(_listening(lambda: bound_stream_socket(*place), size))
-            name = self._scope.name_for("tcp_proxy", options.name)
-            proxy = TCPProxy(self._scope, name, sock, options, target=checked)
+            called = self._scope.name_for("tcp_proxy", options.name)
+            proxy = TCPProxy(self._scope, called, sock, options, target=checked)
             opened.pop_all()
         return proxy
 

@@ -234,7 +234,7 @@ class ServedPeer(BoundPeer):
         self._scope.post(function, *args)
 
     def _follow_once(self) -> None:
-        if not self._following:
+        if self._script is not None and not self._following:
             self._following = True
             self._follow_script()
 

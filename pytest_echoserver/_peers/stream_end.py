@@ -84,11 +84,17 @@ class StreamEnd(PausableProtocol):
         self.tls: bool = False
         self.cut_short: bool = False
         """Whether the network that stands before it has ended it, or lets nothing pass any more."""
+        self.ended_by_network: bool = False
+        """Whether it was lost by that, and the other side had not ended it."""
         self.when_cut: Callable[[], object] | None = None
-        """Called once that is so."""
+        """Called once it is cut short."""
+        self.stalled_by_step: bool = False
+        """Whether a step of its script has stalled it, and it was not told to read on since."""
         self._record = record
         self._prefix = prefix
         self._eof_sent = False
+        self._eof_is_unread = False
+        """Whether the other side had ended it before we closed it, and nobody had read of that."""
         self.closed_by_us: bool = False
         self._queue: WriteQueue | None = None
         self._handshake: asyncio.Future[None] | None = None
@@ -144,6 +150,7 @@ class StreamEnd(PausableProtocol):
             return
         reset = exc is not None and not _is_end_of_tls(exc)
         if not self.closed_by_us:
+            self.ended_by_network = self.cut_short and not self.ends
             if not (reset or self.ends or self.cut_short):  # uvloop, over TLS, tells of EOF by this alone
                 self.note("eof_received")
             self._ended("reset" if reset else "eof")
@@ -205,15 +212,12 @@ class StreamEnd(PausableProtocol):
             limit(1)
 
     def unstall(self) -> None:
+        self.stalled_by_step = False
         self.resume_reading(STALLED)
 
-    @property
-    def is_stalled(self) -> bool:
-        return STALLED in self._paused_by
-
-    def follow_no_more(self) -> None:
-        """Nobody acts on what comes from here on."""
-        self.listener = self.when_cut = None
+    def listen(self, listener: StreamListener | None, when_cut: Callable[[], object] | None = None) -> None:
+        """Have ``listener`` act on what comes from here on; None: nobody does."""
+        self.listener, self.when_cut = listener, when_cut
 
     def cut(self) -> None:
         """Its network has ended it, or lets nothing pass any more."""
@@ -365,7 +369,11 @@ class StreamEnd(PausableProtocol):
 
     def note_our_end(self) -> None:
         """Note, and take it as done, that our half ends, where none has: that tells who has closed a connection."""
-        if not self.ends and self._nobody_has_ended_it:
+        if self.ends or self.sock is None:
+            return
+        # Over TLS, and behind a network, an end of the other side's that is here isn't one that has come.
+        self._eof_is_unread = not self.tls and self.network is self and eof_arrived(self.sock)
+        if not self._eof_is_unread and self._is_connected:
             self._note_eof()
 
     def _note_eof(self) -> None:
@@ -374,9 +382,9 @@ class StreamEnd(PausableProtocol):
             self.note("eof_sent")
 
     @property
-    def _nobody_has_ended_it(self) -> bool:
-        """Whether the other side had not ended it by now, though nobody may have read of that."""
-        if self.sock is None or eof_arrived(self.sock):
+    def _is_connected(self) -> bool:
+        """Whether there is a connection still, though nobody may have read of its end."""
+        if self.sock is None:
             return False
         try:
             self.sock.getpeername()
@@ -402,13 +410,17 @@ class StreamEnd(PausableProtocol):
             turns = await turn(turns)
 
     def _drain(self, most: int) -> int:
-        """Read what has arrived, and give what is left of ``most``: 0 as well if nothing can come any more."""
+        """Read what has arrived, and give what is left of ``most``: 0 as well if nothing can come any more.
+
+        An end that comes before ours is noted, and that is all: it is closed by us.
+        """
         try:
             while self.sock is not None and most > 0 and (data := self.sock.recv(LARGEST_READ)):
                 self.network.data_received(data)
                 most -= len(data)
-            if most > 0 and not (self.ends or self._eof_sent):
-                self.network.eof_received()
+            if most > 0 and self._eof_is_unread:
+                self.note("eof_received")
+                self._ended("eof")
         except BlockingIOError:
             return most
         except OSError:
@@ -441,7 +453,7 @@ class StreamEnd(PausableProtocol):
             raise self._gone("the connection was lost in the TLS handshake")
         self.tls = True
         self._transport, self._queue = upgraded, WriteQueue(upgraded, self._gone)
-        if self.is_stalled:  # what came with the handshake's end was passed on by now
+        if STALLED in self._paused_by:  # what came with the handshake's end was passed on by now
             self.stall()
 
     async def _arrive_and_reset(self) -> None:

@@ -22,8 +22,8 @@ class StreamScript:
     """Follows one conversation over one connection after the other; rules hold on all at any time.
 
     The script is with a connection from the first match there to the end of that connection, or to where a step or
-    the network stalls it: then it goes on with whichever comes next. What comes on another meanwhile, and matches
-    no rule, waits.
+    the network stalls it: then it goes on with whichever comes next, unless that is read again before. What comes on
+    another meanwhile, and matches no rule, waits.
 
     Args:
         owner: whose it is, for errors.
@@ -100,7 +100,7 @@ class StreamScript:
         talk = Talk(self, connection, start, late_until)
         self._talks[connection] = talk
         self._untaken.append(talk)
-        end.listener, end.when_cut = talk, self.wake
+        end.listen(talk, self.wake)
         self.go_on()
 
     def leave(self, connection: "Connection") -> int:
@@ -108,8 +108,9 @@ class StreamScript:
         talk = self._talks.get(connection)
         if talk is None:
             return 0
+        talk.drop()
         self.left(talk)
-        connection._end.follow_no_more()
+        connection._end.listen(None)
         self.wake()
         return talk.start
 

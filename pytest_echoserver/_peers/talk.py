@@ -10,6 +10,7 @@ from .script import Act, Action, Moment, Reply, Step
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .stream_end import StreamEnd
     from .stream_script import StreamScript
 
 __tracebackhide__ = True
@@ -25,13 +26,14 @@ class Talk:
     def __init__(self, follower: "StreamScript", connection: "Connection", start: int, late_until: int) -> None:
         self.connection = connection
         self.start = start
-        self.ended_by: str | None = next(iter(connection._end.ends), None)
+        self.ended_by: str | None = _how_it_ended(connection._end)
+        """By its client's "eof" or "reset", or that it was "cut" by its network; None as long as it hasn't ended."""
         self.told_until = 0
         self._waits_at = -1
         self._late_until = late_until
         self._follower = follower
         self._end = connection._end
-        self._over = self._stalled = False
+        self._over = False
         self._in_grace = self._grace_is_over = False
         self._searches: dict[Step, StreamSearch] = {}
         self._looked = start
@@ -48,7 +50,7 @@ class Talk:
     @property
     def hands_on(self) -> bool:
         """Whether the script may go on elsewhere: this isn't read any more, so nobody sees how it ends."""
-        return (self._stalled and self._end.is_stalled) or self.cut_short
+        return self._end.stalled_by_step or self.cut_short
 
     @property
     def cut_short(self) -> bool:
@@ -73,7 +75,8 @@ class Talk:
         self._look()
 
     def connection_lost(self) -> None:
-        self.ended_by = self.ended_by or ("cut" if self.cut_short else next(iter(self._end.ends), None))
+        if not self._end.closed_by_us:
+            self.ended_by = self.ended_by or _how_it_ended(self._end)
         if self.ended_by is not None:
             self._look()
         elif not self._over:  # by us: what the client might have said yet is nobody's fault
@@ -181,6 +184,8 @@ class Talk:
         buffer = self._end.inbound.buffer
         found = [(step, *match) for step in wanted if (match := self._search(step).find(buffer)) is not None]
         if not found:
+            if self._follower.script.current is not None:
+                self._note_that_it_waits()
             return None
         step, subject, begin, end = min(found, key=lambda each: each[3])
         self._pass_over(begin)
@@ -278,7 +283,7 @@ class Talk:
 
     def _stall(self) -> None:
         self._end.stall()
-        self._stalled = True
+        self._end.stalled_by_step = True
         self._follower.wake()
 
     def _move_to(self, position: int) -> None:
@@ -294,3 +299,7 @@ class Talk:
         self._is_over()
         self._follower.script.fail(error)
         self._follower.fail(self.connection, error)
+
+
+def _how_it_ended(end: "StreamEnd") -> str | None:
+    return "cut" if end.ended_by_network else next(iter(end.ends), None)

@@ -138,6 +138,29 @@ def test_the_networks_end_is_not_the_clients_that_is_expected(peers: Peers, conn
         peer.verify()
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["peer", "connection"])
+def test_nor_is_it_where_it_is_expected_afterwards(peers: Peers, connect: Connect, own: bool) -> None:
+    peer = peers.tcp(faults=StreamFaults(close_after=3))
+    connect(peer)
+    connection = peer.connection
+    connection.send(b"123").result()
+    assert connection.ended.result() == "eof"
+    (connection if own else peer).expect_eof()
+    with pytest.raises(ScriptMismatch, match="the script's only step was not met"):
+        peer.verify()
+
+
+def test_an_end_that_has_not_passed_the_network_comes_after_ours(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(inbound=StreamFaults(delay=60.0))
+    client = connect(peer)
+    connection = peer.connection
+    client.send(b"x")
+    client.shutdown(socket.SHUT_WR)
+    connection.close().result()
+    names = [event.name for event in peer.events if event.name != "fault"]
+    assert names == ["connection_made", "eof_sent", "connection_lost"]
+
+
 def test_what_fails_while_the_network_closes_it_resets_it_all_the_same(downstream: Downstream) -> None:
     result = downstream.run(
         """
@@ -150,10 +173,12 @@ def test_what_fails_while_the_network_closes_it_resets_it_all_the_same(downstrea
 
             @peer.serve
             async def wrong(connection):
+                await connection.read(1)
                 connection.send(b"12345")
                 raise LookupError("of the handler")
 
             with socket.create_connection(peer.address, 5) as client:
+                client.sendall(b"x")
                 with pytest.raises(ConnectionResetError):
                     while client.recv(10):
                         pass

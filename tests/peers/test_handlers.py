@@ -343,7 +343,7 @@ def test_system_exit_is_an_error_of_the_test(tcp_peer: StreamPeer, connect: Conn
         tcp_peer.verify()
 
 
-@pytest.mark.parametrize("answer", [b"HELLO\n", bytearray(b"x"), "text"])
+@pytest.mark.parametrize("answer", [b"HELLO\n", bytearray(b"y")])
 def test_a_handler_that_returns_its_answer_is_told_how_to_send_it(
     tcp_peer: StreamPeer, connect: Connect, answer: object
 ) -> None:
@@ -360,6 +360,13 @@ def test_a_handler_that_returns_its_answer_is_told_how_to_send_it(
     with pytest.raises(TypeError, match="shout returned"):
         tcp_peer.verify()
     assert repr(answer) in str(raised.value)
+
+
+def test_a_handler_may_return_what_came(tcp_peer: StreamPeer, connect: Connect) -> None:
+    tcp_peer.serve(lambda connection: connection.read_exactly(3))
+    client = connect(tcp_peer)
+    client.sendall(b"all")
+    assert client.recv(1) == b""
 
 
 def test_an_async_generator_is_no_handler(peers: Peers, udp_peer: DatagramPeer) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pytest_echoserver import Peers, ScriptMismatch, StreamFaults, StreamPeer
-from pytest_echoserver._peers.talk import GRACE
+from pytest_echoserver._peers import talk
 
 from ..conftest import Connect, Downstream, receive
 
@@ -59,13 +59,15 @@ def test_a_stall_of_the_tests_leaves_the_script_with_its_connection(tcp_peer: St
     assert receive(second, 1) == b"y"
 
 
-def test_who_waits_for_another_connection_is_told_of(downstream: Downstream) -> None:
+@pytest.mark.parametrize("strict", [True, False])
+def test_who_waits_for_another_connection_is_told_of(downstream: Downstream, strict: bool) -> None:
     result = downstream.run(
-        """
+        f"""
         import socket
         import pytest
 
-        def test_it(tcp_peer):
+        def test_it(peers):
+            tcp_peer = peers.tcp(strict={strict})
             tcp_peer.expect(b"a").reply(b"1")
             tcp_peer.expect(b"b").reply(b"2")
             with socket.create_connection(tcp_peer.address, 0.2) as first:
@@ -94,6 +96,10 @@ def test_it_is_back_where_the_stalled_connection_is_read_again(tcp_peer: StreamP
     connections[0].unstall().result()
     second.sendall(b"c")
     assert connections[1].read_exactly(1).result() == b"c"
+    connections[0].stall().result()  # which is no step
+    with pytest.raises(ScriptMismatch, match=r"left over on connection 2 \(the script was still with connection 1"):
+        tcp_peer.verify()
+    connections[0].unstall().result()
     first.sendall(b"b")
     assert receive(first, 1) == b"2"
     assert receive(second, 1) == b"3"
@@ -182,7 +188,7 @@ def forgotten_within_the_grace(peers: Peers, peer: StreamPeer, client: socket.so
     assert peer.next_connection().result().ended.result() == "eof"
     peer.expect(b"x").met.result()
     peer.clear(script=True)
-    peers.udp().expect_silence(GRACE + 0.1).result()
+    peers.udp().expect_silence(talk.GRACE + 0.1).result()
 
 
 def forgotten_before_its_answer(peers: Peers, peer: StreamPeer, client: socket.socket) -> None:
@@ -204,6 +210,25 @@ def test_after_a_forgotten_one_the_next_follows_all_connections(
     peer.expect(re.compile(rb"h.llo")).reply(b"world")
     older.sendall(b"hello")
     assert receive(older, 5) == b"world"
+
+
+def test_a_connections_own_script_outlives_the_grace_of_the_peers(
+    peers: Peers, tcp_peer: StreamPeer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(talk, "GRACE", 0.05)
+    client = connect(tcp_peer)
+    client.sendall(b"x")
+    client.shutdown(socket.SHUT_WR)
+    connection = tcp_peer.next_connection().result()
+    assert connection.ended.result() == "eof"
+    tcp_peer.expect(b"x").met.result()
+    tcp_peer.verify()  # once the engine is at rest
+    monkeypatch.setattr(talk, "GRACE", 60.0)
+    ended = connection.expect_eof()
+    ended.met.result()
+    peers.udp().expect_silence(0.1).result()
+    ended.reply(b"bye")
+    assert receive(client, 3) == b"bye"
 
 
 def test_an_answer_that_comes_after_a_clear_makes_no_new_script(tcp_peer: StreamPeer, connect: Connect) -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_echoserver import CaptureTimeout, Connection, Peers, StreamPeer, TLSAuthority
+from pytest_echoserver import CaptureTimeout, Connection, Peers, ScriptMismatch, StreamPeer, TLSAuthority
 
 from ..conftest import Connect, MakePeer, OpenStreams, receive, receive_all, speaks_tls
 
@@ -105,6 +105,30 @@ def test_who_has_ended_it_first_is_told_though_nobody_has_read_of_it(
     assert connection.ended.result() == "eof"
     names = [event.name for event in peer.events if event.name != "data_sent"]
     assert names == ["connection_made", "data_received", "eof_received", "connection_lost"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system doesn't tell of an end that nobody has read")
+def test_a_clients_end_that_nobody_has_read_is_told_after_ours(tcp_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(tcp_peer)
+    connection = tcp_peer.connection
+    connection.stall().result()
+    connection.send_eof().result()
+    assert client.recv(1) == b""
+    client.close()
+    connection.close().result()
+    assert [event.name for event in tcp_peer.events][1:] == ["eof_sent", "eof_received", "connection_lost"]
+
+
+def test_a_close_that_reads_half_a_step_only_closes(tcp_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(tcp_peer)
+    connection = tcp_peer.connection
+    tcp_peer.expect(b"abc")
+    connection.stall().result()
+    client.send(b"ab")
+    client.close()
+    connection.close().result()
+    with pytest.raises(ScriptMismatch, match="the script's only step was not met"):
+        tcp_peer.verify()
 
 
 # Segments
