@@ -22,8 +22,8 @@ class StreamScript:
     """Follows one conversation over one connection after the other; rules hold on all at any time.
 
     The script is with a connection from the first match there to the end of that connection, or to where a step or
-    the network stalls it: then it goes on with whichever comes next, unless that is read again before. What comes on
-    another meanwhile, and matches no rule, waits.
+    the network stalls it: then it goes on with whichever comes next, unless that is read again before. What comes
+    on another meanwhile, and matches no rule, waits.
 
     Args:
         owner: whose it is, for errors.

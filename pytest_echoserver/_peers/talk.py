@@ -27,7 +27,7 @@ class Talk:
         self.connection = connection
         self.start = start
         self.ended_by: str | None = _how_it_ended(connection._end)
-        """By its client's "eof" or "reset", or that it was "cut" by its network; None as long as it hasn't ended."""
+        """By its client's "eof" or "reset", or "cut" by its network; None as long as it hasn't ended."""
         self.told_until = 0
         self._waits_at = -1
         self._late_until = late_until
