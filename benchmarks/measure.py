@@ -123,7 +123,7 @@ def measure(topic: Topic, *, rounds: int, budget: float) -> Result:
     """Measure all variants of a topic in rounds, in turns, and in an order that turns as well.
 
     Args:
-        rounds: how many rounds count; one more, before them, doesn't.
+        rounds: how many rounds count; one more, before them, doesn't, unless there is no verdict.
         budget: part of the topic's ``times`` that a sample does; with less than all there is no verdict on goals.
     """
     times = max(1, round(topic.times * budget))
@@ -136,7 +136,7 @@ def measure(topic: Topic, *, rounds: int, budget: float) -> Result:
             except Unavailable as reason:
                 result.unavailable[name] = str(reason)
         result.figures = {name: [] for name in samples}
-        for number in range(rounds + 1):
+        for number in range(0 if result.judged else 1, rounds + 1):
             taken = _round(samples, times, number)
             if number:
                 for name, figure in taken.items():

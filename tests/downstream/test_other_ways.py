@@ -1,4 +1,7 @@
-"""Tests of what has to do with transports, again: on uvloop, and where the system has no fast way."""
+"""Tests of what has to do with transports, again: on uvloop, and where the system has no fast way.
+
+Not those that take long: `nox -s uvloop plain` runs all.
+"""
 
 from pathlib import Path
 
@@ -13,8 +16,6 @@ FILES = (
     "harness/test_kinds.py",
     "harness/protocols",
     "process/test_programs.py",
-    "process/test_ready.py",
-    "process/test_runner.py",
     "process/test_terminal.py",
 )
 PLAIN_FILES = (
@@ -23,8 +24,7 @@ PLAIN_FILES = (
     "peers/test_datagram_script.py",
     "peers/test_stream.py",
     "harness/test_datagram.py",
-    "process/test_output.py",
-    "process/test_runner.py",
+    "process/test_programs.py",
 )
 
 
