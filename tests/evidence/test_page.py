@@ -365,12 +365,10 @@ def test_pytest_html_has_the_diagram_beside_the_test(show: Any, downstream: Down
     )
     browser = show()
     browser.get((downstream.pytester.path / "report.html").as_uri())
-    (frame,) = WebDriverWait(browser, 20, 0.02).until(
-        lambda _: find(browser, "iframe")
-    )  # the page's script makes it
+    wait = WebDriverWait(browser, 20, 0.02)
+    (frame,) = wait.until(lambda _: find(browser, "iframe"))  # the page's script makes it
     browser.execute_script("arguments[0].scrollIntoView()", frame)
     browser.switch_to.frame(frame)
-    WebDriverWait(browser, 20, 0.02).until(lambda _: find(browser, "details"))
     drawn(browser, 0)
     assert "<b>hello</b>" in texts(browser, ".label")
     browser.switch_to.default_content()

@@ -4,16 +4,18 @@ import asyncio
 import os
 import signal
 import subprocess
-import threading
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from pytest_echoserver import DatagramPeer, ProcessDied, SubprocessRunner
-from pytest_echoserver._process import spawned
+from pytest_echoserver import ProcessDied, SubprocessRunner
 
-from ..conftest import Client, Downstream
+from ..conftest import Downstream
+from .conftest import HoldUp
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the engine's loop starts no programs on Windows")
 
 WAYS = {
     "ours": {},
@@ -24,12 +26,6 @@ WAYS = {
 SLOW = "echo out; exec sleep 0.1"
 
 
-@pytest.fixture(autouse=True)
-def only_where_we_start_them(request: pytest.FixtureRequest) -> None:
-    if not spawned.has_pidfds or request.config.getoption("--echoserver-loop") == "uvloop":
-        pytest.skip("the loop starts them itself")
-
-
 @pytest.fixture
 def no_child_is_remembered() -> Iterator[None]:
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -37,7 +33,7 @@ def no_child_is_remembered() -> Iterator[None]:
     signal.signal(signal.SIGCHLD, before)
 
 
-@pytest.mark.usefixtures("no_child_is_remembered")
+@pytest.mark.usefixtures("by_ourselves", "no_child_is_remembered")
 def test_one_that_is_lost_is_an_error(subprocess_runner: SubprocessRunner) -> None:
     process = subprocess_runner("sh", "-c", SLOW)
     why = r"the exit status of process-1 .* was collected by somebody else: by os\.waitpid.*SIGCHLD is ignored"
@@ -51,26 +47,19 @@ def test_one_that_is_lost_is_an_error(subprocess_runner: SubprocessRunner) -> No
     assert process.stdout.split() == [b"out"]
 
 
-@pytest.mark.usefixtures("no_child_is_remembered")
+@pytest.mark.usefixtures("by_ourselves", "no_child_is_remembered")
 def test_those_that_end_at_once_are_lost_as_well(subprocess_runner: SubprocessRunner) -> None:
     for process in [subprocess_runner("true") for _ in range(10)]:
         with pytest.raises(ChildProcessError, match="was collected by somebody else"):
             process.wait().result()
 
 
+@pytest.mark.usefixtures("by_ourselves")
 def test_one_that_the_test_has_collected_is_an_error(
-    subprocess_runner: SubprocessRunner, udp_peer: DatagramPeer, udp_client: Client
+    subprocess_runner: SubprocessRunner, hold_up_the_engine: HoldUp
 ) -> None:
-    held_up, go_on = threading.Event(), threading.Event()
-
-    @udp_peer.serve
-    def hold_up(_: object) -> None:
-        held_up.set()
-        go_on.wait(30)
-
     process = subprocess_runner("sleep", "60")
-    udp_client().sendto(b"x", udp_peer.address)
-    assert held_up.wait(5)
+    go_on = hold_up_the_engine()
     os.kill(process.pid, signal.SIGKILL)
     assert os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1]) == -signal.SIGKILL
     go_on.set()
@@ -84,7 +73,7 @@ def test_255_is_a_status_like_any_other(subprocess_runner: SubprocessRunner, opt
     assert process.wait().result().returncode == process.returncode == 255
 
 
-@pytest.mark.usefixtures("no_child_is_remembered")
+@pytest.mark.usefixtures("by_ourselves", "no_child_is_remembered")
 def test_one_that_dies_before_it_is_ready(subprocess_runner: SubprocessRunner) -> None:
     died = r"exited with an unknown status before it was ready .*; the status was collected by somebody else"
     with pytest.raises(ProcessDied, match=died) as caught:
@@ -92,6 +81,7 @@ def test_one_that_dies_before_it_is_ready(subprocess_runner: SubprocessRunner) -
     assert caught.value.returncode is None
 
 
+@pytest.mark.usefixtures("by_ourselves")
 def test_a_report_says_that_it_is_unknown(downstream: Downstream) -> None:
     result = downstream.run(
         f"""

@@ -17,7 +17,10 @@ import pytest
 from pytest_echoserver import DatagramPeer, Event, Process, SubprocessRunner
 from pytest_echoserver._process import spawned
 
-from ..conftest import Client, Downstream
+from ..conftest import Downstream
+from .conftest import HoldUp
+
+AllEvents = Callable[[Process], Sequence[Event]]
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the engine's loop starts no programs on Windows")
 
@@ -27,7 +30,7 @@ EITHER_WAY = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def all_events(udp_peer: DatagramPeer) -> Callable[[Process], Sequence[Event]]:
+def all_events(udp_peer: DatagramPeer) -> AllEvents:
     """Gives the events of a process that has ended: the last comes in the turn of the loop that ends the wait."""
 
     def of(process: Process) -> Sequence[Event]:
@@ -40,7 +43,7 @@ def all_events(udp_peer: DatagramPeer) -> Callable[[Process], Sequence[Event]]:
 
 @EITHER_WAY
 def test_its_events_come_as_from_asyncio(
-    subprocess_runner: SubprocessRunner, all_events: Callable[[Process], Sequence[Event]], options: Any
+    subprocess_runner: SubprocessRunner, all_events: AllEvents, options: Any
 ) -> None:
     process = subprocess_runner("sh", "-c", "echo out; echo err >&2; exit 3", **options)
     names = [event.name for event in all_events(process)]
@@ -60,7 +63,7 @@ def test_its_events_come_as_from_asyncio(
 
 @EITHER_WAY
 def test_outputs_that_are_no_pipes_have_no_end(
-    subprocess_runner: SubprocessRunner, all_events: Callable[[Process], Sequence[Event]], options: Any
+    subprocess_runner: SubprocessRunner, all_events: AllEvents, options: Any
 ) -> None:
     process = subprocess_runner("sh", "-c", "echo out; echo err >&2", stderr=subprocess.STDOUT, **options)
     assert process.wait().result().stdout == b"out\nerr\n"
@@ -70,25 +73,11 @@ def test_outputs_that_are_no_pipes_have_no_end(
     assert [event.name for event in all_events(silent)] == ["connection_made", "process_exited", "connection_lost"]
 
 
-@pytest.fixture
-def by_ourselves(request: pytest.FixtureRequest) -> None:
-    if request.config.getoption("--echoserver-loop") == "uvloop" or not spawned.has_pidfds:
-        pytest.skip("this is about programs started by ourselves")
-
-
 @pytest.mark.usefixtures("by_ourselves")
 def test_it_starts_though_a_handler_holds_up_the_engine(
-    subprocess_runner: SubprocessRunner, udp_peer: DatagramPeer, udp_client: Client
+    subprocess_runner: SubprocessRunner, hold_up_the_engine: HoldUp
 ) -> None:
-    held_up, go_on = threading.Event(), threading.Event()
-
-    @udp_peer.serve
-    def hold_up(_: object) -> None:
-        held_up.set()
-        go_on.wait(30)
-
-    udp_client().sendto(b"x", udp_peer.address)
-    assert held_up.wait(5)
+    go_on = hold_up_the_engine()
     process = subprocess_runner("echo", "hello")
     assert os.getpgid(process.pid) == process.pid
     assert [event.name for event in process.events] == ["connection_made"]
