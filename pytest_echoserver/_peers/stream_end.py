@@ -373,24 +373,13 @@ class StreamEnd(PausableProtocol):
             return
         # Over TLS, and behind a network, an end of the other side's that is here isn't one that has come.
         self._eof_is_unread = not self.tls and self.network is self and eof_arrived(self.sock)
-        if not self._eof_is_unread and self._is_connected:
+        if not self._eof_is_unread and _is_connected(self.sock):
             self._note_eof()
 
     def _note_eof(self) -> None:
         if not self._eof_sent:
             self._eof_sent = True
             self.note("eof_sent")
-
-    @property
-    def _is_connected(self) -> bool:
-        """Whether there is a connection still, though nobody may have read of its end."""
-        if self.sock is None:
-            return False
-        try:
-            self.sock.getpeername()
-        except OSError:
-            return False
-        return True
 
     def _shut_down(self) -> None:
         if self.sock is not None:
@@ -571,6 +560,15 @@ class StreamEnd(PausableProtocol):
         if not self.ends:
             self.ends.append(how)
             self.end_cursor.serve()
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    """Whether there is a connection still, though nobody may have read of its end."""
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _is_end_of_tls(exc: Exception) -> bool:
