@@ -14,8 +14,8 @@ AT_WORK = 0.05
 
 def let_in(at_work: "threading.Lock | threading.RLock") -> bool:
     """Acquire a lock that is held while what has come is dealt with; false if it isn't let go soon."""
-    # Without a time-out first: that is quicker, and mostly enough.
-    return at_work.acquire(blocking=False) or at_work.acquire(timeout=AT_WORK)
+    # Without a time-out or a keyword first: that is quicker, and mostly enough.
+    return at_work.acquire(False) or at_work.acquire(timeout=AT_WORK)
 
 
 class Reading(Protocol):

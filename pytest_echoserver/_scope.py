@@ -5,9 +5,10 @@ import logging
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context
 from dataclasses import replace
+from itertools import count
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -79,7 +80,7 @@ class Scope:
         self._judged = False
         self._closed = False
         self._started = self._shown_from = self._last_judged = time.monotonic()
-        self._ordinals: dict[str, int] = {}
+        self._ordinals: dict[str, Iterator[int]] = {}
         self._members: list[Adopted] = []
         self._posted = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -92,12 +93,9 @@ class Scope:
         Raises:
             RuntimeError: the scope is closed.
         """
-        self.refuse_if_closed()
-        if given:
-            return given
-        with self._lock:
-            ordinal = self._ordinals[kind] = self._ordinals.get(kind, 0) + 1
-        return f"{kind}-{ordinal}"
+        if self._closed:
+            raise self._over()
+        return given or f"{kind}-{next(self._ordinals.setdefault(kind, count(1)))}"
 
     def take_seed(self) -> bytes:
         """What is decided by chance in it is decided from that; the traffic then tells how to have it again."""
@@ -111,14 +109,14 @@ class Scope:
             RuntimeError: the scope was closed meanwhile, by another thread: to end it is left to who has opened it.
         """
         with self._lock:
-            self.refuse_if_closed()
+            if self._closed:
+                raise self._over()
             self._members.append(member)
 
-    def refuse_if_closed(self) -> None:
-        """Raise `RuntimeError` if it is being closed, or was: what was opened in it now nobody would end."""
-        if self._closed:
-            over = "the session" if self.wide else "the test"
-            raise RuntimeError(f"{over} that this is for is over, and all that was opened in it is closed")
+    def _over(self) -> RuntimeError:
+        """The error of who opens something in it though it is being closed, or was: nobody would end that."""
+        over = "the session" if self.wide else "the test"
+        return RuntimeError(f"{over} that this is for is over, and all that was opened in it is closed")
 
     def opened(self, peer: Any) -> None:
         """Tell who wants to know that ``peer`` was opened."""

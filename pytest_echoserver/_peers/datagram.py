@@ -63,10 +63,9 @@ class DatagramPeer(ServedPeer):
         name: str,
         sock: socket.socket,
         options: CommonOptions,
-        *,
         behaviour: DatagramBehaviour | None,
     ) -> None:
-        super().__init__(scope, name, sock, options, behaviour=behaviour)
+        super().__init__(scope, name, sock, options, behaviour)
         self._end = DatagramEnd()
         if behaviour is self._echo:
             self._end.echoes = True
@@ -268,7 +267,7 @@ class DatagramPeer(ServedPeer):
         if not let_in(lock):
             return False
         try:
-            if not self._closed:
+            if not transport.is_closing():
                 idle, dropped = transport.idle_and_dropped()
                 if not idle:
                     return False

@@ -262,7 +262,7 @@ class Peers:
             self._scope.name_for(kind, common.name),
             bound_datagram_socket(*place, receive_buffer),
             common,
-            behaviour=behaviour,
+            behaviour,
         )
 
     def _tcp_peer(self, kind: str, behaviour: Any, options: TCPOptions) -> StreamPeer:
@@ -284,7 +284,7 @@ class Peers:
             self._scope.name_for(kind, made.common.name),
             _listening(bind, made.receive_buffer),
             made.common,
-            behaviour=behaviour,
+            behaviour,
             framing=made.framing,
             tls=context,
         )

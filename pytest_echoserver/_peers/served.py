@@ -56,7 +56,6 @@ class ServedPeer(BoundPeer):
         name: str,
         sock: socket.socket,
         options: "CommonOptions",
-        *,
         behaviour: Any,
     ) -> None:
         super().__init__(scope, name, sock)
@@ -152,7 +151,8 @@ class ServedPeer(BoundPeer):
     @property
     def _is_simple(self) -> bool:
         """Whether no code of the user's and no network has a part in what it does."""
-        return self._behaviour in (None, self._echo) and not self._scripted and self._faults is None
+        served_by_ours = self._behaviour is None or self._behaviour is self._echo
+        return served_by_ours and not self._scripted and self._faults is None
 
     @property
     def _settle(self) -> Callable[[], None] | None:

@@ -66,12 +66,12 @@ class StreamPeer(ServedPeer):
         name: str,
         sock: socket.socket,
         options: "CommonOptions",
-        *,
         behaviour: Any,
+        *,
         framing: Framing | None = None,
         tls: Any = None,
     ) -> None:
-        super().__init__(scope, name, sock, options, behaviour=behaviour)
+        super().__init__(scope, name, sock, options, behaviour)
         self._rows = RowRecord()
         self._transport = "tls" if tls else "tcp"
         if options.faults is not None:

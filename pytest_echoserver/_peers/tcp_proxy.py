@@ -44,7 +44,7 @@ class TCPProxy(Proxying, StreamPeer):
         self._target = target
         self._relays: dict[PeerConnection, Relay] = {}
         self._relaying: set[asyncio.Task[None]] = set()
-        super().__init__(scope, name, sock, options, behaviour=Relay)
+        super().__init__(scope, name, sock, options, Relay)
 
     def _start(self, connection: PeerConnection, start: int = 0) -> None:  # noqa: ARG002  it always has all
         relay = connection._end.listener = Relay(connection._end, self._target, self._timeout)

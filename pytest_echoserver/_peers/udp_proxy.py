@@ -38,7 +38,7 @@ class UDPProxy(Proxying, DatagramPeer):
         self._target = target
         self._target_family = family
         self._flows: dict[Address, _Flow] = {}
-        super().__init__(scope, name, sock, options, behaviour=self._pass_on)
+        super().__init__(scope, name, sock, options, self._pass_on)
 
     def _pass_on(self, datagram: Datagram) -> None:
         flow = self._flows.get(datagram.source)

@@ -19,11 +19,11 @@ def bound_socket(
     family: socket.AddressFamily,
     kind: socket.SocketKind,
     address: Any,
-    bind: Callable[..., object] = socket.socket.bind,
-    *options: Any,
+    bind: Callable[[socket.socket, Any], object] = socket.socket.bind,
+    *,
     protocol: int = 0,
 ) -> socket.socket:
-    """Give a non-blocking socket that ``bind``, called with it, the address and the options, has bound.
+    """Give a non-blocking socket that ``bind``, called with it and the address, has bound.
 
     Raises:
         OSError: it can't be bound there; the text names the address.
@@ -37,7 +37,7 @@ def bound_socket(
     try:
         if not NON_BLOCKING:
             sock.setblocking(False)
-        bind(sock, address, *options)
+        bind(sock, address)
     except OSError as error:
         sock.close()
         _cannot_bind(error, family, kind, address)

@@ -193,12 +193,9 @@ def bound_datagram_socket(
     Raises:
         OSError: it can't be bound there; the text names the address.
     """
-    return bound_socket(family, socket.SOCK_DGRAM, (host, port), _bind, receive_buffer)
-
-
-def _bind(sock: socket.socket, address: Sockaddr, receive_buffer: int) -> None:
+    sock = bound_socket(family, socket.SOCK_DGRAM, (host, port))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    sock.bind(address)
+    return sock
 
 
 def dropped_datagrams(sock: socket.socket) -> int | None:
