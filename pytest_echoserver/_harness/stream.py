@@ -13,6 +13,7 @@ from .._checks import choice as check_choice
 from .._checks import factory as checked_factory
 from .._futures import CaptureFuture
 from .._outcomes import raise_together, start
+from .._peers.closing import drain_and_close
 from .._peers.connection import Connection
 from .._peers.stream_end import StreamEnd
 from .._record import RowRecord
@@ -237,7 +238,7 @@ class HarnessedStream(Connection, Harnessed[P]):
         self._end.unstall()  # lest what the protocol has still to send hold its end up
         await self._end.end_handshake()
         if self._end.tls:
-            await self._end.drain_and_close()  # it ends both directions
+            await drain_and_close(self._end)  # it ends both directions
         else:
             with suppress(OSError):  # it has hung up already, or doesn't read
                 await self._end.end_outbound()
@@ -248,7 +249,7 @@ class HarnessedStream(Connection, Harnessed[P]):
         if not self._near.out_of_sight():
             await self.lost
         await turn(TURNS, lambda: self._end.ends)  # the protocol's socket was closed just now: that is an EOF here
-        await self._end.drain_and_close()
+        await drain_and_close(self._end)
         raise_together(errors, "tasks of the protocol that go on")
 
     async def _shut(self) -> None:

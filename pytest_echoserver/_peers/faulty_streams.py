@@ -13,7 +13,8 @@ from .._faults.verdict import Direction, Ending, Verdict
 from .._timetable import Agenda
 from .._transports.arrival import until_arrived, until_read
 from .._transports.writing import until_taken
-from .stream_end import LARGEST_READ, StreamEnd
+from .closing import LARGEST_READ
+from .stream_end import StreamEnd
 
 __tracebackhide__ = True
 

@@ -19,6 +19,7 @@ from .._scope import Scope
 from .._transports.accepting import Acceptor
 from .accepted import PeerConnection
 from .behaviours import StreamBehaviour, StreamEcho
+from .closing import hang_up, until_all_is_read
 from .connection import Connection, check_act
 from .excuses import Excuses
 from .expectations import PatternLike, StreamExpectation, StreamRule
@@ -471,7 +472,7 @@ class StreamPeer(ServedPeer):
             await asyncio.wait(self._handlers, timeout=LAST_WORDS)
         open_ = [each._end for each in self._accepted if not each._end.lost.is_set()]
         for end in open_:
-            end.hang_up()
+            hang_up(end)
         for end in open_:
             await end.lost.wait()
         self._end_waits()
@@ -525,7 +526,7 @@ class StreamPeer(ServedPeer):
             if end.tls:
                 end.read_on()
         for end in open_:
-            await end.until_all_is_read(deadline)
+            await until_all_is_read(end, deadline)
 
     def _what_came(self) -> str:
         made, accepted = len(self._connections), len(self._accepted)

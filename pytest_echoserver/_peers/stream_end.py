@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from .. import _deadline
@@ -12,7 +13,6 @@ from .._bytestream import ByteStream
 from .._cursors import Cursor
 from .._futures import CaptureFuture, CaptureTimeout
 from .._outcomes import fail
-from .._quiet import until_quiet
 from .._record import Event, Record, View
 from .._transports.arrival import (
     acknowledge,
@@ -20,11 +20,10 @@ from .._transports.arrival import (
     eof_arrived,
     input_queue,
     still_to_come,
-    turn,
-    until_arrived,
     until_read,
 )
 from .._transports.writing import WriteQueue, linger_not, until_taken
+from .closing import arrive_and_reset, drain_and_close
 from .outbox import Outbox
 from .pausing import PausableProtocol
 
@@ -32,13 +31,6 @@ __tracebackhide__ = True
 
 HANDSHAKE = 0.25
 """Seconds that a TLS handshake has to end, once the connection is to be closed. The other side may not be in it."""
-PATIENCE = 1.0
-"""Seconds that a reset waits for what was sent before it to arrive, and a close for what was sent to us."""
-TURNS = 3
-"""Turns of the loop in which a transport reads what has arrived, or writes what it holds."""
-LARGEST_READ = 65_536
-MOST_DRAINED = 16 * 1024 * 1024
-"""Bytes read at a close: more than both sides' buffers hold; and no more, for a client may send and send."""
 STALLED = "it was told to stall"
 
 
@@ -191,11 +183,11 @@ class StreamEnd(PausableProtocol):
 
     def close(self, future: CaptureFuture[None] | None = None) -> None:
         """Close after all that was sent has left, and what has come in was read: a FIN for the other side."""
-        self.outbox.put(self.drain_and_close, future)
+        self.outbox.put(partial(drain_and_close, self), future)
 
     def reset(self, future: CaptureFuture[None] | None = None) -> None:
         """Close after all that was sent has arrived, as far as it does: a RST for the other side."""
-        self.outbox.put(self._arrive_and_reset, future)
+        self.outbox.put(partial(arrive_and_reset, self), future)
 
     def start_tls(
         self, context: ssl.SSLContext, server_name: str | None, last: bytes, future: CaptureFuture[None]
@@ -242,24 +234,6 @@ class StreamEnd(PausableProtocol):
         elif not self.lost.is_set():
             self._transport.abort()
 
-    def hang_up(self) -> None:
-        """Close it now: cleanly, unless something waits to be sent."""
-        self.closed_by_us = True
-        transport = self._transport
-        at_rest = self.outbox.idle and transport is not None and not transport.get_write_buffer_size()
-        if transport is None or transport.is_closing() or not at_rest:
-            self.abort()
-            return
-        self.note_our_end()
-        if self.tls:
-            transport.close()
-            self._shut_down()
-        else:
-            transport.pause_reading()
-            self._shut_down()
-            self._drain(MOST_DRAINED)
-        transport.abort()
-
     def settle_without_transport(self) -> None:
         """It will never get one, if it has none: the attempt has ended."""
         if self._transport is None:
@@ -296,14 +270,6 @@ class StreamEnd(PausableProtocol):
         """Whether the other side has sent by now what isn't here yet."""
         return self.sock is not None and still_to_come(self.sock)
 
-    async def until_all_is_read(self, deadline: float) -> None:
-        """Have the loop read what the other side has sent by now, unless it isn't to be read."""
-        most, turns = len(self.inbound) + MOST_DRAINED, 0
-        while not self._paused_by and (self._more_to_come or self._unread) and len(self.inbound) < most:
-            if asyncio.get_running_loop().time() > deadline:
-                return
-            turns = await turn(turns)
-
     @property
     def tls_version(self) -> str | None:
         """The version that was agreed upon, as "TLSv1.3"."""
@@ -329,44 +295,6 @@ class StreamEnd(PausableProtocol):
                 self.closed_by_us = True
                 self.outbox.cancel()
 
-    async def drain_and_close(self) -> None:
-        """Close once our buffer is empty and what is in the kernel's was read.
-
-        To close with unread input would be a reset for the other side. So it gets our FIN first, which it sees
-        whatever comes after; and we read last.
-        """
-        transport = self._transport
-        if transport is None or self.lost.is_set():
-            return
-        if not transport.is_closing():
-            with suppress(OSError):  # it was lost meanwhile
-                await self._emptied()
-        if not transport.is_closing():
-            self.closed_by_us = True
-            self.note_our_end()
-        if transport.is_closing() or transport.get_write_buffer_size():
-            transport.close()
-        elif self.tls:
-            await self._close_tls(transport)
-        else:
-            transport.pause_reading()
-            self._shut_down()
-            await self._drain_to_the_last()
-            transport.abort()
-        await self.lost.wait()
-
-    async def _close_tls(self, transport: asyncio.Transport) -> None:
-        self.read_on()
-        await self.until_all_is_read(asyncio.get_running_loop().time() + PATIENCE)
-        most = len(self.inbound) + MOST_DRAINED
-        await until_quiet(lambda: self.arrived, lambda: len(self.inbound) < most, TURNS)
-        transport.close()  # sends close_notify, and would wait for that of the client
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
-        if not self.lost.is_set():
-            self._shut_down()
-            transport.abort()
-
     def note_our_end(self) -> None:
         """Note, and take it as done, that our half ends, where none has: that tells who has closed a connection."""
         if self.ends or self.sock is None:
@@ -380,41 +308,6 @@ class StreamEnd(PausableProtocol):
         if not self._eof_sent:
             self._eof_sent = True
             self.note("eof_sent")
-
-    def _shut_down(self) -> None:
-        if self.sock is not None:
-            # A Unix socket that is closed with unread input resets whatever went before: so no more may come in.
-            with suppress(OSError):
-                self.sock.shutdown(socket.SHUT_RDWR if self.is_unix else socket.SHUT_WR)
-
-    async def _drain_to_the_last(self) -> None:
-        """Read what the other side has sent by now."""
-        loop = asyncio.get_running_loop()
-        left, turns, deadline = MOST_DRAINED, 0, loop.time() + PATIENCE
-        while left > 0 and loop.time() < deadline:
-            more = self._more_to_come  # asked first: what has come since is read
-            left = self._drain(left)
-            if not more:
-                return
-            turns = await turn(turns)
-
-    def _drain(self, most: int) -> int:
-        """Read what has arrived, and give what is left of ``most``: 0 as well if nothing can come any more.
-
-        An end that comes before ours is noted, and that is all: it is closed by us.
-        """
-        try:
-            while self.sock is not None and most > 0 and (data := self.sock.recv(LARGEST_READ)):
-                self.network.data_received(data)
-                most -= len(data)
-            if most > 0 and self._eof_is_unread:
-                self.note("eof_received")
-                self._ended("eof")
-        except BlockingIOError:
-            return most
-        except OSError:
-            pass
-        return 0
 
     async def _start_tls(self, context: ssl.SSLContext, server_name: str | None, last: bytes) -> None:
         transport = self._transport
@@ -444,23 +337,6 @@ class StreamEnd(PausableProtocol):
         self._transport, self._queue = upgraded, WriteQueue(upgraded, self._gone)
         if STALLED in self._paused_by:  # what came with the handshake's end was passed on by now
             self.stall()
-
-    async def _arrive_and_reset(self) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE
-        with suppress(OSError):
-            async with asyncio.timeout_at(deadline):
-                await self._emptied()
-        if self.sock is not None and self.sock.fileno() >= 0:
-            await until_arrived(self.sock, deadline - loop.time())
-        self.closed_by_us = True
-        self.note("reset_sent")
-        self.linger_not()
-        transport.abort()
-        await self.lost.wait()
 
     async def _write_segments(
         self, data: bytes, sizes: Sequence[int], limit: float, future: CaptureFuture[None]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from pytest_echoserver import Connection, Peers, StreamFaults, StreamPeer, TLSAuthority
-from pytest_echoserver._peers import stream, stream_end, talk
+from pytest_echoserver._peers import closing, stream, talk
 
 from ..conftest import Downstream
 
@@ -162,7 +162,7 @@ def test_so_is_what_a_corked_client_has_sent(tcp_peer: StreamPeer, connect: Conn
 def test_what_the_network_holds_is_not_waited_for(
     peers: Peers, connect: Connect, monkeypatch: pytest.MonkeyPatch, kind: str, closed: str
 ) -> None:
-    monkeypatch.setattr(stream_end, "PATIENCE", 1_000)
+    monkeypatch.setattr(closing, "PATIENCE", 1_000)
     monkeypatch.setattr(stream, "LAST_READS", 1_000)
     monkeypatch.setattr(stream, "ON_ITS_WAY", 1_000)
     peer: StreamPeer = getattr(peers, kind)(faults=StreamFaults(rate=50_000))
