@@ -19,6 +19,7 @@ from .._traffic import PeerTraffic
 from .expectations import PatternLike, StreamExpectation
 from .matching import Framing
 from .script import Act, Moment, Step, expected_of
+from .segments import sizes_of
 from .stream_end import StreamEnd
 from .stream_script import StreamScript
 
@@ -131,7 +132,7 @@ class Connection:
             RuntimeError: it comes after `send_eof` or `close`.
         """
         payload = bytes_like(data)
-        sizes = _sizes(segments, len(payload))
+        sizes = sizes_of(segments, len(payload))
         if self._write_ended:
             raise RuntimeError(f"send() on {self} after its end was sent: nothing can follow EOF")
         future = self._sending(f"{told_bytes(len(payload))} to be sent")
@@ -330,18 +331,3 @@ def check_act(act: Act, *, tls: bool, unix: bool, who: str) -> None:
         raise io.UnsupportedOperation(
             f'reset() on {who}: a Unix socket has no RST; close() ends it, or take TCP (a harness: kind="tcp")'
         )
-
-
-def _sizes(segments: object, length: int) -> list[int] | None:
-    """The sizes that ``segments`` means for ``length`` bytes."""
-    if segments is None:
-        return None
-    if isinstance(segments, int) and not isinstance(segments, bool):
-        size = whole_number(segments, "segments", least=1)
-        return [min(size, length - at) for at in range(0, length, size)]
-    if not isinstance(segments, Sequence) or isinstance(segments, (str, bytes)):
-        raise TypeError(f"segments must be sizes in bytes, as in [1, 4], or one size for all, not {segments!r}")
-    sizes = [whole_number(size, "each of segments", least=1) for size in segments]
-    if sum(sizes) != length:
-        raise ValueError(f"segments {sizes} sum to {sum(sizes)}, but the data has {told_bytes(length)}")
-    return sizes

@@ -4,28 +4,21 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
 from .. import _deadline
 from .._bytestream import ByteStream
 from .._cursors import Cursor
-from .._futures import CaptureFuture, CaptureTimeout
+from .._futures import CaptureFuture
 from .._outcomes import fail
 from .._record import Event, Record, View
-from .._transports.arrival import (
-    acknowledge,
-    await_reader,
-    eof_arrived,
-    input_queue,
-    still_to_come,
-    until_read,
-)
+from .._transports.arrival import acknowledge, eof_arrived, input_queue, still_to_come
 from .._transports.writing import WriteQueue, linger_not, until_taken
 from .closing import arrive_and_reset, drain_and_close
 from .outbox import Outbox
 from .pausing import PausableProtocol
+from .segments import write_segments
 
 __tracebackhide__ = True
 
@@ -176,7 +169,7 @@ class StreamEnd(PausableProtocol):
         self, data: bytes, sizes: Sequence[int], limit: float, future: CaptureFuture[None]
     ) -> None:
         """Send ``data`` cut in pieces, each once the one before it was read at the other end."""
-        self.outbox.put(lambda: self._write_segments(data, sizes, limit, future), future)
+        self.outbox.put(lambda: write_segments(self, data, sizes, limit, future), future)
 
     def send_eof(self, future: CaptureFuture[None] | None = None) -> None:
         self.outbox.do(self._write_eof, future, future=future)
@@ -337,39 +330,6 @@ class StreamEnd(PausableProtocol):
         self._transport, self._queue = upgraded, WriteQueue(upgraded, self._gone)
         if STALLED in self._paused_by:  # what came with the handshake's end was passed on by now
             self.stall()
-
-    async def _write_segments(
-        self, data: bytes, sizes: Sequence[int], limit: float, future: CaptureFuture[None]
-    ) -> None:
-        at = 0
-        for number, size in enumerate(sizes, 1):
-            if not await self._read_there(limit):
-                self._write(data[at:], None)  # lest there be a hole in what is sent
-                fail(
-                    future,
-                    CaptureTimeout(
-                        f"segment {number - 1} of {len(sizes)} was not read at the other end within {limit:g} s, "
-                        f"so the last {len(data) - at} bytes were sent in one piece"
-                    ),
-                )
-                return
-            self._write(data[at : at + size], future if number == len(sizes) else None)
-            at += size
-        if sizes:
-            await self._read_there(limit)  # lest what is sent next be read together with the last of these
-
-    async def _read_there(self, limit: float) -> bool:
-        if self._transport is None or self._transport.is_closing():
-            return True
-        with suppress(OSError):
-            async with asyncio.timeout(limit):
-                await self._emptied()
-        if self.sock is None or self.sock.fileno() < 0:
-            return True
-        read = await until_read(self.sock, limit)
-        if self.reader is not None:
-            await_reader(self.reader)
-        return read
 
     async def _emptied(self) -> None:
         """Wait until the kernel has all that was written."""
