@@ -36,7 +36,6 @@ class PeerConnection(Connection):
         if self._own_script is not None:
             self._own_script.drop()
         self._own_script = None
-        self._following = False
         self._end.listen(None)
 
     def _make_script(self) -> StreamScript:
@@ -46,10 +45,11 @@ class PeerConnection(Connection):
         peer._with_scripts.append(self)
         return super()._make_script()
 
-    def _follow_script(self, script: StreamScript) -> None:
+    def _follow_script(self) -> None:
+        assert self._own_script is not None
         shared = self._peer._script
         start = max(self._for_test.position, 0 if shared is None else shared.leave(self))
-        script.follow(self, start, self._end.arrived)
+        self._own_script.follow(self, start, self._end.arrived)
 
     def _fail(self, error: Exception) -> None:
         self._peer._fail(self, error)

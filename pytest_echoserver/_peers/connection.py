@@ -16,6 +16,7 @@ from .._patterns import Told, compile_pattern
 from .._scope import Scope
 from .._telling import told_bytes
 from .._traffic import PeerTraffic
+from .beginning import Beginning
 from .expectations import PatternLike, StreamExpectation
 from .matching import Framing
 from .script import Act, Moment, Step, expected_of
@@ -52,7 +53,6 @@ class Connection:
         self._strict = True
         self._rules: list[Step] | None = None
         self._own_script: StreamScript | None = None
-        self._following = False
 
     @property
     def received(self) -> bytes:
@@ -222,23 +222,14 @@ class Connection:
             rules=self._rules,
             patient=True,
             check_act=self._check_act,
-            post=self._post_script,
+            beginning=Beginning(self._scope, self._follow_script),
             redact=self._redacted,
             fail=lambda _, error: self._fail(error),
         )
 
-    def _post_script(self, function: Callable[..., object], *args: Any) -> None:
-        if self._own_script is not None and not self._following:  # now: what comes from here on is younger than it
-            self._scope.call(self._follow_once)
-        self._scope.post(function, *args)
-
-    def _follow_once(self) -> None:
-        if self._own_script is not None and not self._following:
-            self._following = True
-            self._follow_script(self._own_script)
-
-    def _follow_script(self, script: StreamScript) -> None:
-        script.follow(self, self._for_test.position, self._end.arrived)
+    def _follow_script(self) -> None:
+        assert self._own_script is not None
+        self._own_script.follow(self, self._for_test.position, self._end.arrived)
 
     def _check_act(self, act: Act) -> None:
         check_act(act, tls=self._end.tls, unix=self._end.is_unix, who=str(self))

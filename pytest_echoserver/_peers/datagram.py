@@ -399,6 +399,7 @@ class DatagramPeer(ServedPeer):
     def _scripting(self, asked: str) -> DatagramScript:
         self._begin_script(asked)
         # Here, and not above: most peers have none, and to load what it needs takes longer than to open a peer.
+        from .beginning import Beginning
         from .datagram_script import DatagramScript
 
         with self._record.lock:
@@ -410,7 +411,7 @@ class DatagramPeer(ServedPeer):
                     end=self._end,
                     strict=self._strict,
                     check_answer=self._payload,
-                    post=self._post_script,
+                    beginning=Beginning(self._scope, self._follow_script),
                     redact=self._redacted,
                     fail=self._fail,
                 )
@@ -436,9 +437,9 @@ class DatagramPeer(ServedPeer):
     def _begin_anew(self) -> None:
         if self._script is not None:
             self._script.script.fail_waits(RuntimeError(f"the script of {self} was cleared while this was awaited"))
+            self._script.drop()
             self._script = None
-            self._scripted = self._following = False
-            self._end.listener = None
+            self._scripted = False
         if self._network is not None and self._faults is not None:
             self._faults.begin_anew()
             self._network.begin_anew()

@@ -8,6 +8,7 @@ from .._outcomes import as_exception
 from .._record import Datagram
 from .._telling import told_bytes, told_place
 from .._transports.datagram import Sockaddr
+from .beginning import Beginning
 from .datagram_end import DatagramEnd
 from .expectations import Expectation, PatternLike, Rule, answers_of
 from .matching import message_pattern
@@ -26,7 +27,7 @@ class DatagramScript:
         end: what the datagrams come in by, and the answers go out.
         strict: whether it is an error if nothing matches.
         check_answer: gives the bytes of an answer, or raises.
-        post: has a function called on the engine's loop.
+        beginning: has it followed, and functions called for it.
         redact: takes out of what came what an error may not show.
         fail: called with what went wrong.
     """
@@ -40,7 +41,7 @@ class DatagramScript:
         end: DatagramEnd,
         strict: bool,
         check_answer: Callable[[object], bytes],
-        post: Callable[..., object],
+        beginning: Beginning,
         redact: Callable[[bytes], bytes],
         fail: Callable[[Exception], None],
     ) -> None:
@@ -52,24 +53,24 @@ class DatagramScript:
             pattern=message_pattern,
             check_answer=check_answer,
             check_act=_no_act,
-            post=post,
+            post=beginning.post,
             redact=redact,
         )
         self._strict = strict
         self.fail = fail
-        self._post = post
+        self._beginning = beginning
         self._late: list[Datagram] = []
         self._passed = 0
         self.dealt_with = 0
 
     def expect(self, pattern: PatternLike, times: int) -> Expectation:
         step = self.script.expect(pattern, times)
-        self._post(self.go_on)
+        self._beginning.post(self.go_on)
         return Expectation(self.script, step)
 
     def on(self, pattern: PatternLike) -> Rule:
         step = self.script.on(pattern)
-        self._post(self.go_on)
+        self._beginning.post(self.go_on)
         return Rule(self.script, step)
 
     def begin(self) -> None:
@@ -78,6 +79,11 @@ class DatagramScript:
             self.end.transport.drain()
         self._late = self.end.untaken()
         self.end.listener = self._came
+
+    def drop(self) -> None:
+        """Follow it no more: it was forgotten."""
+        self._beginning.made = True
+        self.end.listener = None
 
     def go_on(self) -> None:
         """Look again at what came before the script: a step was added.

@@ -42,7 +42,6 @@ class ServedPeer(BoundPeer):
     _abandon: Callable[[], list[Exception]] | None = None
     # What most peers never have another of stands here: there may be thousands.
     _scripted = False
-    _following = False
     _errors: Sequence[Exception] = ()
     _faults: "PeerFaults | None" = None
     _script: Any = None
@@ -227,16 +226,6 @@ class ServedPeer(BoundPeer):
         self._refuse_if_closed(asked)
         self._refuse_if_served(asked)
         self._scripted = True
-
-    def _post_script(self, function: Callable[..., object], *args: Any) -> None:
-        if self._script is not None and not self._following:  # now: what comes from here on is younger than it
-            self._scope.call(self._follow_once)
-        self._scope.post(function, *args)
-
-    def _follow_once(self) -> None:
-        if self._script is not None and not self._following:
-            self._following = True
-            self._follow_script()
 
     def _forget_served(self) -> None:
         """Let go of the traffic that the script has had."""

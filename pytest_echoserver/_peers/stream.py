@@ -18,6 +18,7 @@ from .._record import Event, Record, RowRecord
 from .._scope import Scope
 from .._transports.accepting import Acceptor
 from .accepted import PeerConnection
+from .beginning import Beginning
 from .behaviours import StreamBehaviour, StreamEcho
 from .closing import hang_up, until_all_is_read
 from .connection import Connection, check_act
@@ -322,7 +323,7 @@ class StreamPeer(ServedPeer):
             handler = start_handler(self._behaviour, connection, self._fail)
             self._handlers.add(handler)
             handler.add_done_callback(self._handlers.discard)
-        elif self._following and self._script is not None:
+        elif self._script is not None and self._script.beginning.made:
             self._script.follow(connection, start, connection._older_than_script)
 
     def _serve_by(self, handler: StreamBehaviour) -> None:
@@ -346,7 +347,7 @@ class StreamPeer(ServedPeer):
                     framing=self._framing,
                     strict=self._strict,
                     check_act=self._check_act,
-                    post=self._post_script,
+                    beginning=Beginning(self._scope, self._follow_script),
                     redact=self._redacted,
                     fail=self._fail,
                     rules=self._rules,
@@ -442,7 +443,7 @@ class StreamPeer(ServedPeer):
             if self._script is not None:
                 self._script.drop()
             self._script = None
-            self._scripted = self._following = False
+            self._scripted = False
             self._rules.clear()
             for connection in {*self._connections, *self._with_scripts}:
                 connection._forget_script()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from .beginning import Beginning
 from .expectations import PatternLike, StreamExpectation, StreamRule, any_bytes
 from .matching import Framing, message_pattern, stream_pattern
 from .mismatch import LeftOver, unmet
@@ -32,7 +33,7 @@ class StreamScript:
         framing: what tells messages; without it the script is matched byte by byte.
         strict: whether it is an error if nothing matches.
         check_act: raises if something can't be done there.
-        post: has a function called on the engine's loop.
+        beginning: has it followed, and functions called for it.
         redact: takes out of what came what an error may not show.
         fail: called with a connection and what went wrong there.
         rules: those of another script to go by, too.
@@ -48,7 +49,7 @@ class StreamScript:
         framing: Framing | None,
         strict: bool,
         check_act: Callable[[Act], None],
-        post: Callable[..., object],
+        beginning: Beginning,
         redact: Callable[[bytes], bytes],
         fail: "Callable[[Connection, Exception], None]",
         rules: list[Step] | None = None,
@@ -57,6 +58,7 @@ class StreamScript:
         self.framing = framing
         self.strict = strict
         self.patient = patient
+        self.beginning = beginning
         self.fail = fail
         self.script = Script(
             owner,
@@ -65,11 +67,10 @@ class StreamScript:
             pattern=stream_pattern if framing is None else message_pattern,
             check_answer=any_bytes,
             check_act=check_act,
-            post=post,
+            post=beginning.post,
             redact=redact,
             rules=rules,
         )
-        self._post = post
         self._with: Talk | None = None
         self._kept_waiting = False
         self._untaken: list[Talk] = []
@@ -118,6 +119,7 @@ class StreamScript:
         """Follow it nowhere any more: it was forgotten."""
         for talk in self._talks.values():
             talk.drop()
+        self.beginning.made = True
         self._talks.clear()
         self._untaken.clear()
         self._with = None
@@ -170,7 +172,7 @@ class StreamScript:
 
     def wake(self) -> None:
         """Look at all that waits, once what is being done now is done."""
-        self._post(self.go_on)
+        self.beginning.post(self.go_on)
 
     def lost(self, talk: "Talk") -> None:
         """We have ended the conversation there ourselves; what is left over of it stays so."""
