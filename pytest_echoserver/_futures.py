@@ -1,16 +1,23 @@
 """`CaptureFuture`: the promise of captured data, for sync and async tests alike."""
 
 import asyncio
-import sys
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
-from types import FrameType
 from typing import Any, TypeVar
 
 from . import _deadline, _engine
-from ._neighbours import twisted_here, twisted_is_loaded
+from ._here import (
+    IN_A_THREAD,
+    asyncio_is_innermost,
+    asyncios_code_here,
+    loop_here,
+    refuse_to_block,
+    trio_here,
+    twisteds_code_here,
+)
+from ._neighbours import twisted_is_loaded
 
 __tracebackhide__ = True
 
@@ -19,7 +26,6 @@ T = TypeVar("T")
 FINISHED = "FINISHED"
 ENDED = ("CANCELLED", "CANCELLED_AND_NOTIFIED", FINISHED)
 """The states of the base class in which no outcome can be given any more."""
-IN_A_THREAD = "`await deferToThread(future.result)` leaves Twisted's reactor free meanwhile"
 
 
 class CaptureTimeout(TimeoutError):
@@ -198,7 +204,7 @@ class CaptureFuture(Future[T]):
         """End in a timeout; false if the value is just being handed over, which then counts."""
         text = f"waited {limit:g} s for {what_is_awaited(self)}{self._told_instead()}"
         text += _engine.where_engines_are_busy()
-        if _twisteds_code_here():
+        if twisteds_code_here():
             text += f"; {IN_A_THREAD}"
         if not self.claim():
             return False
@@ -213,8 +219,8 @@ class CaptureFuture(Future[T]):
             return f" (what came instead can't be told: {error!r})"
 
     def _until_done(self) -> Generator[Any, None, None]:
-        trio = _trio_here()
-        if trio is not None and _asyncios_code_here() and _asyncio_is_innermost():
+        trio = trio_here()
+        if trio is not None and asyncios_code_here() and asyncio_is_innermost():
             trio = None
         try:
             if trio is None:
@@ -226,9 +232,9 @@ class CaptureFuture(Future[T]):
             raise
 
     def _until_done_on_asyncio(self) -> Generator[Any, None, None]:
-        if _twisteds_code_here():
+        if twisteds_code_here():
             raise RuntimeError(f"a coroutine of Twisted's can't await a CaptureFuture: {IN_A_THREAD}")
-        loop = _loop_here()
+        loop = loop_here()
         if loop is None:
             way_out = f"; under Twisted, {IN_A_THREAD}" if twisted_is_loaded() else ""
             raise RuntimeError(
@@ -241,7 +247,7 @@ class CaptureFuture(Future[T]):
                 done.set_result(None)
 
         def wake(_: Future[T]) -> None:
-            if _loop_here() is loop:
+            if loop_here() is loop:
                 set_done()
                 return
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -300,56 +306,3 @@ def _text_of(thing: object) -> str:
         return "" if thing is None else str(thing)
     except Exception as error:  # noqa: BLE001  the deadline holds whatever the text would have been
         return f"what can't be told: {error!r}"
-
-
-def refuse_to_block(asked: str, instead: str = "`await`") -> None:
-    """Raise if a blocking wait on this thread would stop an event loop, and so what it waits for."""
-    if _engine.on_engine_thread():
-        where = "the engine's own thread"
-    elif asyncio_runs_here() or _trio_here():
-        where = "the thread of a running event loop"
-    else:
-        return
-    way_out = IN_A_THREAD if _twisteds_code_here() else f"use {instead} here"
-    raise RuntimeError(f"{asked} would block {where}, and with it what it waits for: {way_out}")
-
-
-def asyncio_runs_here() -> bool:
-    return _loop_here() is not None
-
-
-def _loop_here() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def _asyncios_code_here() -> bool:
-    """Whether this code runs in an asyncio task."""
-    try:
-        return asyncio.current_task() is not None
-    except RuntimeError:
-        return False
-
-
-def _asyncio_is_innermost() -> bool:
-    """Whether asyncio runs this code, of asyncio and trio, of which one runs within the other on this thread."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        name: object = frame.f_globals.get("__name__")
-        if name in ("asyncio.events", "trio._core._run"):
-            return name == "asyncio.events"
-        frame = frame.f_back
-    return False
-
-
-def _twisteds_code_here() -> bool:
-    """Whether this code runs on Twisted's reactor, and not in an asyncio task that somebody runs there."""
-    return not _asyncios_code_here() and twisted_here()
-
-
-def _trio_here() -> Any:
-    """The trio module, if this code runs in a trio task."""
-    trio = sys.modules.get("trio")
-    return trio if trio is not None and trio.lowlevel.in_trio_run() else None

@@ -8,7 +8,8 @@ from contextvars import Context
 from typing import Any
 
 from .._cursors import Cursor
-from .._futures import CaptureFuture, asyncio_runs_here
+from .._futures import CaptureFuture
+from .._here import asyncio_runs_here
 from .._quiet import until_quiet
 from .._scope import SETTLING
 from .calls import Calls

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._cursors import Cursor
-from .._futures import CaptureFuture, refuse_to_block
+from .._futures import CaptureFuture
+from .._here import refuse_to_block
 from .._outcomes import as_exception
 from .._quiet import until_quiet
 from .._readers import Readers

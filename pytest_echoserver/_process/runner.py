@@ -14,7 +14,7 @@ from .._adopted import Member
 from .._checks import bytes_like, flag, whole_number
 from .._checks import factory as checked_factory
 from .._engine import ANSWER
-from .._futures import asyncio_runs_here
+from .._here import asyncio_runs_here
 from .._scope import Scope
 from .arguments import (
     Redirect,
