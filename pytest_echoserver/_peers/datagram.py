@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .. import _deadline
 from .._checks import whole_number
 from .._futures import CaptureFuture
-from .._outcomes import as_exception, end_with, fail, fulfil
+from .._outcomes import as_exception, end_with
 from .._readers import Readers, let_in
 from .._record import Address, Datagram, Event, Record, SentDatagram
 from .._scope import Scope
@@ -24,6 +24,7 @@ from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_told_t
 from .datagram_checks import checked_destination, checked_payload
 from .datagram_end import DatagramEnd, make_datagram
 from .served import ServedPeer
+from .telling import first_bytes
 
 if TYPE_CHECKING:
     from .._timetable import Agenda
@@ -221,6 +222,8 @@ class DatagramPeer(ServedPeer):
             TypeError, ValueError: ``seconds`` is no number of seconds.
             RuntimeError: the peer is closed.
         """
+        from .silence import begin_silence
+
         limit = _deadline.seconds(seconds, "seconds")
         self._refuse_if_closed("expect_silence()")
         what = f"{limit:g} s of silence"
@@ -233,7 +236,7 @@ class DatagramPeer(ServedPeer):
         dealt_with = 0 if self._script is None else self._script.dealt_with
         start = max(self._end.cursor.position, dealt_with)
         self._asked_of_engine = True
-        self._scope.post(self._start_silence, limit, future, start, time.monotonic())
+        self._scope.post(begin_silence, self, limit, future, start, time.monotonic())
         return future
 
     def clear(self, *, script: bool = False) -> None:
@@ -445,32 +448,6 @@ class DatagramPeer(ServedPeer):
             self._network.begin_anew()
             self._network.have(self._faults)
 
-    def _start_silence(self, seconds: float, future: CaptureFuture[None], start: int, began: float) -> None:
-        rows, clears = self._end.received_rows, self._end.clears
-
-        def breach() -> None:
-            first = start if self._end.clears == clears else 0
-            if len(rows) <= first or future.done():
-                return
-            from .mismatch import ScriptMismatch
-
-            datagram = make_datagram(rows[first])
-            when = f"after {datagram.time - began:.3g} s" if datagram.time > began else "before it began"
-            error = ScriptMismatch(
-                f"{self}: {seconds:g} s of silence were expected, but {when} {told_bytes(len(datagram.data))} came "
-                f"from {told_place(datagram.source)}: {_short(self._redacted(datagram.data))}"
-            )
-            self._fail(error)
-            fail(future, error)
-
-        def kept() -> None:
-            if self._end.transport is not None and not future.done():
-                self._end.transport.drain()  # what has come counts, though the loop may not have read it
-            fulfil(future, None)
-
-        self._at(time.monotonic() + seconds, kept, self._own_agenda())
-        self._end.watch(future, breach)
-
     def _fail(self, error: Exception) -> None:
         """Fail the test with ``error``, and give it to who waits."""
         if self._blame(error):
@@ -489,14 +466,10 @@ class DatagramPeer(ServedPeer):
         ago = time.monotonic() - last.time
         return (
             f"{_datagrams(len(received))} had come by then, "
-            f"the last {told_bytes(len(last.data))} {_short(self._redacted(last.data))} "
+            f"the last {told_bytes(len(last.data))} {first_bytes(self._redacted(last.data))} "
             f"from {told_place(last.source)}, {ago:.3g} s ago"
         )
 
 
 def _datagrams(count: int) -> str:
     return "1 datagram" if count == 1 else f"{count} datagrams"
-
-
-def _short(data: bytes, most: int = 60) -> str:
-    return repr(data) if len(data) <= most else f"{data[:most]!r}…"

@@ -18,3 +18,8 @@ def shown(value: Any, most: int = 60, *, redact: Callable[[bytes], bytes] = byte
         value = value if redacted == value.pattern else redacted
     text = repr(value)
     return text if len(text) <= most else f"{text[: most - 20]}…{text[-19:]}"
+
+
+def first_bytes(data: bytes, most: int = 60) -> str:
+    """Bytes as they may be written within a line: the first of many."""
+    return repr(data) if len(data) <= most else f"{data[:most]!r}…"

@@ -1,0 +1,52 @@
+"""Silence on a datagram peer: how it is kept, and how it is broken."""
+
+import time
+from typing import TYPE_CHECKING
+
+from .._futures import CaptureFuture
+from .._outcomes import fail, fulfil
+from .._telling import told_bytes, told_place
+from .datagram_end import make_datagram
+from .telling import first_bytes
+
+if TYPE_CHECKING:
+    from .datagram import DatagramPeer
+
+__tracebackhide__ = True
+
+
+def begin_silence(
+    peer: "DatagramPeer", seconds: float, future: CaptureFuture[None], start: int, began: float
+) -> None:
+    """Fulfil ``future`` once it is over; or fail that and the test with the first datagram that comes.
+
+    Args:
+        seconds: how long it has to last.
+        start: how many datagrams were taken before: the next one breaks it, though it may be here.
+        began: when it was asked for, in monotonic seconds.
+    """
+    end = peer._end
+    rows, clears = end.received_rows, end.clears
+
+    def breach() -> None:
+        first = start if end.clears == clears else 0
+        if len(rows) <= first or future.done():
+            return
+        from .mismatch import ScriptMismatch  # it is seldom broken, and what this needs takes longer to load
+
+        datagram = make_datagram(rows[first])
+        when = f"after {datagram.time - began:.3g} s" if datagram.time > began else "before it began"
+        error = ScriptMismatch(
+            f"{peer}: {seconds:g} s of silence were expected, but {when} {told_bytes(len(datagram.data))} came "
+            f"from {told_place(datagram.source)}: {first_bytes(peer._redacted(datagram.data))}"
+        )
+        peer._fail(error)
+        fail(future, error)
+
+    def kept() -> None:
+        if end.transport is not None and not future.done():
+            end.transport.drain()  # what has come counts, though the loop may not have read it
+        fulfil(future, None)
+
+    peer._at(time.monotonic() + seconds, kept, peer._own_agenda())
+    end.watch(future, breach)
