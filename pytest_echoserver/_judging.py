@@ -48,7 +48,7 @@ def judge_failed_tear_down(item: pytest.Item) -> None:
 
 def tell(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Add to a failed test's report what its peers saw; and let go of it at the end of its tear-down."""
-    is_wanted = _reporting.is_wanted(report, item.config.stash[SETTINGS])
+    is_wanted = _reporting.is_wanted(report, item.config.stash[SETTINGS]) or _hides_errors(item, call, report)
     if not is_wanted and call.when != "teardown":
         return
     scopes = _scopes_of(item)
@@ -70,6 +70,24 @@ def tell(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRepo
         _forget(item.stash, SCOPE)  # pytest keeps the item as long as the session
         _forget(item.config.stash, CLOSED_SESSION_SCOPE)
     _forget(item.stash, ERRORS)  # they are told
+
+
+def _hides_errors(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> bool:
+    """Whether a test was skipped, which it stays, after something had gone wrong at its peers.
+
+    A helper that skips where it finds no server, say, does so too if the peer refused what it said. That something
+    never happened is no wonder, after a skip.
+    """
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return False
+    scopes = _scopes_of(item)
+    if call.when == "setup":  # the session's errors fail its tear-down
+        scopes = [scope for scope in scopes if not scope.wide]
+        _errors_of(scopes, item)
+    not_met = [error for scope in scopes for error in scope.not_met]
+    errors = [error for error in item.stash.get(ERRORS, []) if not any(error is each for each in not_met)]
+    item.stash[ERRORS] = errors
+    return bool(errors)
 
 
 def _forget(stash: pytest.Stash, key: pytest.StashKey[Any]) -> None:

@@ -113,7 +113,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if (call.when != "setup" or report.failed) and has_peers(item):
+    if (call.when != "setup" or not report.passed) and has_peers(item):
         from . import _judging
 
         _judging.tell(item, call, report)
@@ -129,7 +129,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Generator[None, object, object]:
-    kinds = ("failed", "error", *(["passed"] if config.stash[SETTINGS].traffic == "all" else []))
+    kinds = ("failed", "error", "skipped", *(["passed"] if config.stash[SETTINGS].traffic == "all" else []))
     reports = [report for kind in kinds for report in terminalreporter.stats.get(kind, ())]
     lists = [sections for report in reports for sections in _sections(report) if any(map(is_our_section, sections))]
     interrupted, of_interrupted = config.stash.get(INTERRUPTED, ("", []))

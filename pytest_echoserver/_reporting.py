@@ -173,7 +173,7 @@ def _no_evidence() -> tuple[str, str]:
 def shown_on_terminal(terminal: Any, lists: Sequence[list[Any]]) -> Iterator[None]:
     """While the terminal's summary is written, have our sections in colour, and folded in a log of GitHub's.
 
-    Those of tests that passed, where they are wanted, nobody else shows but with ``-rP``.
+    Those of tests that were skipped nobody else shows; nor, but with ``-rP``, of those that passed.
 
     Args:
         terminal: the terminal's reporter.
@@ -188,8 +188,9 @@ def shown_on_terminal(terminal: Any, lists: Sequence[list[Any]]) -> Iterator[Non
             if is_our_section(section):
                 title, content, *more = section
                 sections[place] = (title, text.for_terminal(title, content, colour=colour, fold=fold), *more)
+    _show_of(terminal, "skipped", "SKIPPED, THOUGH SOMETHING HAD GONE WRONG AT PEERS")
     if not terminal.hasopt("P"):
-        _show_passed(terminal)
+        _show_of(terminal, "passed", "TRAFFIC OF PASSED TESTS")
     try:
         yield
     finally:
@@ -197,11 +198,12 @@ def shown_on_terminal(terminal: Any, lists: Sequence[list[Any]]) -> Iterator[Non
             sections[:] = as_they_were
 
 
-def _show_passed(terminal: Any) -> None:
-    passed = [report for report in terminal.stats.get("passed", ()) if any(map(is_our_section, report.sections))]
-    if passed:
-        terminal.section("TRAFFIC OF PASSED TESTS")
-    for report in passed:
+def _show_of(terminal: Any, outcome: str, title: str) -> None:
+    """Write our sections of all reports with this outcome."""
+    shown = [report for report in terminal.stats.get(outcome, ()) if any(map(is_our_section, report.sections))]
+    if shown:
+        terminal.section(title)
+    for report in shown:
         show(terminal, report.head_line or report.nodeid, filter(is_our_section, report.sections))
 
 

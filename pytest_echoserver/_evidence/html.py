@@ -34,7 +34,7 @@ def told_test(traffic: Traffic, reading: Reading, *, node: str, outcome: str, me
     Args:
         reading: how payloads are read.
         node: its id.
-        outcome: ``"failed"``, ``"error"`` or ``"passed"``.
+        outcome: ``"failed"``, ``"error"``, ``"skipped"`` or ``"passed"``.
         message: why, if it did not pass.
     """
     return {

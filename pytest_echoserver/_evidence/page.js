@@ -281,7 +281,7 @@
       list.children[place].hidden = !fits;
       shown += fits;
     });
-    const counts = ["failed", "error", "passed"].map((kind) => [index.filter((each) => each.outcome === kind).length, kind]);
+    const counts = ["failed", "error", "skipped", "passed"].map((kind) => [index.filter((each) => each.outcome === kind).length, kind]);
     const told = counts.filter(([count]) => count).map(([count, kind]) => `${count} ${kind}`).join(", ") || "no tests";
     document.getElementById("summary").textContent = shown === index.length ? told : `${told}; ${shown} shown`;
   }

@@ -440,6 +440,93 @@ def test_an_outcome_that_the_test_declares_stays(
     result.assert_outcomes(**outcome)
 
 
+SAYS_HELO = """
+    import socket
+    import unittest
+
+    import pytest
+
+    def ask(peer):
+        peer.expect(b"EHLO\\n").reply(b"ok\\n")
+        with socket.create_connection(peer.address) as client:
+            client.sendall(b"HELO\\n")
+            client.recv(10)
+"""
+
+
+@pytest.mark.parametrize(
+    "skips",
+    [
+        """
+    def test_it(tcp_peer):
+        try:
+            ask(tcp_peer)
+        except OSError:
+            pytest.skip("no server")
+    """,
+        """
+    @pytest.fixture
+    def greeted(tcp_peer):
+        try:
+            ask(tcp_peer)
+        except OSError:
+            pytest.skip("no server")
+
+    def test_it(greeted):
+        pass
+    """,
+        """
+    class TestIt(unittest.TestCase):
+        @pytest.fixture(autouse=True)
+        def take(self, tcp_peer):
+            self.peer = tcp_peer
+
+        def test_it(self):
+            try:
+                ask(self.peer)
+            except OSError:
+                self.skipTest("no server")
+    """,
+    ],
+    ids=["test", "fixture", "unittest"],
+)
+def test_what_went_wrong_before_a_skip_is_shown(downstream: Downstream, skips: str) -> None:
+    result = downstream.run(SAYS_HELO + skips)
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*SKIPPED, THOUGH SOMETHING HAD GONE WRONG AT PEERS*",
+            "*errors of this test's peers (pytest-echoserver)*",
+            "*the first difference is at offset 0*",
+            "*what this test's peers saw (pytest-echoserver)*",
+            "*b'HELO\\n'  unexpected",
+        ]
+    )
+
+
+def test_a_skip_says_nothing_of_what_is_unmet(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import pytest
+
+        @pytest.fixture
+        def unmet(tcp_peer):
+            tcp_peer.expect(b"EHLO")
+
+        @pytest.fixture
+        def skips(unmet):
+            pytest.skip("no server")
+
+        def test_skips(unmet):
+            pytest.skip("no server")
+
+        def test_is_skipped(skips): pass
+        """
+    )
+    result.assert_outcomes(skipped=2)
+    result.stdout.no_fnmatch_line("*pytest-echoserver)*")
+
+
 def test_an_expected_failure_may_be_a_peers(downstream: Downstream) -> None:
     result = downstream.run(
         PROTOCOL
