@@ -66,7 +66,6 @@ MANY = """
 """
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize(
     ("what", "passed"), [("at_once and echo", 1), ("at_once and handler", 1), ("one_after_the_other", 3)]
 )
@@ -74,17 +73,14 @@ def test_nothing_is_lost_mixed_or_left(
     downstream: Downstream,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
-    loop: str,
     what: str,
     passed: int,
 ) -> None:
     pytest.importorskip("resource")
-    if loop == "uvloop":
-        pytest.importorskip("uvloop")
     monkeypatch.setenv("PYTHONPATH", str(request.config.rootpath))
     result = downstream.run_apart(
         MANY,
-        f"--echoserver-loop={loop}",
+        f"--echoserver-loop={request.config.getoption('--echoserver-loop') or 'asyncio'}",
         "-oasyncio_default_fixture_loop_scope=function",
         f"-k{what}",
         plugins=("pytest_asyncio.plugin",),
