@@ -1,10 +1,12 @@
 """Silence on a datagram peer: how it is kept, and how it is broken."""
 
 import time
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from .._futures import CaptureFuture
 from .._outcomes import fail, fulfil
+from .._record import Datagram
 from .._telling import told_bytes, told_place
 from .datagram_end import make_datagram
 from .telling import first_bytes
@@ -28,19 +30,21 @@ def begin_silence(
     end = peer._end
     rows, clears = end.received_rows, end.clears
 
-    def breach() -> None:
+    def look() -> Datagram | None:
         first = start if end.clears == clears else 0
-        if len(rows) <= first or future.done():
-            return
-        from .mismatch import ScriptMismatch  # it is seldom broken, and what this needs takes longer to load
+        return make_datagram(rows[first]) if len(rows) > first else None
 
-        datagram = make_datagram(rows[first])
-        when = f"after {datagram.time - began:.3g} s" if datagram.time > began else "before it began"
-        error = ScriptMismatch(
-            f"{peer}: {seconds:g} s of silence were expected, but {when} {told_bytes(len(datagram.data))} came "
-            f"from {told_place(datagram.source)}: {first_bytes(peer._redacted(datagram.data))}"
-        )
-        peer._fail(error)
+    # A wait of its own, since who hears of its end does so without the record's lock: a breach ends all waits of
+    # the peer, and what the test has called by those may itself wait for a thread that uses the peer.
+    broken: CaptureFuture[Datagram] = CaptureFuture("the first datagram")
+
+    def breach(came: Future[Datagram]) -> None:
+        if came.cancelled() or not future.claim():
+            return
+        error = came.exception()
+        if error is None:
+            error = _mismatch(peer, seconds, came.result(), began)
+            peer._fail(error)
         fail(future, error)
 
     def kept() -> None:
@@ -49,4 +53,15 @@ def begin_silence(
         fulfil(future, None)
 
     peer._at(time.monotonic() + seconds, kept, peer._own_agenda())
-    end.watch(future, breach)
+    end.watch(broken, look).add_done_callback(breach)
+    future.add_done_callback(lambda _: broken.cancel())
+
+
+def _mismatch(peer: "DatagramPeer", seconds: float, datagram: Datagram, began: float) -> Exception:
+    from .mismatch import ScriptMismatch  # it is seldom broken, and what this needs takes longer to load
+
+    when = f"after {datagram.time - began:.3g} s" if datagram.time > began else "before it began"
+    return ScriptMismatch(
+        f"{peer}: {seconds:g} s of silence were expected, but {when} {told_bytes(len(datagram.data))} came "
+        f"from {told_place(datagram.source)}: {first_bytes(peer._redacted(datagram.data))}"
+    )

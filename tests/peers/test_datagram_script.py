@@ -263,6 +263,27 @@ def test_a_breach_counts_after_clear(udp_peer: DatagramPeer, udp_client: Client)
     assert "silence" in mismatch(udp_peer)
 
 
+def test_who_hears_of_a_breach_may_wait_for_a_thread_that_uses_the_peer(
+    udp_peer: DatagramPeer, udp_client: Client
+) -> None:
+    could_use_it: list[bool] = []
+
+    def wait_for_another(_: object) -> None:
+        another = threading.Thread(target=udp_peer.next_datagram)
+        another.start()
+        another.join(1)
+        could_use_it.append(not another.is_alive())
+
+    others = udp_peer.wait_for(2)
+    others.add_done_callback(wait_for_another)
+    silence = udp_peer.expect_silence(60)
+    silence.add_done_callback(wait_for_another)
+    udp_client().sendto(b"noise", udp_peer.address)
+    text = mismatch(udp_peer)
+    assert could_use_it == [True, True]
+    assert str(others.exception()) == str(silence.exception()) == text
+
+
 def test_a_close_ends_a_silence_that_the_engine_has_not_come_to(
     udp_peer: DatagramPeer, peers: Peers, udp_client: Client
 ) -> None:
