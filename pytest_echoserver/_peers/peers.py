@@ -271,9 +271,12 @@ class Peers:
 
     def _unix_peer(self, kind: str, behaviour: Any, options: UnixOptions) -> StreamPeer:
         path, made = self._defaults.unix(kind, options)
-        return self._stream_peer(
+        peer = self._stream_peer(
             kind, behaviour, made, lambda: bound_unix_socket(path or free_path(self._directory.path))
         )
+        if path is not None:
+            peer._know_its_file()
+        return peer
 
     def _stream_peer(
         self, kind: str, behaviour: Any, made: StreamOptions, bind: Callable[[], socket.socket]

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -62,6 +63,7 @@ class StreamPeer(ServedPeer):
     _kind = "stream"
     _numbered = True
     _patience = ON_ITS_WAY + LAST_READS + LAST_WORDS
+    _file: os.stat_result | None = None
 
     def __init__(
         self,
@@ -509,11 +511,21 @@ class StreamPeer(ServedPeer):
 
     _close_unopened = _stop_listening
 
+    def _know_its_file(self) -> None:
+        """Remember which file its socket has made: outside our own directory others may put one in its place."""
+        if self._path is not None:
+            try:
+                self._file = self._path.lstat()
+            except OSError:
+                self._path = None
+
     def _unlink(self) -> None:
+        """Remove its file, if it is that. Its number is nobody else's as long as the socket is open."""
         path, self._path = self._path, None
         if path is not None:
             with suppress(OSError):
-                path.unlink()
+                if self._file is None or os.path.samestat(self._file, path.lstat()):
+                    path.unlink()
 
     async def _read_what_has_arrived(self) -> None:
         loop = asyncio.get_running_loop()

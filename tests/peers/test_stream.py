@@ -162,6 +162,22 @@ def test_a_unix_path_may_be_relative(
     assert (second / "s").exists()
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_a_unix_peer_leaves_what_others_have_put_at_its_path(
+    used: bool, peers: Peers, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    peer = peers.unix(path="s")
+    if used:
+        connect(peer)
+        peer.next_connection().result()
+    Path("s").unlink()
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind("s")
+        peer.close()
+        assert Path("s").is_socket()
+
+
 @pytest.mark.parametrize("path", ["a\0b", "\0abstract", Path("a\0b")])
 def test_a_unix_path_holds_no_nul(peers: Peers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Any) -> None:
     monkeypatch.chdir(tmp_path)  # the system takes "a\0b" for "a"
