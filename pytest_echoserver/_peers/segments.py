@@ -44,10 +44,11 @@ async def write_segments(
     for number, size in enumerate(sizes, 1):
         if not await _read_there(end, limit):
             end._write(data[at:], None)  # lest there be a hole in what is sent
+            what = f"segment {number - 1} of {len(sizes)}" if number > 1 else "what was sent before"
             fail(
                 future,
                 CaptureTimeout(
-                    f"segment {number - 1} of {len(sizes)} was not read at the other end within {limit:g} s, "
+                    f"{what} was not read at the other end within {limit:g} s, "
                     f"so the last {len(data) - at} bytes were sent in one piece"
                 ),
             )
@@ -62,12 +63,14 @@ async def _read_there(end: "StreamEnd", limit: float) -> bool:
     """Wait until the other end has read all that was sent; false if not in ``limit`` seconds."""
     if end._transport is None or end._transport.is_closing():
         return True
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + limit
     with suppress(OSError):
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout_at(deadline):
             await end._emptied()
     if end.sock is None or end.sock.fileno() < 0:
         return True
-    read = await until_read(end.sock, limit)
+    read = await until_read(end.sock, deadline - loop.time())
     if end.reader is not None:
         await_reader(end.reader)
     return read

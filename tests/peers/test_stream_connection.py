@@ -7,6 +7,7 @@ import ssl
 import struct
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -22,6 +23,7 @@ from pytest_echoserver import CaptureTimeout, Connection, Peers, ScriptMismatch,
 from ..conftest import Connect, MakePeer, OpenStreams, receive, receive_all, speaks_tls
 
 Pair = tuple[socket.socket, Connection]
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the system doesn't tell what the other end has read")
 
 
 @pytest.fixture
@@ -244,6 +246,29 @@ def test_a_segment_that_nobody_reads_is_a_timeout(peers: Peers, connect: Connect
     ):
         connection.send(b"abc", segments=1).result(timeout=5)
     assert client.recv(10) == b"abc"
+
+
+@ON_LINUX
+def test_segments_after_what_nobody_reads_are_a_timeout_that_says_so(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(timeout=0.1)
+    client = connect(peer)
+    connection = peer.next_connection().result(timeout=5)
+    connection.send(b"before")
+    with pytest.raises(CaptureTimeout, match=r"^what was sent before was not read at the other end within 0\.1 s"):
+        connection.send(b"ab", segments=1).result(timeout=5)
+    assert receive(client, 8) == b"beforeab"
+
+
+@ON_LINUX
+def test_a_segment_has_to_leave_and_be_read_within_one_timeout(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(timeout=1)
+    connect(peer)
+    connection = peer.next_connection().result(timeout=5)
+    began = time.monotonic()
+    sending = connection.send(bytes(20_000_000), segments=10_000_000)
+    with pytest.raises(CaptureTimeout, match=r"^segment 1 of 2 was not read at the other end within 1 s, "):
+        sending.result(timeout=5)
+    assert time.monotonic() - began < 1.9
 
 
 def test_a_wait_for_segments_that_nobody_reads_says_so(pair: Pair) -> None:
