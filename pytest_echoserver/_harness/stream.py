@@ -201,7 +201,8 @@ class HarnessedStream(Connection, Harnessed[P]):
                 await self._open_far_end(far)  # a turn or two of this loop
             else:  # that takes both ends, or another loop
                 opened = self._future("the far end to be connected")
-                self._scope.post(self._end.outbox.put, lambda: self._open_far_end(far), opened)
+                told = "the far end is not connected"
+                self._scope.post(self._end.outbox.put, lambda: self._open_far_end(far), opened, told)
             await self._near.connect(near.open, factory)
             if opened is not None and not self._near.holds_up_tls:
                 await opened

@@ -303,9 +303,9 @@ class Connection:
 
     def _tell_unsent(self) -> str:
         waiting = self._end.unsent
-        if not waiting:
-            return "what has left was not read at the other end"
-        return f"{told_bytes(waiting)} {'waits' if waiting == 1 else 'wait'} to leave"
+        if waiting:
+            return f"{told_bytes(waiting)} {'waits' if waiting == 1 else 'wait'} to leave"
+        return self._end.outbox.told or "what has left was not read at the other end"
 
     def _future(self, what: object, instead: Callable[[], str] | None = None) -> CaptureFuture[Any]:
         timeout = _deadline.UNTIL_THE_TEST_ENDS if HANDLED.get() is self else self._timeout

@@ -17,8 +17,11 @@ Step = Callable[[], Awaitable[None]]
 class Outbox:
     """Lives on the engine's loop. While it is idle, whoever has something short to do may do it right away."""
 
+    told = ""
+    """What is waited for, as errors say it; empty if nothing is, or only that what has left is read."""
+
     def __init__(self) -> None:
-        self._steps: deque[tuple[Step, CaptureFuture[None] | None, bool]] = deque()
+        self._steps: deque[tuple[Step, CaptureFuture[None] | None, bool, str]] = deque()
         self._current: CaptureFuture[None] | None = None
         self._worker: asyncio.Task[None] | None = None
 
@@ -37,13 +40,13 @@ class Outbox:
 
         self._put(step, future, fulfils=False)
 
-    def put(self, step: Step, future: CaptureFuture[None] | None = None) -> None:
-        """Do ``step`` after all before it; ``future`` gets its outcome."""
-        self._put(step, future, fulfils=True)
+    def put(self, step: Step, future: CaptureFuture[None] | None = None, told: str = "") -> None:
+        """Do ``step``, ``told`` as that, after all before it; ``future`` gets its outcome."""
+        self._put(step, future, fulfils=True, told=told)
 
     def pause(self, seconds: float) -> None:
         """Let so much time pass before what comes next."""
-        self.put(lambda: _at_least(seconds))
+        self.put(lambda: _at_least(seconds), told=f"a pause of {seconds:g} s comes first")
 
     def cancel(self) -> None:
         """Drop what hasn't been done."""
@@ -51,15 +54,15 @@ class Outbox:
             self._worker.cancel()
             self._worker.add_done_callback(lambda _: self._drop())  # it may not even have begun
 
-    def _put(self, step: Step, future: CaptureFuture[None] | None, *, fulfils: bool) -> None:
-        self._steps.append((step, future, fulfils))
+    def _put(self, step: Step, future: CaptureFuture[None] | None, *, fulfils: bool, told: str = "") -> None:
+        self._steps.append((step, future, fulfils, told))
         if self._worker is None:
             self._worker = asyncio.ensure_future(self._work())
 
     async def _work(self) -> None:
         try:
             while self._steps:
-                step, self._current, fulfils = self._steps.popleft()
+                step, self._current, fulfils, self.told = self._steps.popleft()
                 future = self._current
                 try:
                     await step()
@@ -76,7 +79,8 @@ class Outbox:
 
     def _drop(self) -> None:
         self._worker = None
-        undone = [self._current, *(later for _, later, _ in self._steps)]
+        self.told = ""
+        undone = [self._current, *(later for _, later, *_ in self._steps)]
         self._current = None
         self._steps.clear()
         for future in undone:

@@ -176,17 +176,20 @@ class StreamEnd(PausableProtocol):
 
     def close(self, future: CaptureFuture[None] | None = None) -> None:
         """Close after all that was sent has left, and what has come in was read: a FIN for the other side."""
-        self.outbox.put(partial(drain_and_close, self), future)
+        told = "" if self.tls else "what has come in is being read"
+        self.outbox.put(partial(drain_and_close, self), future, told)
 
     def reset(self, future: CaptureFuture[None] | None = None) -> None:
         """Close after all that was sent has arrived, as far as it does: a RST for the other side."""
-        self.outbox.put(partial(arrive_and_reset, self), future)
+        told = "what has left has not arrived at the other end"
+        self.outbox.put(partial(arrive_and_reset, self), future, told)
 
     def start_tls(
         self, context: ssl.SSLContext, server_name: str | None, last: bytes, future: CaptureFuture[None]
     ) -> None:
         """Send ``last`` and go on over TLS, with nothing read in between: as its client if there is a name."""
-        self.outbox.put(lambda: self._start_tls(context, server_name, last), future)
+        told = "the TLS handshake is not over"
+        self.outbox.put(lambda: self._start_tls(context, server_name, last), future, told)
 
     def stall(self) -> None:
         """Stop reading: the window closes once the buffers are full."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_echoserver import DatagramHarness, HarnessedStream, StreamHarness, TLSAuthority
+from pytest_echoserver import CaptureTimeout, DatagramHarness, HarnessedStream, StreamHarness, TLSAuthority
 
 from ..conftest import Downstream
 from .conftest import Runner
@@ -35,6 +35,14 @@ class Remembers(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended_with.append(exc)
+
+
+class Pauses(Remembers):
+    """Doesn't read until it is told to."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        transport.pause_reading()
 
 
 def ended_once(stream: HarnessedStream[Any]) -> bool:
@@ -267,6 +275,13 @@ def test_a_handshake_in_which_only_one_side_is_ends_with_the_connection(
     run(talk())
 
 
+def test_a_send_behind_such_a_one_says_so(stream_harness: StreamHarness) -> None:
+    stream = stream_harness.connect(asyncio.Protocol, side="server")
+    stream.start_tls()
+    with pytest.raises(CaptureTimeout, match=r"6 bytes to be sent on .*: the TLS handshake is not over$"):
+        stream.send(b"secret").result(timeout=0.05)
+
+
 def test_such_a_one_is_no_trouble_at_the_end(downstream: Downstream) -> None:
     downstream.run(
         """
@@ -284,11 +299,6 @@ def test_such_a_one_is_no_trouble_at_the_end(downstream: Downstream) -> None:
 def test_a_client_over_tls_may_begin_to_read_when_it_likes(
     stream_harness: StreamHarness, run: Runner, here: bool
 ) -> None:
-    class Pauses(Remembers):
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            transport.pause_reading()
-
     async def talk() -> None:
         connect: Any = stream_harness.connect_here if here else stream_harness.connect
         connected = connect(Pauses, kind="tls")
@@ -302,6 +312,12 @@ def test_a_client_over_tls_may_begin_to_read_when_it_likes(
         assert ended_once(stream)
 
     run(talk())
+
+
+def test_a_send_to_one_that_does_not_says_what_it_waits_for(stream_harness: StreamHarness) -> None:
+    stream = stream_harness.connect(Pauses, kind="tls")
+    with pytest.raises(CaptureTimeout, match=r"2 bytes to be sent on .*: the far end is not connected$"):
+        stream.send(b"hi").result(timeout=0.05)
 
 
 @pytest.mark.parametrize("here", [True, False], ids=["on the test's loop", "on the engine's"])

@@ -281,6 +281,49 @@ def test_a_wait_for_segments_that_nobody_reads_says_so(pair: Pair) -> None:
     assert [client.recv(10) for _ in range(3)] == [b"a", b"b", b"c"]
 
 
+def test_a_wait_behind_a_late_reply_says_so(tcp_peer: StreamPeer, connect: Connect) -> None:
+    tcp_peer.expect(b"a").reply(b"b", after=60)
+    connect(tcp_peer).sendall(b"a")
+    assert tcp_peer.connection.read(1).result() == b"a"
+    with pytest.raises(CaptureTimeout, match=r"1 byte to be sent on .*: a pause of 60 s comes first$"):
+        tcp_peer.connection.send(b"c").result(timeout=0.05)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_wait_for_a_close_that_reads_says_so(kind: str, peers: Peers, connect: Connect) -> None:
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        held.set()
+        let_go.wait(10)
+
+    peer: StreamPeer = getattr(peers, kind)()
+    client = connect(peer)
+    connection = peer.connection
+    connection.stall().result()
+    client.sendall(b"unread")
+    connection.read(6).add_done_callback(hold)
+    closing = connection.close()
+    held.wait(10)
+    try:
+        with pytest.raises(CaptureTimeout, match=r"to be closed on .*: what has come in is being read; "):
+            closing.result(timeout=0.01)
+    finally:
+        let_go.set()
+
+
+@ON_LINUX
+def test_a_wait_for_a_reset_says_what_has_not_arrived(tcp_peer: StreamPeer) -> None:
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(tcp_peer.address)
+        tcp_peer.connection.send(bytes(100_000)).result()
+        with pytest.raises(
+            CaptureTimeout, match=r"to be reset on .*: what has left has not arrived at the other end$"
+        ):
+            tcp_peer.connection.reset().result(timeout=0.05)
+
+
 def test_segments_to_who_has_gone_fail(pair: Pair) -> None:
     client, connection = pair
     client.close()
