@@ -1,7 +1,8 @@
 """Waiting until nothing happens on the loop any more."""
 
-import asyncio
 from collections.abc import Callable
+
+from ._sleep import sleep
 
 QUIET_TURNS = 5
 """So many turns of the loop without anything new in the records: what had arrived by then was read.
@@ -21,7 +22,7 @@ async def until_quiet(
     while quiet < turns:
         if not goes_on():
             return False
-        await asyncio.sleep(0)
+        await sleep(0)
         now = activity()
         quiet = quiet + 1 if now is not None and now == seen else 0
         seen = now

@@ -12,6 +12,7 @@ from .._futures import CaptureFuture
 from .._here import asyncio_runs_here
 from .._quiet import until_quiet
 from .._scope import SETTLING
+from .._sleep import sleep
 from .calls import Calls
 from .following import Following
 from .recording import ProtocolKind, Recorded
@@ -254,4 +255,4 @@ async def turn(times: int, until: Callable[[], object] = lambda: False) -> None:
     for _ in range(times):
         if until():
             return
-        await asyncio.sleep(0)
+        await sleep(0)

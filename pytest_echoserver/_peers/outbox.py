@@ -8,6 +8,7 @@ from typing import Any
 
 from .._futures import CaptureFuture
 from .._outcomes import fail, fulfil
+from .._sleep import sleep
 
 __tracebackhide__ = True
 
@@ -91,5 +92,5 @@ class Outbox:
 async def _at_least(seconds: float) -> None:
     """Let so much time pass: a loop may wake a little early, and uvloop's counts from when it last looked."""
     until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:  # noqa: ASYNC110  no event tells of it
-        await asyncio.sleep(left)
+    while (left := until - time.monotonic()) > 0:
+        await sleep(left)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .._sleep import sleep
 from .group import PROBE, all_pids, until_exited
 
 NAME = "PYTEST_ECHOSERVER_COOKIE"
@@ -78,7 +79,7 @@ async def kill_escaped(cookies: Cookies, limit: float) -> tuple[dict[int, list[s
     for _ in range(ROUNDS):
         before, (found, unseen) = found, cookies.found()
         if not found and unseen:
-            await asyncio.sleep(PROBE)
+            await sleep(PROBE)
             continue
         if not found or found == before:  # none is left, or none of these can be killed
             break

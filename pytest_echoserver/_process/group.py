@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from .._sleep import sleep
+
 PROBE = 0.01
 """Seconds between two looks at a process where the system can't tell us of its end."""
 
@@ -65,7 +67,7 @@ async def until_exited(pid: int, limit: float) -> None:
     """Wait, at most ``limit`` seconds, for a process that needn't be a child of ours."""
     pidfd = _pidfd(pid) if hasattr(os, "pidfd_open") else None
     if pidfd is None:
-        await asyncio.sleep(min(PROBE, limit))
+        await sleep(min(PROBE, limit))
         return
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()

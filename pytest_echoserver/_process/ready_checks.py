@@ -18,6 +18,7 @@ from .._checks import not_async, whole_number
 from .._deadline import UNTIL_THE_TEST_ENDS
 from .._futures import CaptureFuture
 from .._patterns import Resumed, compile_pattern
+from .._sleep import sleep
 from .._telling import told_place
 from .child import Child
 
@@ -141,7 +142,7 @@ class _Probed(Check):
         for pause in _pauses():
             if await self._look():
                 return
-            await asyncio.sleep(pause)
+            await sleep(pause)
 
     @abstractmethod
     async def _look(self) -> bool:

@@ -3,7 +3,6 @@
 Only where both ends are on this machine, as they are with us, and only on Linux; elsewhere it is given a moment.
 """
 
-import asyncio
 import errno
 import ipaddress
 import os
@@ -14,6 +13,8 @@ import sys
 import time
 from contextlib import closing, suppress
 from typing import NamedTuple
+
+from .._sleep import sleep
 
 Plain = socket.SocketType
 """For what never leaves this module: what others put in the place of `socket.socket` is not for that."""
@@ -89,7 +90,7 @@ def acknowledge(sock: socket.socket) -> None:
 async def turn(turns: int) -> int:
     """Let the loop go on, and count its turns: after some it is left to rest."""
     turns += 1
-    await asyncio.sleep(0 if turns < BUSY_TURNS else REST)
+    await sleep(0 if turns < BUSY_TURNS else REST)
     return turns
 
 
@@ -102,7 +103,7 @@ async def _until(sock: socket.socket, limit: float, *, read: bool) -> bool:
         except OSError:  # one end is gone: nothing arrives any more
             return True
         if pending is None:
-            await asyncio.sleep(MOMENT)
+            await sleep(MOMENT)
             return True
         if not pending:
             return True

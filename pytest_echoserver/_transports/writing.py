@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from .._futures import CaptureFuture
 from .._outcomes import fail, fulfil
+from .._sleep import sleep
 
 TURNS = 3
 """Turns of the loop in a row with room in the system's buffer: what waited for room has left by then."""
@@ -25,7 +26,7 @@ async def until_taken(sock: socket.socket) -> None:
     turns = 0
     while turns < TURNS and sock.fileno() >= 0:
         turns = turns + 1 if _has_room(sock) else 0
-        await asyncio.sleep(0 if turns else REST)
+        await sleep(0 if turns else REST)
 
 
 def _has_room(sock: socket.socket) -> bool:

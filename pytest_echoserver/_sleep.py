@@ -1,0 +1,35 @@
+"""Sleeping on a loop, by none of the names that tests replace."""
+
+import asyncio
+import types
+from collections.abc import Generator
+
+
+async def sleep(seconds: float) -> None:
+    """Let so much time pass on the running loop; with 0, let it turn once. What `asyncio.sleep` does.
+
+    A test of code that waits between two tries replaces `asyncio.sleep`, so as not to wait, and to see how long it
+    would have been. That is for its own code: an engine that went by the same name wouldn't let its loop turn, and
+    each of its sleeps would count as one of theirs. To keep the real one wouldn't do: this is loaded within a test.
+    """
+    if seconds <= 0:
+        await _turn()
+        return
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+    timer = loop.call_later(seconds, _end, over)
+    try:
+        await over
+    finally:
+        timer.cancel()
+
+
+@types.coroutine
+def _turn() -> Generator[None, None, None]:
+    """A bare ``yield`` has a task go on with the loop's next turn."""
+    yield
+
+
+def _end(future: "asyncio.Future[None]") -> None:
+    if not future.done():  # the task may just have been cancelled
+        future.set_result(None)

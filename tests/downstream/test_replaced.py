@@ -1,0 +1,125 @@
+"""What tests replace in the whole process, for the code under test alone."""
+
+import pytest
+
+from ..conftest import Downstream
+
+BACK_OFF = """
+    import asyncio
+    from unittest import mock
+
+    async def fetch(address):
+        for delay in (1, 2, 4):
+            try:
+                reader, writer = await asyncio.open_connection(*address)
+                writer.write(b"get\\n")
+                line = await reader.readline()
+                writer.close()
+                if line:
+                    return line
+            except OSError:
+                pass
+            await asyncio.sleep(delay)
+
+    def test_it(monkeypatch, tcp_peer):
+        sleep = mock.AsyncMock()
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        tcp_peer.expect(b"get\\n").close()
+        tcp_peer.expect(b"get\\n").reply(b"fine\\n", after=0.05)
+        assert asyncio.run(fetch(tcp_peer.address)) == b"fine\\n"
+        assert sleep.await_args_list == [mock.call(1)]
+"""
+NO_SLEEP = """
+    import asyncio, re, socket, sys
+    import pytest
+    from pytest_echoserver import StreamFaults
+
+    @pytest.fixture(autouse=True)
+    def no_sleep(monkeypatch):
+        async def at_once(delay, result=None):
+            return result
+
+        monkeypatch.setattr(asyncio, "sleep", at_once)
+
+    def connect(peer):
+        return socket.create_connection(peer.address, timeout=5)
+"""
+
+
+def test_the_sleeps_of_a_back_off_are_those_of_the_test_alone(downstream: Downstream) -> None:
+    downstream.run_apart(BACK_OFF).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_peers_settle_though_sleep_is_replaced(downstream: Downstream, loop: str) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    result = downstream.run_apart(
+        NO_SLEEP
+        + """
+    @pytest.mark.parametrize("turn", range(5))
+    def test_unexpected_datagram(udp_peer, turn):
+        udp_peer.on(b"a")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            for _ in range(100):
+                client.sendto(b"a", udp_peer.address)
+            client.sendto(b"b", udp_peer.address)
+
+    def test_unexpected_behind_a_proxy(tcp_peer, peers):
+        tcp_peer.on(b"a\\n")
+        with connect(peers.tcp_proxy(tcp_peer)) as client:
+            client.sendall(b"a\\n" * 1000 + b"b\\n")
+    """,
+        f"--echoserver-loop={loop}",
+    )
+    result.assert_outcomes(failed=6)
+    result.stdout.fnmatch_lines(["E*ScriptMismatch: *unexpected datagram*", "E*ScriptMismatch: *unexpected input*"])
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_what_takes_time_takes_it_though_sleep_is_replaced(downstream: Downstream, loop: str) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    downstream.run_apart(
+        NO_SLEEP
+        + """
+    def test_handler(tcp_peer):
+        @tcp_peer.serve
+        async def handler(connection):
+            async for line in connection.lines():
+                assert line == b"a\\n"
+
+        with connect(tcp_peer) as client:
+            client.sendall(b"a\\n" * 1000)
+
+    def test_an_answer_that_waits_holds_up_no_other_peer(peers):
+        slow, quick = peers.tcp(), peers.tcp_echo()
+        asked = slow.expect(b"a").reply(b"b", after=2)
+        with connect(slow) as at_slow, connect(quick) as at_quick:
+            at_slow.sendall(b"a")
+            asked.met.result()
+            at_quick.sendall(b"x")
+            assert at_quick.recv(1) == b"x"
+            at_slow.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                at_slow.recv(1)
+
+    def test_segments(tcp_peer):
+        with connect(tcp_peer) as client:
+            sent = tcp_peer.connection.send(b"abcdef", segments=2)
+            assert [client.recv(10) for _ in range(3)] == [b"ab", b"cd", b"ef"]
+            sent.result()
+
+    @pytest.mark.parametrize("kind", ["socketpair", "tcp", "tls"])
+    def test_harness(stream_harness, kind):
+        stream = stream_harness.connect(asyncio.Protocol, kind=kind)
+        stream.send(b"x")
+        stream.close()
+        assert stream.lost.result() is None
+
+    def test_program(subprocess_runner, tmp_path):
+        code = "import pathlib, time; pathlib.Path('there').touch(); time.sleep(100)"
+        subprocess_runner(sys.executable, "-c", code, cwd=tmp_path, ready="there")
+    """,
+        f"--echoserver-loop={loop}",
+    ).assert_outcomes(passed=7)
