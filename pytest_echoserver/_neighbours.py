@@ -1,7 +1,9 @@
 """What other plugins do to the whole process: undone for us, or told in a line with the way out."""
 
+import os
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,11 @@ class _RealSubprocess:
 
 
 _REAL = _RealSubprocess()
+
+# As they were before any test had replaced them, to see what its code would have done.
+real_kill = os.kill
+real_killpg: Any = getattr(os, "killpg", None)  # not on Windows
+real_sleep = time.sleep
 
 
 def real_popen() -> type["subprocess.Popen[Any]"]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from .._neighbours import real_programs
+from .._neighbours import real_kill, real_programs
 from .._record import Record, RowRecord
 from .._telling import escaped
 from .escaped import Cookies
@@ -159,7 +159,7 @@ class Child:
         else:
             # Not by the transport: it would poll the child, and may take the exit status from its watcher.
             with suppress(ProcessLookupError):
-                os.kill(self.pid, signum)
+                real_kill(self.pid, signum)
 
     def resize(self, size: os.terminal_size) -> None:
         if self.terminal is not None and not self.terminal.closed:

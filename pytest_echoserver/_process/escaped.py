@@ -5,12 +5,12 @@ import os
 import secrets
 import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .._neighbours import real_kill, real_sleep
 from .._sleep import sleep
 from .group import PROBE, all_pids, until_exited
 
@@ -52,7 +52,7 @@ class Cookies:
                 _kill(pid)
             if of_it or not unseen:
                 return
-            time.sleep(PROBE)  # one that is amid execve(2) can't be told from others: see `found`
+            real_sleep(PROBE)  # one that is amid execve(2) can't be told from others: see `found`
 
     def found(self) -> tuple[dict[int, int], bool]:
         """The processes that have one of our cookies: their ids, and the cookies' numbers.
@@ -97,7 +97,7 @@ async def kill_escaped(cookies: Cookies, limit: float) -> tuple[dict[int, list[s
 
 def _kill(pid: int) -> None:
     with suppress(ProcessLookupError, PermissionError):  # it is gone, or another user's by now
-        os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+        real_kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def told_process(pid: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from .._neighbours import real_killpg
 from .._sleep import sleep
 
 PROBE = 0.01
@@ -16,7 +17,7 @@ PROBE = 0.01
 def signal_group(pgid: int, signum: int) -> bool:
     """Send a signal to each process of the group (killpg(3)); false if there is none left to get it."""
     try:
-        os.killpg(pgid, signum)
+        real_killpg(pgid, signum)
     except (ProcessLookupError, PermissionError):  # macOS: EPERM if all of them are zombies
         return False
     return True

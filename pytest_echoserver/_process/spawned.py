@@ -9,7 +9,7 @@ from contextlib import suppress
 from io import FileIO
 from typing import Any, cast
 
-from .._neighbours import real_popen
+from .._neighbours import real_kill, real_popen
 from .output import STDERR, STDOUT
 from .pipes import FULL, WIDE, widen
 from .protocol import CapturingProtocol
@@ -119,7 +119,7 @@ class Spawned(asyncio.SubprocessTransport):
             self._end(fd, pipe)
         if self._program.returncode is None:
             with suppress(ProcessLookupError):
-                os.kill(self._program.pid, signal.SIGKILL)
+                real_kill(self._program.pid, signal.SIGKILL)
 
     def _read(self, fd: int, pipe: FileIO) -> None:
         data = pipe.read(WIDE)

@@ -1,5 +1,7 @@
 """What tests replace in the whole process, for the code under test alone."""
 
+import sys
+
 import pytest
 
 from ..conftest import Downstream
@@ -123,3 +125,32 @@ def test_what_takes_time_takes_it_though_sleep_is_replaced(downstream: Downstrea
     """,
         f"--echoserver-loop={loop}",
     ).assert_outcomes(passed=7)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+@pytest.mark.parametrize("stdin", ["None", "subprocess.PIPE"])
+def test_programs_get_their_signals_though_kill_is_replaced(downstream: Downstream, stdin: str) -> None:
+    downstream.run_apart(
+        f"""
+    import os, signal, subprocess
+    from unittest import mock
+
+    import pytest
+
+    @pytest.fixture(autouse=True)
+    def replaced(monkeypatch):
+        kill, killpg = mock.Mock(), mock.Mock()
+        monkeypatch.setattr(os, "kill", kill)
+        monkeypatch.setattr(os, "killpg", killpg)
+        yield
+        assert not kill.mock_calls and not killpg.mock_calls
+
+    def test_it(subprocess_runner):
+        program = subprocess_runner("sleep", "100", stdin={stdin})
+        program.terminate()
+        assert program.exited.result() == -signal.SIGTERM
+
+    def test_at_the_end(subprocess_runner):
+        subprocess_runner("sleep", "100", stdin={stdin})
+    """
+    ).assert_outcomes(passed=2)

@@ -157,7 +157,7 @@ ROWS = (
         packages=("pytest-mock",),
         plugins=("pytest_mock",),
         suite="with_mock.py",
-        outcomes={"passed": 4, "failed": 1},
+        outcomes={"passed": 6, "failed": 1},
     ),
     Row(
         name="pytest-httpserver",

@@ -1,5 +1,7 @@
 """pytest-mock: spies and patches on the code under test, and on what programs are started by."""
 
+import os
+import signal
 import subprocess
 from contextlib import suppress
 
@@ -34,6 +36,23 @@ def test_a_real_program_beside_a_mocked_one(subprocess_runner, mocker):
     assert subprocess.run(["git"], stdout=subprocess.PIPE).stdout == b"mocked"
     assert subprocess_runner(*app.SHOUT, stdin=b"hello\n").wait().result().stdout == b"HELLO\n"
     assert subprocess.Popen is popen
+
+
+def test_a_peer_beside_mocked_sleeps(tcp_peer, mocker):
+    mocked = [mocker.patch("asyncio.sleep"), mocker.patch("time.sleep")]
+    tcp_peer.expect(b"hello, I am me\n").reply(b"welcome, me\n", after=0.01)
+    assert app.greet(tcp_peer.address, b"me") == b"welcome, me\n"
+    tcp_peer.verify()
+    assert not any(sleep.called for sleep in mocked)
+
+
+def test_a_signal_beside_a_mocked_kill(subprocess_runner, mocker):
+    kill = mocker.patch("os.kill")
+    program = subprocess_runner(*app.SHOUT, stdin=subprocess.PIPE)
+    os.kill(program.pid, signal.SIGKILL)
+    program.terminate()
+    assert program.exited.result() == -signal.SIGTERM
+    kill.assert_called_once_with(program.pid, signal.SIGKILL)
 
 
 def test_meant_to_fail(tcp_peer, mocker):
