@@ -84,9 +84,9 @@ def _hides_errors(item: pytest.Item, call: pytest.CallInfo[None], report: pytest
     if call.when == "setup":  # the session's errors fail its tear-down
         scopes = [scope for scope in scopes if not scope.wide]
         _errors_of(scopes, item)
-    not_met = [error for scope in scopes for error in scope.not_met]
-    errors = [error for error in item.stash.get(ERRORS, []) if not any(error is each for each in not_met)]
-    item.stash[ERRORS] = errors
+    errors = item.stash[ERRORS] = [
+        error for error in item.stash.get(ERRORS, []) if not getattr(error, "_only_missing", False)
+    ]
     return bool(errors)
 
 

@@ -74,7 +74,7 @@ def add_evidence(
         if settings.pcap is not None:
             _note_file(item, report, "echoserver_pcap", _write_pcap, settings.pcap, item.nodeid, traffic, reading)
         outcome = "error" if report.failed and report.when != "call" else report.outcome
-        if item.stash.get(SHOWN, ("passed", ""))[0] == "passed":
+        if item.stash.get(SHOWN, ("passed", ""))[0] in ("passed", "skipped"):
             item.stash[SHOWN] = outcome, _message(report)
 
 
@@ -188,7 +188,8 @@ def shown_on_terminal(terminal: Any, lists: Sequence[list[Any]]) -> Iterator[Non
             if is_our_section(section):
                 title, content, *more = section
                 sections[place] = (title, text.for_terminal(title, content, colour=colour, fold=fold), *more)
-    _show_of(terminal, "skipped", "SKIPPED, THOUGH SOMETHING HAD GONE WRONG AT PEERS")
+    if terminal.config.option.tbstyle != "no" and not terminal.no_summary:
+        _show_of(terminal, "skipped", "SKIPPED, THOUGH SOMETHING HAD GONE WRONG AT PEERS")
     if not terminal.hasopt("P"):
         _show_of(terminal, "passed", "TRAFFIC OF PASSED TESTS")
     try:
@@ -226,6 +227,8 @@ def _add_section(report: pytest.TestReport, title: str, content: str) -> None:
 
 
 def _message(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):  # of a skip: the file, the line, the reason
+        return report.longrepr[2]
     crash: Any = getattr(report.longrepr, "reprcrash", None)
     return str(report.longrepr or "") if crash is None else str(crash.message)
 

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context
 from dataclasses import replace
 from itertools import count
@@ -75,8 +75,6 @@ class Scope:
         self.context: Context = Context()
         self.context.run(OWNER.set, self)
         self.errors: list[Exception] = []
-        self.not_met: Sequence[Exception] = ()
-        """Those of the errors that tell of what never happened."""
         self._blamed: list[BaseException] = []
         self._lock = threading.RLock()  # the garbage collector may come amid, with an error to blame on this
         self._judged = False
@@ -207,8 +205,7 @@ class Scope:
                 if not at_rest:
                     self._settle()
                 if not self.wide:
-                    self.not_met = self._verdicts() if at_rest else self.call(self._verdicts)
-                    for error in self.not_met:
+                    for error in self._verdicts() if at_rest else self.call(self._verdicts):
                         self.blame(error)
             except Exception as error:  # noqa: BLE001  the test's own outcome must not be lost by it
                 self.blame(error)

@@ -16,6 +16,7 @@ class FaultNotMet(AssertionError):
     """A fault was to happen at a place that nothing has passed."""
 
     __module__ = "pytest_echoserver"  # where users find it
+    _only_missing = True
 
 
 class PeerFaults:

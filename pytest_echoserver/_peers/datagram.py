@@ -24,6 +24,7 @@ from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_told_t
 from .datagram_checks import checked_destination, checked_payload
 from .datagram_end import DatagramEnd, make_datagram
 from .served import ServedPeer
+from .silence import begin_silence
 from .telling import first_bytes
 
 if TYPE_CHECKING:
@@ -222,8 +223,6 @@ class DatagramPeer(ServedPeer):
             TypeError, ValueError: ``seconds`` is no number of seconds.
             RuntimeError: the peer is closed.
         """
-        from .silence import begin_silence
-
         limit = _deadline.seconds(seconds, "seconds")
         self._refuse_if_closed("expect_silence()")
         what = f"{limit:g} s of silence"

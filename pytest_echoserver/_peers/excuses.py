@@ -2,7 +2,7 @@
 
 from .._futures import CaptureFuture
 from .._outcomes import fail, fulfil
-from .mismatch import ScriptMismatch
+from .mismatch import missing
 
 __tracebackhide__ = True
 
@@ -38,13 +38,13 @@ class Excuses:
 
     def verdict(self, peer: object) -> list[Exception]:
         """What is wrong, if nothing more comes, and wasn't told before."""
-        missing = sum(future not in self._told for future in self._left)
-        if not missing:
+        count = sum(future not in self._told for future in self._left)
+        if not count:
             return []
         told = "1 TLS handshake was expected to fail, and has not"
-        if missing > 1:
-            told = f"{missing} TLS handshakes were expected to fail, and have not"
-        return [ScriptMismatch(f"{peer}: {told}")]
+        if count > 1:
+            told = f"{count} TLS handshakes were expected to fail, and have not"
+        return [missing(f"{peer}: {told}")]
 
     def tell(self) -> None:
         """Count what the verdict is now as told."""

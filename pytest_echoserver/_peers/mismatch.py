@@ -24,6 +24,15 @@ class ScriptMismatch(AssertionError):
     """The code under test has sent what its peer's script doesn't expect, or has not sent what it does."""
 
     __module__ = "pytest_echoserver"
+    _only_missing = False
+    """Whether it tells of nothing that has come."""
+
+
+def missing(text: str) -> ScriptMismatch:
+    """The error for what has not come, and for nothing else."""
+    error = ScriptMismatch(text)
+    error._only_missing = True
+    return error
 
 
 class LeftOver(NamedTuple):
@@ -53,7 +62,7 @@ def unexpected(script: Script, what: str, got: bytes, why: str = "", framing: st
 
 
 def unmet(script: Script, left: list[LeftOver]) -> ScriptMismatch:
-    """The error for what was expected and never came."""
+    """The error for what was expected and never came, and for what came and nothing has matched."""
     count, of = len(script.unmet), len(script.steps)
     if of == count == 1:
         head = "the script's only step was not met"
@@ -65,7 +74,8 @@ def unmet(script: Script, left: list[LeftOver]) -> ScriptMismatch:
     for each in left:
         lines.append(f"  left over {each.where}:")
         lines += _told_difference(script, each.data, each.framing)
-    return ScriptMismatch("\n".join(lines))
+    text = "\n".join(lines)
+    return ScriptMismatch(text) if left else missing(text)
 
 
 def _told_script(script: Script) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .._locks import Locked
 from .._readers import Readers
+from .._telling import told_place
 from .binding import bound_socket
 
 __tracebackhide__ = True
@@ -191,10 +192,16 @@ def bound_datagram_socket(
     """Give a non-blocking UDP socket bound to ``host`` and ``port`` (0: any free one), with a large buffer.
 
     Raises:
-        OSError: it can't be bound there; the text names the address.
+        OSError: it can't be bound there, or have such a buffer; the text names the address.
     """
     sock = bound_socket(family, socket.SOCK_DGRAM, (host, port))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    except OSError as error:
+        sock.close()
+        where = f"a UDP socket on {told_place((host, port))}"
+        text = f"can't give {where} a receive buffer of {receive_buffer} bytes: {error.strerror or error}"
+        raise type(error)(error.errno, text) from None
     return sock
 
 

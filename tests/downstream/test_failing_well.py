@@ -504,6 +504,71 @@ def test_what_went_wrong_before_a_skip_is_shown(downstream: Downstream, skips: s
     )
 
 
+def test_so_is_what_had_come_and_nothing_matched(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+
+        import pytest
+
+        def test_it(udp_peer):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"HELO", udp_peer.address)
+                udp_peer.on(b"EHLO")
+                pytest.skip("no server")
+        """
+    )
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*SKIPPED, THOUGH*", "*something came that nothing has matched*"])
+
+
+@pytest.mark.parametrize("option", ["--tb=no", "--no-summary"])
+def test_it_is_not_where_no_failure_would_be(downstream: Downstream, option: str) -> None:
+    result = downstream.run(
+        SAYS_HELO
+        + """
+    def test_it(tcp_peer):
+        try:
+            ask(tcp_peer)
+        except OSError:
+            pytest.skip("no server")
+    """,
+        option,
+    )
+    result.assert_outcomes(skipped=1)
+    result.stdout.no_fnmatch_line("*SKIPPED, THOUGH*")
+
+
+def test_the_page_has_it_and_a_tear_down_that_fails_after_it(downstream: Downstream) -> None:
+    result = downstream.run(
+        SAYS_HELO
+        + """
+    @pytest.fixture
+    def broken():
+        yield
+        raise ValueError("of the tear-down")
+
+    def skips(peer):
+        try:
+            ask(peer)
+        except OSError:
+            pytest.skip("no server")
+
+    def test_one(tcp_peer):
+        skips(tcp_peer)
+
+    def test_two(tcp_peer, broken):
+        skips(tcp_peer)
+    """,
+        "--echoserver-html=page.html",
+    )
+    result.assert_outcomes(skipped=2, errors=1)
+    page = (downstream.pytester.path / "page.html").read_text(encoding="utf-8")
+    assert '"outcome":"skipped","message":"Skipped: no server"' in page
+    assert '"outcome":"error"' in page
+    assert "of the tear-down" in page
+
+
 def test_a_skip_says_nothing_of_what_is_unmet(downstream: Downstream) -> None:
     result = downstream.run(
         """
