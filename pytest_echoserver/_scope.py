@@ -5,15 +5,16 @@ import logging
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextvars import Context
 from dataclasses import replace
 from itertools import count
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from ._blamed import Blamed, likeness
 from ._engine import ANSWER, OWNER, Engine
-from ._outcomes import as_exception, raise_together
+from ._outcomes import raise_together
 from ._quiet import until_quiet
 from ._record import Record
 from ._tasks import end_tasks, failed_unseen, waits
@@ -74,8 +75,7 @@ class Scope:
         self._parted: list[Adopted] = []
         self.context: Context = Context()
         self.context.run(OWNER.set, self)
-        self.errors: list[Exception] = []
-        self._blamed: list[BaseException] = []
+        self._blamed = Blamed()
         self._lock = threading.RLock()  # the garbage collector may come amid, with an error to blame on this
         self._judged = False
         self._closed = False
@@ -154,22 +154,29 @@ class Scope:
         self._posted = True
         self.engine.post(self.context, function, *args)
 
-    def blame(self, error: BaseException) -> None:
-        """Keep ``error``, once, for the judgement."""
+    @property
+    def errors(self) -> list[Exception]:
+        """What it is blamed for, and was not told, but of a test that was judged."""
+        return self._blamed.errors
+
+    def blame(self, error: BaseException, whose: object = None, its_own: Collection[str] = ()) -> bool:
+        """Keep ``error``, once, for the judgement; false if it is only counted: one that is like it is kept.
+
+        Args:
+            whose: what it went wrong at, if that can be asked to verify: to be like it, another has to be of that.
+            its_own: what in its text another that is like it has otherwise: see `likeness`.
+        """
+        kind = likeness(error, whose, its_own)  # not under the lock: its text is the user's
         with self._lock:
             if self._judged:
                 log.debug("after the judgement: %r", error)
-            elif not any(error is known for known in self._blamed):
-                self._blamed.append(error)
-                self.errors.append(as_exception(error))
+                return True
+            return self._blamed.add(error, kind)
 
     def pardon(self, error: BaseException) -> None:
-        """Forget an error that the test got by itself, from the call that caused it."""
+        """Forget an error that the test got by itself, from the call that caused it; and those like it."""
         with self._lock:
-            for at, known in enumerate(self.errors):
-                if known is error:
-                    del self.errors[at]
-                    break
+            self._blamed.forget(error)
 
     def watch(self, task: "asyncio.Task[Any]") -> None:
         """Notice a task that a protocol started: if it fails unseen, and if it is still there at the end."""
@@ -205,15 +212,17 @@ class Scope:
                 if not at_rest:
                     self._settle()
                 if not self.wide:
-                    for error in self._verdicts() if at_rest else self.call(self._verdicts):
-                        self.blame(error)
+                    verdicts = self._verdicts() if at_rest else self.call(self._verdicts)
+                    with self._lock:
+                        for error in verdicts:
+                            self._blamed.add(error, None)
             except Exception as error:  # noqa: BLE001  the test's own outcome must not be lost by it
                 self.blame(error)
         with self._lock:
             self._judged = not self.wide
-            errors = self.errors
-            self.errors = [] if self.wide else list(errors)
+            errors = self._blamed.tell()
             if self.wide:
+                self._blamed.begin_anew()
                 self._part_with_released()
             self._last_judged = time.monotonic()
         if self.wide and errors and self._can_be_asked:
@@ -226,7 +235,7 @@ class Scope:
             with self._lock:
                 self._part_with_released()
                 self._parted.clear()
-                self._blamed = list(self.errors)  # those of the test have their tracebacks, and all that these hold
+                self._blamed.let_go()
                 self._shown_from = self._last_judged
                 self.outlived += 1
         elif not self.engine.stuck:

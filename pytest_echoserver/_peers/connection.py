@@ -3,7 +3,7 @@
 import asyncio
 import io
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextvars import ContextVar
 from typing import Any, overload
 
@@ -198,6 +198,12 @@ class Connection:
     def expect_eof(self) -> StreamExpectation:
         """Add to the script of this connection: the client has to end it next, or its direction of it."""
         return self._script.expect_moment(Moment.EOF)
+
+    @property
+    def _told_by(self) -> Collection[str]:
+        """What in a text is of this connection, and no other of its peer's."""
+        port = (str(self._peername[1]),) if isinstance(self._peername, tuple) else ()
+        return (self._end._told, *port)
 
     def __str__(self) -> str:
         return self._name

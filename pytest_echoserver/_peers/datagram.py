@@ -377,7 +377,7 @@ class DatagramPeer(ServedPeer):
             else:
                 self._answer(answer, addr)
         except BaseException as error:  # noqa: BLE001  whatever it is, the test fails with it
-            self._fail(as_exception(error))
+            self._fail(as_exception(error), addr)
 
     async def _handle_later(self, answer: Awaitable[Answer], addr: Sockaddr) -> None:
         try:
@@ -385,7 +385,7 @@ class DatagramPeer(ServedPeer):
         except BaseException as error:
             if was_told_to_end(error):
                 raise
-            self._fail(as_exception(error))
+            self._fail(as_exception(error), addr)
 
     def _answer(self, answer: Any, addr: Sockaddr) -> None:
         assert self._behaviour is not None
@@ -447,9 +447,9 @@ class DatagramPeer(ServedPeer):
             self._network.begin_anew()
             self._network.have(self._faults)
 
-    def _fail(self, error: Exception) -> None:
-        """Fail the test with ``error``, and give it to who waits."""
-        if self._blame(error):
+    def _fail(self, error: Exception, addr: Sockaddr | None = None) -> None:
+        """Fail the test with ``error``, which came of what ``addr`` has sent, and give it to who waits."""
+        if self._blame(error, (str(addr[1]),) if addr else ()):
             if self._script is not None:
                 self._script.script.fail(error)
             self._end.fail(error)

@@ -2,7 +2,7 @@
 
 import socket
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -232,12 +232,12 @@ class ServedPeer(BoundPeer):
         for script in self._scripts():
             script.forget_served()
 
-    def _blame(self, error: Exception) -> bool:
+    def _blame(self, error: Exception, its_own: Collection[str] = ()) -> bool:
         """Have the test fail with ``error``; false if it is over: what its tear-down causes is nobody's fault."""
         if self._scope.judged:
             return False
-        self._errors = [*self._errors, error]
-        self._scope.blame(error)
+        if self._scope.blame(error, self, its_own):
+            self._errors = [*self._errors, error]
         return True
 
     def _blame_once_a_test(self, error: OSError) -> None:

@@ -375,7 +375,7 @@ class StreamPeer(ServedPeer):
 
     def _fail(self, connection: Connection, error: Exception) -> None:
         """Fail the test with what went wrong on ``connection``, and end that."""
-        if not self._blame(error):
+        if not self._blame(error, connection._told_by):
             return
         connection._end.fail(error)
         self._fail_waits(error)

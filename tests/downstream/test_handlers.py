@@ -358,3 +358,123 @@ def test_too_many_open_files_are_told_once(downstream: Downstream) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["E*OSError: *Too many open files"])
     result.stdout.no_fnmatch_line("*ExceptionGroup*")
+
+
+AGAIN_AND_AGAIN = (
+    BEGIN
+    + """
+    def again(peer, data=b"hello\\n", times=5):
+        for _ in range(times):
+            try:
+                client = connect(peer, data)
+                client.shutdown(socket.SHUT_WR)
+                client.recv(1)
+            except OSError:  # it was reset
+                pass
+"""
+)
+
+
+def test_what_goes_wrong_on_each_connection_is_told_once(downstream: Downstream) -> None:
+    result = downstream.run(
+        AGAIN_AND_AGAIN
+        + """
+    def test_it(tcp_peer):
+        @tcp_peer.serve
+        async def handler(connection):
+            await connection.read_exactly(100)
+
+        again(tcp_peer)
+
+    def test_its_port(tcp_peer):
+        @tcp_peer.serve
+        async def handler(connection):
+            assert connection.peername == ("127.0.0.1", 1)
+
+        again(tcp_peer)
+
+    def test_beside_its_own_failure(tcp_peer):
+        @tcp_peer.serve
+        async def handler(connection):
+            raise LookupError("of the handler")
+
+        again(tcp_peer)
+        assert 0
+    """
+    )
+    result.assert_outcomes(failed=3)
+    assert result.stdout.str().count("and 4 more like it") == 3
+    result.stdout.fnmatch_lines(["E*EndOfStream: *on connection 1 of tcp-1 *", "E*AssertionError: assert *"])
+    assert result.stdout.str().count("LookupError: of the handler") == 1
+    result.stdout.no_fnmatch_line("*ExceptionGroup*")
+
+
+def test_what_differs_is_told_apart(downstream: Downstream) -> None:
+    result = downstream.run(
+        AGAIN_AND_AGAIN
+        + """
+    def test_it(tcp_peer):
+        @tcp_peer.serve
+        async def handler(connection):
+            line = await connection.read_until(b"\\n")
+            try:
+                raise LookupError(line)
+            except LookupError as error:
+                if line == b"c\\n":
+                    raise
+                raise ValueError("of the handler") from error
+
+        for data in (b"a\\n", b"b\\n", b"a\\n", b"c\\n"):
+            again(tcp_peer, data, 1)
+
+    def test_at_each_peer(peers):
+        async def handler(connection):
+            raise LookupError("of the handler")
+
+        again(peers.tcp(handler), times=2)
+        again(peers.tcp(handler), times=3)
+    """
+    )
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*ExceptionGroup: 3 errors of this test's peers (3 sub-exceptions)",
+            "*and 1 more like it",
+            "*ExceptionGroup: 2 errors of this test's peers (2 sub-exceptions)",
+            "*and 1 more like it",
+            "*and 2 more like it",
+        ]
+    )
+
+
+def test_what_verify_has_raised_is_told_with_those_like_it(downstream: Downstream) -> None:
+    result = downstream.run(
+        AGAIN_AND_AGAIN
+        + """
+    async def handler(connection):
+        raise LookupError("of the handler")
+
+    def test_all_told(tcp_peer):
+        tcp_peer.serve(handler)
+        for times in (2, 3):
+            again(tcp_peer, times=times)
+            with pytest.raises(LookupError) as caught:
+                tcp_peer.verify()
+            assert caught.value.__notes__ == [f"and {times - 1} more like it"]
+
+    def test_of_another_peer(peers):
+        one, other = peers.tcp(handler), peers.tcp(handler)
+        again(other, times=2)
+        again(one, times=3)
+        with pytest.raises(LookupError):
+            one.verify()
+
+    def test_in_the_session(session_peers):
+        again(session_peers.tcp(handler), times=2)
+
+    def test_the_next_one(session_peers):
+        again(session_peers.tcp(handler), times=2)
+    """
+    )
+    result.assert_outcomes(passed=1, failed=3)
+    assert result.stdout.str().count("and 1 more like it") == 3

@@ -1,0 +1,125 @@
+"""What a scope is blamed for: what goes wrong each time that a client tries again is told once."""
+
+import re
+from collections.abc import Collection, Hashable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from ._outcomes import as_exception
+from ._tracebacks import is_of_users
+
+MOST_REMEMBERED = 1000
+"""So many errors that aren't kept are known if they come by another way as well: that is soon, if ever."""
+ADDRESS = r"\bat 0x[0-9a-fA-F]+"
+"""Where an object lies, as its repr() says."""
+NUMBERED = r"\bconnection \d+\b|\b\d+\b"
+"""What may be the number of a connection, or the port of a client, as our texts and Python's have them."""
+
+
+def likeness(error: BaseException, whose: object, its_own: Collection[str] = ()) -> Hashable:
+    """What an error has in common with another of ``whose``, where to read one is to have read both.
+
+    That is its type, its text and the user's lines that it came by; and the same of those that it is told with.
+
+    Args:
+        its_own: what in its text is of this time alone: "connection 7" for one, and the port of its client.
+    """
+    told: list[Any] = [whose]
+    known: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        each = left.pop()
+        if each is None or id(each) in known:
+            told.append(None)
+            continue
+        known.add(id(each))
+        told += [type(each), _text(each, its_own), _lines(each)]
+        left += [each.__cause__, None if each.__suppress_context__ else each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            left += each.exceptions
+    return tuple(told)
+
+
+def _text(error: BaseException, its_own: Collection[str]) -> Hashable:
+    try:
+        text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    except Exception:  # noqa: BLE001  it is the user's code that tells it
+        return object()
+    text = re.sub(ADDRESS, "at 0x", text)
+    return re.sub(NUMBERED, lambda found: "#" if found[0] in its_own else found[0], text) if its_own else text
+
+
+def _lines(error: BaseException) -> Hashable:
+    lines = []
+    rest = error.__traceback__
+    while rest is not None:
+        if is_of_users(rest.tb_frame):
+            lines.append((rest.tb_frame.f_code.co_filename, rest.tb_lineno))
+        rest = rest.tb_next
+    return tuple(lines)
+
+
+@dataclass(slots=True)
+class _Kind:
+    first: Exception
+    more: int = 0
+
+
+class Blamed:
+    """Errors, each once; of those that are alike the first, and how many more there were."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+        self._kinds: dict[Hashable, _Kind] = {}
+        self._known: dict[int, BaseException] = {}
+        self._repeated: dict[int, BaseException] = {}
+
+    def add(self, error: BaseException, kind: Hashable | None) -> bool:
+        """Keep it, or count it: false if one of its ``kind`` is kept. None is a kind that no other is of."""
+        like = None if kind is None else self._kinds.get(kind)
+        if id(error) in self._known or id(error) in self._repeated:
+            return like is None
+        if like is not None:
+            like.more += 1
+            self._repeated[id(error)] = error
+            if len(self._repeated) > MOST_REMEMBERED:
+                del self._repeated[next(iter(self._repeated))]
+            return False
+        kept = as_exception(error)
+        self._known[id(error)] = error
+        self.errors.append(kept)
+        if kind is not None:
+            self._kinds[kind] = _Kind(kept)
+        return True
+
+    def forget(self, error: BaseException) -> None:
+        """Keep it no more, nor those like it: they were told."""
+        self.errors = [each for each in self.errors if each is not error]
+        for kind, like in list(self._kinds.items()):
+            if like.first is error:
+                _tell(like)
+                del self._kinds[kind]
+
+    def tell(self) -> list[Exception]:
+        """Give them all, each with a note of how many there were like it."""
+        for like in self._kinds.values():
+            _tell(like)
+        return list(self.errors)
+
+    def begin_anew(self) -> None:
+        """Forget them all; one that comes by another way as well is known still."""
+        self.errors = []
+        self._kinds.clear()
+
+    def let_go(self) -> None:
+        """Let go of those that aren't kept: they have their tracebacks, and all that these hold."""
+        self._known = {id(error): error for error in self.errors}
+        self._repeated.clear()
+
+
+def _tell(like: _Kind) -> None:
+    more, like.more = like.more, 0
+    if more:
+        with suppress(Exception):  # its notes are the user's
+            like.first.add_note(f"and {more:,} more like it")
