@@ -706,7 +706,7 @@ def test_what_has_already_arrived_is_read_before_the_judgement(downstream: Downs
             def data_received(self, data):
                 assert not data.endswith(b"last")
 
-        @pytest.mark.parametrize("number", range(50))
+        @pytest.mark.parametrize("number", [0, 1, 2, 3, 5, 8, 13, 21, 34, 50])
         def test_it(stream_harness, number):
             sock, connection = stream_harness.pair()
             stream = stream_harness.connect(FailsAtTheLast)
@@ -715,7 +715,7 @@ def test_what_has_already_arrived_is_read_before_the_judgement(downstream: Downs
             stream.send(b"last")
         """
     )
-    result.assert_outcomes(failed=50)
+    result.assert_outcomes(failed=10)
 
 
 def test_what_tear_down_causes_is_nobodys_fault(downstream: Downstream) -> None:

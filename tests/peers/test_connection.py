@@ -219,9 +219,9 @@ def test_a_send_is_done_when_the_kernel_has_taken_it_all(pair: Pair) -> None:
     payload = bytes(10_000_000)
     sending = connection.send(payload)
     then = connection.send(b"end")
+    got = bytearray(sock.recv(1))  # by now it was begun
     with pytest.raises(CaptureTimeout, match=r"10000000 bytes to be sent on .*: \d+ bytes wait to leave$"):
         sending.result(timeout=0.01)
-    got = bytearray()
     while not got.endswith(b"end"):
         got += sock.recv(1_000_000)
     then.result()
