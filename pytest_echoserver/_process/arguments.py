@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from .._checks import whole_number
+from .._checks import in_short, whole_number
 
 __tracebackhide__ = True
 
@@ -38,7 +38,7 @@ def checked_argv(argv: tuple[object, ...]) -> list[str]:
     if not arguments[0]:
         raise ValueError("the program's name is empty")
     words = arguments[0].split()
-    if len(arguments) == 1 and len(words) > 1 and not Path(arguments[0]).exists():
+    if len(arguments) == 1 and len(words) > 1 and not _exists(arguments[0]):
         raise ValueError(
             f"{arguments[0]!r} reads like a shell's command line, and there is no shell here: pass each argument "
             f"apart, as in subprocess_runner({', '.join(map(repr, words))})"
@@ -62,7 +62,7 @@ def check_directory(cwd: object) -> None:
         raise TypeError(f"cwd must be a str or a path of str, not {cwd!r}")
     if not path:
         raise ValueError("cwd must be the path of a directory, not ''")
-    if not Path(path).is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112  Path's raises for a name that is too long
         raise NotADirectoryError(errno.ENOTDIR, "cwd is no directory that is there", path)
 
 
@@ -74,7 +74,12 @@ def check_redirect(value: object, name: str) -> None:
         return
     fileno = getattr(value, "fileno", None)
     if not is_number and (isinstance(value, type) or not callable(fileno)):
-        raise TypeError(f"{name} must be subprocess.PIPE, DEVNULL, an open file or its descriptor, not {value!r}")
+        data = "bytes, " if name == "stdin" else ""
+        hint = ": encode it" if data and isinstance(value, str) else ""
+        raise TypeError(
+            f"{name} must be {data}subprocess.PIPE, DEVNULL, an open file or its descriptor, "
+            f"not {in_short(value)}{hint}"
+        )
     try:
         os.fstat(value if fileno is None else fileno())  # type: ignore[arg-type]
     except (OSError, ValueError, OverflowError) as error:
@@ -89,7 +94,7 @@ def why_not_started(
     if found is None and not _is_path(program):
         path = environment.get("PATH", os.defpath)
         return FileNotFoundError(errno.ENOENT, f"there is no such program in PATH ({path})", program)
-    if found is None and Path(cwd or "", program).exists():
+    if found is None and _exists(Path(cwd or "", program)):
         return PermissionError(errno.EACCES, "this file is no program that can be run", program)
     if found is None:
         return FileNotFoundError(errno.ENOENT, "there is no such program", program)
@@ -112,6 +117,10 @@ def _interpreter_missing(found: str, program: str) -> FileNotFoundError | None:
                 errno.ENOENT, f"the interpreter that its first line names is missing: {told}", program
             )
     return None
+
+
+def _exists(path: str | Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110  Path's raises for a name that is too long
 
 
 def _is_path(program: str) -> bool:

@@ -326,6 +326,15 @@ def test_no_program_is_an_error(subprocess_runner: SubprocessRunner) -> None:
 def test_a_shell_line_is_an_error_that_shows_how_to_pass_it(subprocess_runner: SubprocessRunner) -> None:
     with pytest.raises(ValueError, match=r"'ls -l /' reads like a shell's.*subprocess_runner\('ls', '-l', '/'\)"):
         subprocess_runner("ls -l /")
+    with pytest.raises(ValueError, match="reads like a shell's command line"):
+        subprocess_runner("ls -l " + "/tmp " * 1000)
+
+
+def test_a_name_that_is_too_long_is_of_nothing_that_is_there(subprocess_runner: SubprocessRunner) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no such program"):
+        subprocess_runner("/" + "a" * 5000, "-l")
+    with pytest.raises(NotADirectoryError, match="cwd is no directory that is there"):
+        subprocess_runner("ls", cwd="a" * 5000)
 
 
 def test_a_program_that_is_not_there_is_an_error(subprocess_runner: SubprocessRunner) -> None:
@@ -538,8 +547,9 @@ def test_nothing_of_a_program_outlives_the_test(downstream: Downstream, script: 
         (
             {"stdin": "text"},
             TypeError,
-            "stdin must be subprocess.PIPE, DEVNULL, an open file or its descriptor, not",
+            "stdin must be bytes, subprocess.PIPE, DEVNULL, an open file or its descriptor, not 'text': encode it$",
         ),
+        ({"stdin": 0.5}, TypeError, r"stdin must be bytes, subprocess.PIPE, .* descriptor, not 0\.5$"),
         ({"stdout": 65_535}, ValueError, "stdout must be an open file or its descriptor, not 65535: .*descriptor"),
         ({"stdout": 10**30}, ValueError, "stdout must be an open file or its descriptor, not 1000"),
         ({"stdout": io.BytesIO()}, ValueError, "stdout must be an open file or its descriptor, not <_io.BytesIO"),
