@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import inspect
 import os
+import pickle
 import re
 from abc import ABC
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ from pytest_echoserver import Peers, hookspecs, strategies
 from pytest_echoserver._peers.options import PeerOptions, TCPOptions, UDPOptions, UnixOptions
 
 from .conftest import Downstream
+
+
+def is_exception(public: object) -> bool:
+    return isinstance(public, type) and issubclass(public, BaseException)
+
 
 SNAPSHOT = Path(__file__).with_name("public_api.txt")
 
@@ -49,6 +55,19 @@ def test_nothing_public_has_changed_unnoticed() -> None:
 )
 def test_annotations_can_be_read_at_run_time(public: Any) -> None:
     assert get_type_hints(public)
+
+
+MADE_OF: dict[str, tuple[Any, ...]] = {"EndOfStream": (b"ab", 4, "a text"), "ProcessDied": ("a text", 3)}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in pytest_echoserver.__all__ if is_exception(getattr(pytest_echoserver, name))]
+)
+def test_exceptions_can_be_pickled(name: str) -> None:
+    error = getattr(pytest_echoserver, name)(*MADE_OF.get(name, ("a text",)))
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (str(again), vars(again)) == (str(error), vars(error))
 
 
 def public_interface() -> Iterator[str]:

@@ -40,6 +40,9 @@ class ConnectionGone(BrokenPipeError):
 
     end: "StreamEnd | None" = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args  # the end has locks, and a loop
+
 
 class StreamEnd(PausableProtocol):
     """Records what comes and goes, and does what the connection's users ask for, in order.

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import pickle
 import socket
 import ssl
 import struct
@@ -70,8 +71,12 @@ def test_that_nothing_can_be_sent_is_told_with_the_reason(tcp_peer: StreamPeer, 
     tcp_peer.connection.read_exactly(1).result()
     reset(client)
     assert tcp_peer.connection.ended.result() == "reset"
-    with pytest.raises(BrokenPipeError, match=r"^nothing can be sent on connection 1: the other end has reset it"):
+    with pytest.raises(
+        BrokenPipeError, match=r"^nothing can be sent on connection 1: the other end has reset it"
+    ) as caught:
         tcp_peer.connection.send(b"x").result()
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again)) == (type(caught.value), str(caught.value))
 
 
 def test_no_end_is_noted_where_the_client_has_reset_it(tcp_peer: StreamPeer, connect: Connect) -> None:
