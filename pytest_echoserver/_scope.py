@@ -163,10 +163,10 @@ class Scope:
         """Keep ``error``, once, for the judgement; false if it is only counted: one that is like it is kept.
 
         Args:
-            whose: what it went wrong at, if that can be asked to verify: to be like it, another has to be of that.
+            whose: the peer that it went wrong at: to be like it, another has to be of that. Without one, none is.
             its_own: what in its text another that is like it has otherwise: see `likeness`.
         """
-        kind = likeness(error, whose, its_own)  # not under the lock: its text is the user's
+        kind = None if whose is None else likeness(error, whose, its_own)  # unlocked: its text is the user's
         with self._lock:
             if self._judged:
                 log.debug("after the judgement: %r", error)

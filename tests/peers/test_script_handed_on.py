@@ -215,7 +215,7 @@ def test_after_a_forgotten_one_the_next_follows_all_connections(
 def test_a_connections_own_script_outlives_the_grace_of_the_peers(
     peers: Peers, tcp_peer: StreamPeer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(talk, "GRACE", 0.05)
+    monkeypatch.setattr(talk, "GRACE", 1.0)
     client = connect(tcp_peer)
     client.sendall(b"x")
     client.shutdown(socket.SHUT_WR)
@@ -226,7 +226,7 @@ def test_a_connections_own_script_outlives_the_grace_of_the_peers(
     monkeypatch.setattr(talk, "GRACE", 60.0)
     ended = connection.expect_eof()
     ended.met.result()
-    peers.udp().expect_silence(0.1).result()
+    peers.udp().expect_silence(1.1).result()
     ended.reply(b"bye")
     assert receive(client, 3) == b"bye"
 
