@@ -1,7 +1,7 @@
 """What a scope is blamed for: what goes wrong each time that a client tries again is told once."""
 
 import re
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,11 @@ from ._tracebacks import is_of_users
 
 MOST_REMEMBERED = 1000
 """So many errors that aren't kept are known if they come by another way as well: that is soon, if ever."""
-ADDRESS = r"\bat 0x[0-9a-fA-F]+"
+MOST_LINKS = 10
+MOST_FRAMES = 200
+MOST_TEXT = 20_000
+"""What has more is like no other: to compare it would take longer than to tell it."""
+ADDRESS = r"(<[^<>]*\bat 0x)[0-9a-fA-F]+"
 """Where an object lies, as its repr() says."""
 NUMBERED = r"\bconnection \d+\b|\b\d+\b"
 """What may be the number of a connection, or the port of a client, as our texts and Python's have them."""
@@ -29,6 +33,8 @@ def likeness(error: BaseException, whose: object, its_own: Collection[str] = ())
     known: set[int] = set()
     left: list[BaseException | None] = [error]
     while left:
+        if len(known) > MOST_LINKS:
+            return object()
         each = left.pop()
         if each is None or id(each) in known:
             told.append(None)
@@ -44,20 +50,24 @@ def likeness(error: BaseException, whose: object, its_own: Collection[str] = ())
 def _text(error: BaseException, its_own: Collection[str]) -> Hashable:
     try:
         text = "\n".join([str(error), *getattr(error, "__notes__", ())])
-    except Exception:  # noqa: BLE001  it is the user's code that tells it
+    except BaseException:  # noqa: BLE001  it is the user's code that tells it
         return object()
-    text = re.sub(ADDRESS, "at 0x", text)
+    if len(text) > MOST_TEXT:
+        return object()
+    text = re.sub(ADDRESS, r"\1", text)
     return re.sub(NUMBERED, lambda found: "#" if found[0] in its_own else found[0], text) if its_own else text
 
 
 def _lines(error: BaseException) -> Hashable:
-    lines = []
+    lines: list[tuple[str, int]] = []
     rest = error.__traceback__
-    while rest is not None:
+    for _ in range(MOST_FRAMES):
+        if rest is None:
+            return tuple(lines)
         if is_of_users(rest.tb_frame):
             lines.append((rest.tb_frame.f_code.co_filename, rest.tb_lineno))
         rest = rest.tb_next
-    return tuple(lines)
+    return object()
 
 
 @dataclass(slots=True)
@@ -75,11 +85,15 @@ class Blamed:
         self._known: dict[int, BaseException] = {}
         self._repeated: dict[int, BaseException] = {}
 
+    def knows(self, error: BaseException) -> bool:
+        """Whether it has come before, by this way or another."""
+        return id(error) in self._known or id(error) in self._repeated
+
     def add(self, error: BaseException, kind: Hashable | None) -> bool:
-        """Keep it, or count it: false if one of its ``kind`` is kept. None is a kind that no other is of."""
+        """Keep it; or count it, and give false, if one of its ``kind`` is kept. No other is of the kind None."""
+        if self.knows(error):
+            return False
         like = None if kind is None else self._kinds.get(kind)
-        if id(error) in self._known or id(error) in self._repeated:
-            return like is None
         if like is not None:
             like.more += 1
             self._repeated[id(error)] = error
@@ -93,11 +107,12 @@ class Blamed:
             self._kinds[kind] = _Kind(kept)
         return True
 
-    def forget(self, error: BaseException) -> None:
-        """Keep it no more, nor those like it: they were told."""
-        self.errors = [each for each in self.errors if each is not error]
+    def forget(self, errors: Iterable[BaseException]) -> None:
+        """Keep these no more, nor those like them: they were told."""
+        told = {id(error) for error in errors}
+        self.errors = [error for error in self.errors if id(error) not in told]
         for kind, like in list(self._kinds.items()):
-            if like.first is error:
+            if id(like.first) in told:
                 _tell(like)
                 del self._kinds[kind]
 

@@ -161,5 +161,5 @@ def _raise(errors: Sequence[Exception], whose: str) -> None:
 
 def _beside(raised: BaseException | None, errors: Sequence[Exception]) -> list[Exception]:
     """The errors that the report's own exception doesn't show."""
-    shown = raised.exceptions if isinstance(raised, BaseExceptionGroup) else (raised,)
+    shown = (raised, *raised.exceptions) if isinstance(raised, BaseExceptionGroup) else (raised,)
     return [error for error in errors if not any(error is one for one in shown)]

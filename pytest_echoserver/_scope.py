@@ -166,17 +166,20 @@ class Scope:
             whose: the peer that it went wrong at: to be like it, another has to be of that. Without one, none is.
             its_own: what in its text another that is like it has otherwise: see `likeness`.
         """
-        kind = None if whose is None else likeness(error, whose, its_own)  # unlocked: its text is the user's
+        with self._lock:
+            known = self._blamed.knows(error)
+        # Without the lock: its text is the user's.
+        kind = None if known or whose is None else likeness(error, whose, its_own)
         with self._lock:
             if self._judged:
                 log.debug("after the judgement: %r", error)
                 return True
             return self._blamed.add(error, kind)
 
-    def pardon(self, error: BaseException) -> None:
-        """Forget an error that the test got by itself, from the call that caused it; and those like it."""
+    def pardon(self, *errors: BaseException) -> None:
+        """Forget errors that the test got by itself, from the call that caused them; and those like them."""
         with self._lock:
-            self._blamed.forget(error)
+            self._blamed.forget(errors)
 
     def watch(self, task: "asyncio.Task[Any]") -> None:
         """Notice a task that a protocol started: if it fails unseen, and if it is still there at the end."""
@@ -195,8 +198,7 @@ class Scope:
         errors = self.call(verdict)
         if errors:
             self.call(told)
-            for error in errors:
-                self.pardon(error)
+            self.pardon(*errors)
             raise_together(errors, "errors of one peer")
 
     def has_to_rest(self, handler: "asyncio.Task[Any]") -> None:

@@ -256,8 +256,7 @@ class ServedPeer(BoundPeer):
             errors = self._scope.call(self._wrong)
             self._scope.call(self._told)
             self._scope.release(self._record)
-            for error in errors:
-                self._scope.pardon(error)
+            self._scope.pardon(*errors)
             self._scope.raise_together(errors, f"errors of {self}")
 
     @property

@@ -41,7 +41,8 @@ class ConnectionGone(BrokenPipeError):
     end: "StreamEnd | None" = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self.args  # the end has locks, and a loop
+        # The end has locks, and a loop.
+        return type(self), self.args, {name: each for name, each in self.__dict__.items() if name != "end"}
 
 
 class StreamEnd(PausableProtocol):

@@ -478,3 +478,20 @@ def test_what_verify_has_raised_is_told_with_those_like_it(downstream: Downstrea
     )
     result.assert_outcomes(passed=1, failed=3)
     assert result.stdout.str().count("and 1 more like it") == 3
+
+
+def test_a_group_that_one_raises_is_told_once(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+
+        def test_it(tcp_peer):
+            @tcp_peer.serve
+            async def server(connection):
+                raise ExceptionGroup("of the handler", [ValueError("its own")])
+
+            socket.create_connection(tcp_peer.address).close()
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*errors of this test's peers*")
