@@ -18,7 +18,7 @@ Step = Callable[[], Awaitable[None]]
 class Outbox:
     """Lives on the engine's loop. While it is idle, whoever has something short to do may do it right away."""
 
-    told = ""
+    told: str = ""
     """What is waited for, as errors say it; empty if nothing is, or only that what has left is read."""
 
     def __init__(self) -> None:
