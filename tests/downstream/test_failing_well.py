@@ -451,6 +451,12 @@ SAYS_HELO = """
         with socket.create_connection(peer.address) as client:
             client.sendall(b"HELO\\n")
             client.recv(10)
+
+    def ask_or_skip(peer):
+        try:
+            ask(peer)
+        except OSError:
+            pytest.skip("no server")
 """
 
 
@@ -459,18 +465,12 @@ SAYS_HELO = """
     [
         """
     def test_it(tcp_peer):
-        try:
-            ask(tcp_peer)
-        except OSError:
-            pytest.skip("no server")
+        ask_or_skip(tcp_peer)
     """,
         """
     @pytest.fixture
     def greeted(tcp_peer):
-        try:
-            ask(tcp_peer)
-        except OSError:
-            pytest.skip("no server")
+        ask_or_skip(tcp_peer)
 
     def test_it(greeted):
         pass
@@ -528,10 +528,7 @@ def test_it_is_not_where_no_failure_would_be(downstream: Downstream, option: str
         SAYS_HELO
         + """
     def test_it(tcp_peer):
-        try:
-            ask(tcp_peer)
-        except OSError:
-            pytest.skip("no server")
+        ask_or_skip(tcp_peer)
     """,
         option,
     )
@@ -548,17 +545,11 @@ def test_the_page_has_it_and_a_tear_down_that_fails_after_it(downstream: Downstr
         yield
         raise ValueError("of the tear-down")
 
-    def skips(peer):
-        try:
-            ask(peer)
-        except OSError:
-            pytest.skip("no server")
-
     def test_one(tcp_peer):
-        skips(tcp_peer)
+        ask_or_skip(tcp_peer)
 
     def test_two(tcp_peer, broken):
-        skips(tcp_peer)
+        ask_or_skip(tcp_peer)
     """,
         "--echoserver-html=page.html",
     )
