@@ -128,10 +128,11 @@ class StreamDecider(Decider):
         """Where the streams of this connection end: by figures counted from ``offset``, or as schedules have it."""
         for source in self._sources:
             if isinstance(source, Schedule):
-                for (direction, of, _), verdict in source.items():
-                    here = (direction, of) == (self.direction, flow)
-                    if here and verdict.end and verdict.at is not None and verdict.at >= offset:
-                        yield verdict.at, verdict.end
+                for (direction, of, block), verdict in source.items():
+                    if (direction, of) == (self.direction, flow) and verdict.end and verdict.at is not None:
+                        at = max(verdict.at, BLOCK * block)
+                        if at >= offset:
+                            yield at, verdict.end
             elif isinstance(source, StreamFaults) and self.counts and (end := source.end) is not None:
                 yield offset + end[0], end[1]
 

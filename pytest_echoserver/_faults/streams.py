@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .deciding import StreamDecider
 from .places import Places
@@ -164,8 +164,9 @@ class StreamLane:
             self._verdict = self._decided(Packet(data[at : at + size], self._direction, self._flow, block, now))
         verdict = self._verdict
         if new and verdict.end is not None:
-            places.add_end(self._offset if verdict.at is None else verdict.at, verdict.end)
-            return self._next_piece(data, at, now)
+            place = max(self._offset, verdict.at or 0)
+            places.add_end(place, verdict.end)
+            size = min(size, place - self._offset)
         flip = None if verdict.flip is None else 8 * BLOCK * block + verdict.flip
         return size, Verdict(delay=verdict.delay, flip=flip, data=verdict.data if new else None)
 
@@ -176,8 +177,9 @@ class StreamLane:
         except BaseException as error:  # noqa: BLE001  of a user's callable
             self._fail(error)
             return PASS
-        if verdict not in (PASS, self._verdict):  # of the same on block after block, the first tells
-            self._note(self._direction, self._offset, verdict)
+        told = verdict if verdict.end is None else replace(verdict, end=None, at=None)  # noted where it ends
+        if told not in (PASS, self._verdict):  # of the same on block after block, the first tells
+            self._note(self._direction, self._offset, told)
         return verdict
 
     def _keep(self, verdict: Verdict) -> None:

@@ -56,7 +56,8 @@ class Verdict(ToldInShort):
         source: (host, port) that it comes from, another than the peer's; host "" for its own, port 0 for any
             other. For what the peer sends, and not on a stream.
         end: a stream ends here: ``"reset"``, ``"close"``, or ``"stall"``, where nothing passes any more.
-        at: how many bytes of the stream pass before that end.
+        at: how many bytes of the stream pass before that end; if that isn't given, or they have passed already,
+            those before this packet.
     """
 
     drop: bool = False

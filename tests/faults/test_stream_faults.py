@@ -391,3 +391,26 @@ def test_a_callable_sees_all_of_a_large_send_as_bytes(peers: Peers, connect: Con
     assert read_to_the_end(client) == (data, "close")
     assert b"".join(packet.data for packet in seen) == data
     assert {type(packet.data) for packet in seen} == {bytes}
+
+
+@pytest.mark.parametrize("end", ["reset", "close", "stall"])
+@pytest.mark.parametrize("way", ["inbound", "outbound"])
+@pytest.mark.parametrize(
+    ("index", "at", "passes"),
+    [(0, None, 0), (0, 0, 0), (0, 2, 2), (1, None, 1_024), (1, 3, 1_024), (1, 1_500, 1_500)],
+)
+def test_a_callable_ends_a_stream(
+    peers: Peers, connect: Connect, way: str, end: Any, index: int, at: int | None, passes: int
+) -> None:
+    given: Any = {way: lambda packet: Verdict(end=end, at=at) if packet.index == index else None}
+    peer = peers.tcp_echo(**given)
+    client = connect(peer)
+    client.sendall(bytes(3_000))
+    assert read_until_it_stalls(client, passes) == (bytes(passes), end)
+    assert [event.args[1:] for event in peer.events if event.name == "fault"] == [
+        (way.removesuffix("bound"), passes, Verdict(end=end, at=passes))
+    ]
+    again = peers.tcp_echo(faults=Schedule.parse(str(peer.schedule)))
+    client = connect(again)
+    client.sendall(bytes(3_000))
+    assert read_until_it_stalls(client, passes) == (bytes(passes), end)
