@@ -68,6 +68,8 @@ class DatagramLane:
     ) -> None:
         self.decider: Decider | None = None
         self.cut = False
+        self.lost = 0
+        """How many never arrive."""
         self._direction: Direction = direction
         self._ordinals = ordinals
         self._deliver = deliver
@@ -94,6 +96,7 @@ class DatagramLane:
         if verdict is not PASS:
             self._note(self._direction, data, addr, verdict)
         if verdict.drop:
+            self.lost += 1
             if sent is not None:
                 sent(None)
             return
@@ -110,6 +113,11 @@ class DatagramLane:
             flow.queue.clear()
             flow.held.clear()
         self._held = 0
+
+    @property
+    def under_way(self) -> int:
+        """How many have not arrived yet. To be asked by any thread."""
+        return sum(len(flow.queue) + len(flow.held) for flow in list(self._flows.values()))
 
     def begin_anew(self) -> None:
         """Count all flows from their beginnings again."""

@@ -139,6 +139,11 @@ class StreamLane:
         self.held = 0
 
     @property
+    def blocked(self) -> bool:
+        """Whether nothing passes, for now or for good."""
+        return self.cut or self._stopped
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is on its way."""
         return not (self._queue or self._busy)
@@ -219,7 +224,7 @@ class StreamLane:
 
     def _go_on(self) -> None:
         """Deliver what is due."""
-        while self._queue and not (self._busy or self.cut or self._stopped):
+        while self._queue and not (self._busy or self.blocked):
             now = time.monotonic()
             if self._queue[0].due > now:
                 self._wake_at(self._queue[0].due)

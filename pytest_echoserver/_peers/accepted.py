@@ -32,6 +32,9 @@ class PeerConnection(Connection):
     def _redacted(self, data: bytes) -> bytes:
         return self._peer._redacted(data)
 
+    def _what_came(self) -> str:
+        return super()._what_came() + ("" if self._network is None else self._network.told())
+
     def _forget_script(self) -> None:
         if self._own_script is not None:
             self._own_script.drop()

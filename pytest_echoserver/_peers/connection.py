@@ -315,7 +315,10 @@ class Connection:
 
     def _future(self, what: object, instead: Callable[[], str] | None = None) -> CaptureFuture[Any]:
         timeout = _deadline.UNTIL_THE_TEST_ENDS if HANDLED.get() is self else self._timeout
-        return CaptureFuture(what, where=self, timeout=timeout, instead=instead or self._reader.tell_unread)
+        return CaptureFuture(what, where=self, timeout=timeout, instead=instead or self._what_came)
+
+    def _what_came(self) -> str:
+        return self._reader.tell_unread()
 
 
 def check_act(act: Act, *, tls: bool, unix: bool, who: str) -> None:

@@ -427,8 +427,10 @@ class DatagramPeer(ServedPeer):
         self._script.begin()
 
     def _clear(self, script: bool) -> None:
-        if script and self._network is not None:
-            self._network.clear()
+        if self._network is not None:
+            if script:
+                self._network.clear()
+            self._network.inbound.lost = 0
         self._end.clear()
         if self._script is not None:
             self._script.dealt_with = 0
@@ -459,14 +461,15 @@ class DatagramPeer(ServedPeer):
 
     def _what_came(self) -> str:
         received = self._end.received
+        told_of_network = "" if self._network is None else self._network.told()
         if not received:
-            return "no datagram came"
+            return f"no datagram came{told_of_network}"
         last = received[-1]
         ago = time.monotonic() - last.time
         return (
             f"{_datagrams(len(received))} had come by then, "
             f"the last {told_bytes(len(last.data))} {first_bytes(self._redacted(last.data))} "
-            f"from {told_place(last.source)}, {ago:.3g} s ago"
+            f"from {told_place(last.source)}, {ago:.3g} s ago{told_of_network}"
         )
 
 

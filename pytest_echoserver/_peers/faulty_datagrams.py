@@ -54,6 +54,12 @@ class FaultyDatagrams(asyncio.DatagramProtocol):
         self.inbound.clear()
         self.outbound.clear()
 
+    def told(self) -> str:
+        """Tell, as a clause, what it keeps from the peer of what was sent there; empty if nothing."""
+        lost, under_way = self.inbound.lost, self.inbound.under_way
+        told = [f"has lost {lost}"] * bool(lost) + [f"holds {under_way} back"] * bool(under_way)
+        return f"; its network {' and '.join(told)}" if told else ""
+
     def sendto(self, data: bytes, addr: Sockaddr, sent: Any = None) -> None:
         self.outbound.carry(data, addr, sent)
 

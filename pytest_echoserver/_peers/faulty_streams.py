@@ -10,6 +10,7 @@ from .._faults.deciding import StreamDecider
 from .._faults.peer import PeerFaults
 from .._faults.streams import HIGH, LOW, StreamLane
 from .._faults.verdict import Direction, Ending, Verdict
+from .._telling import told_bytes
 from .._timetable import Agenda
 from .._transports.arrival import until_arrived, until_read
 from .._transports.writing import until_taken
@@ -92,6 +93,13 @@ class FaultyStream(asyncio.Protocol):
         self.inbound.heal()
         self.outbound.heal()
         self._end.resume_reading(CUT_OFF)
+
+    def told(self) -> str:
+        """Tell, as a clause, that it keeps from the peer what was sent there; empty if it doesn't."""
+        if self.inbound.blocked:
+            return "; its network lets nothing pass"
+        held = self.inbound.held
+        return f"; its network holds {told_bytes(held)} back" if held else ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._end.connection_made(self._behind(cast(asyncio.Transport, transport)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_echoserver import DatagramFaults, DatagramPeer, Packet, Peers, Schedule, Verdict
+from pytest_echoserver import CaptureTimeout, DatagramFaults, DatagramPeer, Packet, Peers, Schedule, Verdict
 
 from ..conftest import Client, Downstream
 
@@ -220,6 +220,28 @@ def test_what_is_on_its_way_at_a_close_is_noted(peers: Peers, client: socket.soc
     peer.close()
     assert isinstance(sending.exception(), ConnectionAbortedError)
     assert [event.args[-1] for event in peer.events if event.name == "fault"][-2:] == [Verdict(drop=True)] * 2
+
+
+def test_a_wait_in_vain_tells_what_the_network_keeps(peers: Peers, client: socket.socket) -> None:
+    def network(packet: Packet) -> Verdict | None:
+        return {b"lost": Verdict(drop=True), b"late": Verdict(delay=60)}.get(packet.data)
+
+    peer = peers.udp(inbound=network)
+    for data in (b"lost", b"lost"):
+        client.sendto(data, peer.address)
+    client.sendto(SYNC, peer.address)
+    assert peer.next_datagram().result().data == SYNC
+    with pytest.raises(CaptureTimeout, match=r"1 datagram had come by then, .* s ago; its network has lost 2$"):
+        peer.next_datagram().result(0)
+    client.sendto(b"late", peer.address)
+    with pytest.raises(CaptureTimeout, match=r"ago; its network has lost 2 and holds 1 back$"):
+        peer.wait_for(2).result(0.2)
+    peer.clear()
+    with pytest.raises(CaptureTimeout, match=r"no datagram came; its network holds 1 back$"):
+        peer.wait_for(1).result(0)
+    peer.clear(script=True)
+    with pytest.raises(CaptureTimeout, match=r"no datagram came$"):
+        peer.wait_for(1).result(0)
 
 
 def test_over_ipv6_a_client_is_one_flow_whoever_sends_to_it(peers: Peers) -> None:

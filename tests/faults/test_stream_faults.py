@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pytest_echoserver import Connection, Packet, Peers, Schedule, StreamFaults, StreamPeer, Verdict
+from pytest_echoserver import CaptureTimeout, Connection, Packet, Peers, Schedule, StreamFaults, StreamPeer, Verdict
 from pytest_echoserver._faults.peer import PeerFaults
 from pytest_echoserver._faults.streams import StreamLane
 
@@ -414,3 +414,15 @@ def test_a_callable_ends_a_stream(
     client = connect(again)
     client.sendall(bytes(3_000))
     assert read_until_it_stalls(client, passes) == (bytes(passes), end)
+
+
+def test_a_wait_in_vain_tells_what_the_network_keeps(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(inbound=StreamFaults(delay=60))
+    connect(peer).sendall(b"hello")
+    with pytest.raises(CaptureTimeout, match=r"nothing came; its network holds 5 bytes back$"):
+        peer.connection.read(5).result(0.2)
+    peer.faults = lambda packet: Verdict(end="stall")
+    connect(peer).sendall(b"hello")
+    connection = peer.next_connection().result(), peer.next_connection().result()
+    with pytest.raises(CaptureTimeout, match=r"nothing came; its network lets nothing pass$"):
+        connection[1].read(5).result(0.2)
