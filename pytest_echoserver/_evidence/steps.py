@@ -172,7 +172,7 @@ def _told_fault(name: str, value: Any, asked: dict[str, Any]) -> str:
         case "drop":
             return "lost"
         case "delay":
-            return f"delayed {value * 1000:.4g} ms"
+            return f"delayed {value:.4g} s" if value >= 10 else f"delayed {value * 1000:.4g} ms"
         case "copies":
             return f"{value} copies"
         case "data":

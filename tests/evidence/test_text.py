@@ -295,7 +295,12 @@ def test_faults_of_streams_say_where_in_the_stream() -> None:
     assert lines_of(
         ("fault", ("out", 10, Verdict(end="reset", at=10))),
         ("fault", ("in", 2048, Verdict(delay=0.5))),
-    ) == ["~~  the way out: reset after 10 bytes", "~~  the way in from byte 2,048 on: delayed 500 ms"]
+        ("fault", ("in", 4096, Verdict(delay=60))),
+    ) == [
+        "~~  the way out: reset after 10 bytes",
+        "~~  the way in from byte 2,048 on: delayed 500 ms",
+        "~~  the way in from byte 4,096 on: delayed 60 s",
+    ]
 
 
 def test_what_is_secret_is_left_out_before_it_is_decoded() -> None:
