@@ -66,7 +66,30 @@ def check_directory(cwd: object) -> None:
         raise NotADirectoryError(errno.ENOTDIR, "cwd is no directory that is there", path)
 
 
-def check_redirect(value: object, name: str) -> None:
+def checked_stdin(value: bytes | Redirect) -> bytes | Redirect:
+    """Give what is to be fed as bytes that nobody changes any more; or what stands for where to read it."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    _check_redirect(value, "stdin")
+    return value
+
+
+def check_outputs(stdout: object, stderr: object, *, on_terminal: bool, searched: bool) -> None:
+    """Raise TypeError or ValueError if the outputs can't go there.
+
+    Args:
+        on_terminal: whether the program has a terminal, to which they go.
+        searched: whether a pattern is looked for in them.
+    """
+    _check_redirect(stdout, "stdout")
+    _check_redirect(stderr, "stderr")
+    if on_terminal:
+        _check_left_to_terminal(stdout, stderr)
+    elif searched:
+        _check_one_is_captured(stdout, stderr)
+
+
+def _check_redirect(value: object, name: str) -> None:
     """Raise TypeError or ValueError if no program's ``stdin``, ``stdout`` or ``stderr`` can be that."""
     special = (subprocess.PIPE, subprocess.DEVNULL, *((subprocess.STDOUT,) if name == "stderr" else ()))
     is_number = isinstance(value, int) and not isinstance(value, bool)
@@ -84,6 +107,26 @@ def check_redirect(value: object, name: str) -> None:
         os.fstat(value if fileno is None else fileno())  # type: ignore[arg-type]
     except (OSError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be an open file or its descriptor, not {value!r}: {error}") from None
+
+
+def _check_left_to_terminal(stdout: object, stderr: object) -> None:
+    for name, value, allowed in (
+        ("stdout", stdout, (subprocess.PIPE,)),
+        ("stderr", stderr, (subprocess.PIPE, subprocess.STDOUT)),
+    ):
+        if value not in allowed:
+            raise ValueError(f"with pty= all output goes to the terminal: leave {name}= out, not {value!r}")
+
+
+def _check_one_is_captured(stdout: object, stderr: object) -> None:
+    """Check that there is an output in which a pattern can be looked for."""
+    if subprocess.PIPE not in (stdout, stderr):
+        names: dict[object, str] = {subprocess.DEVNULL: "DEVNULL", subprocess.STDOUT: "STDOUT"}
+        given = f"stdout={names.get(stdout, repr(stdout))} and stderr={names.get(stderr, repr(stderr))}"
+        raise ValueError(
+            f"ready= got a pattern, but with {given} nothing of the output is captured: leave one of them out, or "
+            "give subprocess.PIPE; or wait for an address, a path or a callable"
+        )
 
 
 def why_not_started(
@@ -143,30 +186,10 @@ def characters(value: object, name: str) -> int:
     return whole_number(value, name, least=1, most=65_535)
 
 
-def check_redirects_on_terminal(stdout: object, stderr: object) -> None:
-    for name, value, allowed in (
-        ("stdout", stdout, (subprocess.PIPE,)),
-        ("stderr", stderr, (subprocess.PIPE, subprocess.STDOUT)),
-    ):
-        if value not in allowed:
-            raise ValueError(f"with pty= all output goes to the terminal: leave {name}= out, not {value!r}")
-
-
-def check_output_is_captured(stdout: object, stderr: object) -> None:
-    """Check that there is an output in which a pattern can be looked for."""
-    if subprocess.PIPE not in (stdout, stderr):
-        names: dict[object, str] = {subprocess.DEVNULL: "DEVNULL", subprocess.STDOUT: "STDOUT"}
-        given = f"stdout={names.get(stdout, repr(stdout))} and stderr={names.get(stderr, repr(stderr))}"
-        raise ValueError(
-            f"ready= got a pattern, but with {given} nothing of the output is captured: leave one of them out, or "
-            "give subprocess.PIPE; or wait for an address, a path or a callable"
-        )
-
-
 def stdin_of(stdin: bytes | Redirect) -> Redirect:
     if stdin is None:
         return subprocess.DEVNULL
-    return subprocess.PIPE if isinstance(stdin, (bytes, bytearray, memoryview)) else stdin
+    return subprocess.PIPE if isinstance(stdin, bytes) else stdin
 
 
 def protocol_made_by(factory: Callable[[], asyncio.SubprocessProtocol]) -> asyncio.SubprocessProtocol:

@@ -11,18 +11,17 @@ from typing import Any, Literal
 
 from .. import _deadline
 from .._adopted import Member
-from .._checks import bytes_like, flag, whole_number
 from .._checks import factory as checked_factory
+from .._checks import flag, whole_number
 from .._engine import ANSWER
 from .._here import asyncio_runs_here
 from .._scope import Scope
 from .arguments import (
     Redirect,
     check_directory,
-    check_output_is_captured,
-    check_redirect,
-    check_redirects_on_terminal,
+    check_outputs,
     checked_argv,
+    checked_stdin,
     protocol_made_by,
     stdin_of,
     terminal_size,
@@ -128,34 +127,36 @@ class SubprocessRunner:
         check = None if ready is None else checked_ready(ready, cwd)
         size = terminal_size(pty)
         errors = subprocess.PIPE if stderr is _Default.PIPE else stderr
-        if isinstance(stdin, (bytes, bytearray, memoryview)):
-            stdin = bytes_like(stdin, "stdin")
-        else:
-            check_redirect(stdin, "stdin")
-        check_redirect(stdout, "stdout")
-        check_redirect(errors, "stderr")
-        if size is not None:
-            check_redirects_on_terminal(stdout, errors)
-        elif isinstance(check, Printed):
-            check_output_is_captured(stdout, errors)
-        environment = complete_environment(env, extra_env)
+        stdin = checked_stdin(stdin)
+        check_outputs(stdout, errors, on_terminal=size is not None, searched=isinstance(check, Printed))
         cookies = self._ending.cookies
-        environment, cookie = cookies.bake(environment)
+        environment, cookie = cookies.bake(complete_environment(env, extra_env))
         child = Child(self._scope.name_for("process"), arguments, capture_limit, cookies, cookie, kill_expected)
         process = Process(self._scope, arguments, child, limit)
         options = {"stdin": stdin_of(stdin), "stdout": stdout, "stderr": errors, "env": environment, "cwd": cwd}
-        scope = self._scope
-        at_once = protocol is None and size is None and can_spawn(scope.engine.loop, options["stdin"])
-        if at_once and not scope.engine.here:  # there, run() refuses
-            self._spawn(process, options)
-        else:
-            scope.run(self._start, process, protocol, stderr is not _Default.PIPE, size, options)
+        self._begin(process, protocol, stderr is not _Default.PIPE, size, options)
         if isinstance(stdin, bytes):
             process.write(stdin)
             process.write_eof()
         if check is not None:
             self._wait_until_ready(check, child, limit, command_line(arguments, cwd))
         return process
+
+    def _begin(
+        self,
+        process: Process,
+        protocol: Callable[[], asyncio.SubprocessProtocol] | None,
+        forward_stderr: bool,
+        size: os.terminal_size | None,
+        options: dict[str, Any],
+    ) -> None:
+        """Start the program: on this thread, unless asyncio has to, which does it on the engine's."""
+        scope = self._scope
+        at_once = protocol is None and size is None and can_spawn(scope.engine.loop, options["stdin"])
+        if at_once and not scope.engine.here:  # there, run() refuses
+            self._spawn(process, options)
+        else:
+            scope.run(self._start, process, protocol, forward_stderr, size, options)
 
     def _spawn(self, process: Process, options: dict[str, Any]) -> None:
         scope, child = self._scope, process._child
