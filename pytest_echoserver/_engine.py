@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from ._neighbours import refuse_if_blocked
 from ._outcomes import fail, fulfil, start
 from ._readers import Readers, best_readers
-from ._sleep import sleep
+from ._sleep import let_turn
 from ._timetable import Timetable
 
 __tracebackhide__ = True
@@ -298,8 +298,7 @@ async def _wind_up() -> None:
         task.cancel()
     if left:
         await asyncio.wait(left, timeout=1)
-    for _ in range(2):  # closed transports call connection_lost on the next turn
-        await sleep(0)
+    await let_turn(2)  # closed transports call connection_lost on the next turn
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()
 

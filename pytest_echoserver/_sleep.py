@@ -2,7 +2,7 @@
 
 import asyncio
 import types
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 
 async def sleep(seconds: float) -> None:
@@ -22,6 +22,14 @@ async def sleep(seconds: float) -> None:
         await over
     finally:
         timer.cancel()
+
+
+async def let_turn(times: int, until: Callable[[], object] = lambda: False) -> None:
+    """Let the running loop turn, so often at most, until there is what is waited for."""
+    for _ in range(times):
+        if until():
+            return
+        await _turn()
 
 
 @types.coroutine

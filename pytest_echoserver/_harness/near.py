@@ -12,7 +12,7 @@ from .._futures import CaptureFuture
 from .._here import asyncio_runs_here
 from .._quiet import until_quiet
 from .._scope import SETTLING
-from .._sleep import sleep
+from .._sleep import let_turn
 from .calls import Calls
 from .following import Following
 from .recording import ProtocolKind, Recorded
@@ -166,7 +166,7 @@ class NearEnd:
             deadline = self.loop.time() + SETTLING
             await until_quiet(lambda: len(self.calls.record.rows), lambda: self.loop.time() < deadline)
             self.transport.close()
-        await turn(TURNS, lambda: self._lost_with)
+        await let_turn(TURNS, lambda: self._lost_with)
         return await self._end_tasks()
 
     async def give_up(self) -> None:
@@ -185,7 +185,7 @@ class NearEnd:
         self._forget_number()
         if self.transport is not None:
             self._abort_unless_lost()
-            await turn(TURNS, lambda: self._lost_with)
+            await let_turn(TURNS, lambda: self._lost_with)
             if self._following.in_place:
                 raise RuntimeError("connection_lost was not called when the transport was aborted")
 
@@ -216,7 +216,7 @@ class NearEnd:
     def turn_its_loop(self) -> None:
         """Let the protocol read what has arrived, if its loop rests."""
         if self._rests:
-            self.loop.run_until_complete(turn(TURNS))
+            self.loop.run_until_complete(let_turn(TURNS))
 
     @property
     def _rests(self) -> bool:
@@ -246,13 +246,5 @@ class NearEnd:
             if not self._lost_with:
                 with suppress(OSError, RuntimeError):
                     await sent()
-                await turn(TURNS)
+                await let_turn(TURNS)
                 await self.abort()
-
-
-async def turn(times: int, until: Callable[[], object] = lambda: False) -> None:
-    """Let the running loop turn, so often at most, until there is what is waited for."""
-    for _ in range(times):
-        if until():
-            return
-        await sleep(0)

@@ -18,10 +18,11 @@ from .._peers.connection import Connection
 from .._peers.stream_end import StreamEnd
 from .._record import RowRecord
 from .._scope import Scope
+from .._sleep import let_turn
 from .._transports.arrival import until_read
 from .._transports.binding import connected_pair
 from .harnessed import Harnessed, running_loop
-from .near import TURNS, NearEnd, turn
+from .near import TURNS, NearEnd
 from .pair import PairedConnection
 from .recording import STREAMS
 from .sides import Kind, Side, WhichSide, connected_sides
@@ -229,7 +230,7 @@ class HarnessedStream(Connection, Harnessed[P]):
 
     async def _end_reads(self, error: Exception) -> None:
         """End the reads for a protocol that has failed and yet not lost its connection."""
-        await turn(TURNS)
+        await let_turn(TURNS)
         self._end.inbound.end(error)
 
     def _start_closing(self, future: CaptureFuture[None]) -> None:
@@ -249,7 +250,7 @@ class HarnessedStream(Connection, Harnessed[P]):
         errors = await self._close_near()
         if not self._near.out_of_sight():
             await self.lost
-        await turn(TURNS, lambda: self._end.ends)  # the protocol's socket was closed just now: that is an EOF here
+        await let_turn(TURNS, lambda: self._end.ends)  # the protocol's socket was just closed: that is an EOF here
         await drain_and_close(self._end)
         raise_together(errors, "tasks of the protocol that go on")
 

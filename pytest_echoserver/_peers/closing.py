@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .._quiet import until_quiet
-from .._sleep import sleep
+from .._sleep import let_turn
 from .._transports.arrival import turn, until_arrived
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ async def _close_tls(end: "StreamEnd", transport: asyncio.Transport) -> None:
     most = len(end.inbound) + MOST_DRAINED
     await until_quiet(lambda: end.arrived, lambda: len(end.inbound) < most, TURNS)
     transport.close()  # sends close_notify, and would wait for that of the client
-    for _ in range(TURNS):
-        await sleep(0)
+    await let_turn(TURNS)
     if not end.lost.is_set():
         _shut_down(end)
         transport.abort()
