@@ -399,25 +399,24 @@ class DatagramPeer(ServedPeer):
             self._handle(datagram, datagram.source)
 
     def _scripting(self, asked: str) -> DatagramScript:
-        self._begin_script(asked)
         # Here, and not above: most peers have none, and to load what it needs takes longer than to open a peer.
         from .beginning import Beginning
         from .datagram_script import DatagramScript
 
-        with self._record.lock:
-            if self._script is None:
-                self._script = DatagramScript(
-                    str(self),
-                    self._record.lock,
-                    self._timeout,
-                    end=self._end,
-                    strict=self._strict,
-                    check_answer=self._payload,
-                    beginning=Beginning(self._scope, self._follow_script),
-                    redact=self._redacted,
-                    fail=self._fail,
-                )
-            return self._script
+        return self._begin_script(
+            asked,
+            lambda: DatagramScript(
+                str(self),
+                self._record.lock,
+                self._timeout,
+                end=self._end,
+                strict=self._strict,
+                check_answer=self._payload,
+                beginning=Beginning(self._scope, self._follow_script),
+                redact=self._redacted,
+                fail=self._fail,
+            ),
+        )
 
     def _scripts(self) -> list[Script]:
         return [] if self._script is None else [self._script.script]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -221,11 +222,16 @@ class ServedPeer(BoundPeer):
         if self._behaviour is not None:
             raise RuntimeError(f"{asked}: {self} {self._what_it_does}, so it can't follow a script as well")
 
-    def _begin_script(self, asked: str) -> None:
-        """Be a peer with a script from here on, or raise."""
+    def _begin_script(self, asked: str, make: Callable[[], S]) -> S:
+        """Be a peer with a script from here on, or raise; give what follows it, made now if there is none yet."""
         self._refuse_if_closed(asked)
         self._refuse_if_served(asked)
         self._scripted = True
+        with self._record.lock:
+            if self._script is None:
+                self._script = make()
+            script: S = self._script
+            return script
 
     def _forget_served(self) -> None:
         """Let go of the traffic that the script has had."""

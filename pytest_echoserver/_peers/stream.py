@@ -340,22 +340,21 @@ class StreamPeer(ServedPeer):
                 self._start(connection, connection._for_test.position)
 
     def _scripting(self, asked: str) -> StreamScript:
-        self._begin_script(asked)
-        with self._record.lock:
-            if self._script is None:
-                self._script = StreamScript(
-                    str(self),
-                    self._record.lock,
-                    self._timeout,
-                    framing=self._framing,
-                    strict=self._strict,
-                    check_act=self._check_act,
-                    beginning=Beginning(self._scope, self._follow_script),
-                    redact=self._redacted,
-                    fail=self._fail,
-                    rules=self._rules,
-                )
-            return self._script
+        return self._begin_script(
+            asked,
+            lambda: StreamScript(
+                str(self),
+                self._record.lock,
+                self._timeout,
+                framing=self._framing,
+                strict=self._strict,
+                check_act=self._check_act,
+                beginning=Beginning(self._scope, self._follow_script),
+                redact=self._redacted,
+                fail=self._fail,
+                rules=self._rules,
+            ),
+        )
 
     def _follow_script(self) -> None:
         if self._acceptor is not None:
