@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +18,7 @@ from .._record import Address, Datagram, Event, Record, SentDatagram
 from .._scope import Scope
 from .._telling import told_bytes, told_place
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
-from .behaviours import Answer, DatagramBehaviour, echo, payloads_of, was_told_to_end
+from .behaviours import DatagramBehaviour, echo
 from .datagram_checks import checked_destination, checked_payload
 from .datagram_end import DatagramEnd, make_datagram
 from .served import ServedPeer
@@ -29,6 +27,7 @@ from .telling import first_bytes
 
 if TYPE_CHECKING:
     from .._timetable import Agenda
+    from .datagram_handler import DatagramHandler
     from .datagram_script import DatagramScript
     from .defaults import CommonOptions
     from .expectations import Expectation, PatternLike, Rule
@@ -54,7 +53,7 @@ class DatagramPeer(ServedPeer):
     _asked_of_engine = False
     """Whether the engine was asked for what may not be done yet."""
     _dropped: int | None = None
-    _answering: set[asyncio.Task[None]] | None = None
+    _handler: DatagramHandler | None = None
     _script: DatagramScript | None = None
     _network: FaultyDatagrams | None = None
     _agenda: Agenda | None = None
@@ -72,7 +71,7 @@ class DatagramPeer(ServedPeer):
         if behaviour is self._echo:
             self._end.echoes = True
         elif behaviour is not None:
-            self._end.listener = self._came
+            self._begin_handler(behaviour)
         if options.faults is None:
             self._open_in_scope(self._open)
         else:
@@ -337,8 +336,8 @@ class DatagramPeer(ServedPeer):
                     if self._agenda is not None:
                         self._agenda.clear()
                     self._finish(transport.abort)
-        for answering in self._answering or ():
-            answering.cancel()
+        if self._handler is not None:
+            self._handler.cancel()
 
     def _finish(self, close: Callable[[], None]) -> None:
         """Close the socket by ``close``, and tell who waits."""
@@ -358,45 +357,19 @@ class DatagramPeer(ServedPeer):
     async def _shut(self) -> None:
         self._abort()
 
-    def _came(self, _: bytes, addr: Sockaddr) -> None:
-        self._handle(self._end.received[-1], addr)
-
-    def _handle(self, datagram: Datagram, addr: Sockaddr) -> None:
-        """Let the behaviour answer."""
-        assert self._behaviour is not None
-        try:
-            answer = self._behaviour(datagram)
-            if inspect.isawaitable(answer):
-                answering = asyncio.ensure_future(self._handle_later(answer, addr))
-                answering.set_name(f"{getattr(self._behaviour, '__qualname__', self._behaviour)} for {self}")
-                self._scope.has_to_rest(answering)
-                if self._answering is None:
-                    self._answering = set()
-                self._answering.add(answering)
-                answering.add_done_callback(self._answering.discard)
-            else:
-                self._answer(answer, addr)
-        except BaseException as error:  # noqa: BLE001  whatever it is, the test fails with it
-            self._fail(as_exception(error), addr)
-
-    async def _handle_later(self, answer: Awaitable[Answer], addr: Sockaddr) -> None:
-        try:
-            self._answer(await answer, addr)
-        except BaseException as error:
-            if was_told_to_end(error):
-                raise
-            self._fail(as_exception(error), addr)
-
-    def _answer(self, answer: Any, addr: Sockaddr) -> None:
-        assert self._behaviour is not None
-        for payload in payloads_of(answer, self._payload, self._behaviour):
-            self._end.send(payload, addr)
-
     def _serve_by(self, handler: DatagramBehaviour) -> None:
         self._behaviour = handler
-        self._end.listener = self._came
+        begun = self._begin_handler(handler)
         for datagram in self._end.untaken():
-            self._handle(datagram, datagram.source)
+            begun.handle(datagram, datagram.source)
+
+    def _begin_handler(self, handler: DatagramBehaviour) -> DatagramHandler:
+        """Have ``handler`` answer what comes from here on."""
+        from .datagram_handler import DatagramHandler  # most peers have none
+
+        self._handler = DatagramHandler(self, handler)
+        self._end.listener = self._handler.came
+        return self._handler
 
     def _scripting(self, asked: str) -> DatagramScript:
         # Here, and not above: most peers have none, and to load what it needs takes longer than to open a peer.
