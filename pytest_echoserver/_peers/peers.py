@@ -274,8 +274,8 @@ class Peers:
         peer = self._stream_peer(
             kind, behaviour, made, lambda: bound_unix_socket(path or free_path(self._directory.path))
         )
-        if path is not None:
-            peer._know_its_file()
+        if path is not None and peer._file is not None:
+            peer._file.know()
         return peer
 
     def _stream_peer(

@@ -2,12 +2,9 @@
 
 import asyncio
 import itertools
-import os
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._cursors import Cursor
@@ -37,6 +34,7 @@ if TYPE_CHECKING:
     from .._timetable import Agenda
     from .defaults import CommonOptions
     from .faulty_streams import FaultyStream
+    from .socket_file import SocketFile
 
 __tracebackhide__ = True
 
@@ -63,7 +61,7 @@ class StreamPeer(ServedPeer):
     _kind = "stream"
     _numbered = True
     _patience = ON_ITS_WAY + LAST_READS + LAST_WORDS
-    _file: os.stat_result | None = None
+    _file: "SocketFile | None" = None
 
     def __init__(
         self,
@@ -83,7 +81,10 @@ class StreamPeer(ServedPeer):
             self._known_faults().give(options.faults)
         self._tls = tls
         self._framing = framing
-        self._path = Path(self._address).absolute() if isinstance(self._address, str) else None
+        if isinstance(self._address, str):
+            from .socket_file import SocketFile
+
+            self._file = SocketFile(self._address)
         self._numbers = itertools.count(1)
         self._accepted: list[PeerConnection] = []
         self._connections: list[PeerConnection] = []
@@ -247,7 +248,7 @@ class StreamPeer(ServedPeer):
         """Close it on this thread, if nobody has ever connected: then nothing can be under way."""
         if not self._scope.engine.readers.from_any_thread or self._acceptor is None:
             return False
-        self._unlink()  # before the last look at who waits: nobody comes by the path any more
+        self._remove_file()  # before the last look at who waits: nobody comes by the path any more
         if self._acceptor.close_unused():
             self._end_waits()
             return True
@@ -502,7 +503,7 @@ class StreamPeer(ServedPeer):
     def _stop_listening(self) -> None:
         if self._closed:
             return
-        self._unlink()
+        self._remove_file()
         if self._acceptor is None:  # it couldn't be opened
             self._socket.close()
         else:
@@ -510,21 +511,9 @@ class StreamPeer(ServedPeer):
 
     _close_unopened = _stop_listening
 
-    def _know_its_file(self) -> None:
-        """Remember which file its socket has made: outside our own directory others may put one in its place."""
-        if self._path is not None:
-            try:
-                self._file = self._path.lstat()
-            except OSError:
-                self._path = None
-
-    def _unlink(self) -> None:
-        """Remove its file, if it is that. Its number is nobody else's as long as the socket is open."""
-        path, self._path = self._path, None
-        if path is not None:
-            with suppress(OSError):
-                if self._file is None or os.path.samestat(self._file, path.lstat()):
-                    path.unlink()
+    def _remove_file(self) -> None:
+        if self._file is not None:
+            self._file.remove()
 
     async def _read_what_has_arrived(self) -> None:
         loop = asyncio.get_running_loop()
