@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextvars import Context
 from dataclasses import replace
 from itertools import count
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ._blamed import Blamed, likeness
@@ -17,8 +16,8 @@ from ._engine import ANSWER, OWNER, Engine
 from ._outcomes import raise_together
 from ._quiet import until_quiet
 from ._record import Record
-from ._tasks import end_tasks, failed_unseen, waits
-from ._tracebacks import is_of_users, without_our_frames
+from ._tasks import Watched, end_tasks, frames_of_users
+from ._tracebacks import without_our_frames
 
 if TYPE_CHECKING:
     from ._adopted import Adopted
@@ -83,7 +82,7 @@ class Scope:
         self._ordinals: dict[str, Iterator[int]] = {}
         self._members: list[Adopted] = []
         self._posted = False
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Watched()
         self._handlers: set[asyncio.Task[Any]] = set()
         engine.owners.append(self)
 
@@ -183,8 +182,7 @@ class Scope:
 
     def watch(self, task: "asyncio.Task[Any]") -> None:
         """Notice a task that a protocol started: if it fails unseen, and if it is still there at the end."""
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
+        self._tasks.watch(task)
 
     @property
     def judged(self) -> bool:
@@ -356,26 +354,20 @@ class Scope:
             if member._errors_told is not None:
                 member._errors_told()
 
-    def _busy_tasks(self) -> "list[asyncio.Task[Any]]":
-        """The tasks that would go on by themselves: they wait for nothing, or for what has happened."""
-        here = asyncio.current_task()
-        return [task for task in self._tasks if task is not here and not task.done() and not waits(task)]
-
     def _activity(self) -> int:
         return sum(len(member._record.rows) for member in self._members)
 
     async def _settle_engine(self) -> None:
         deadline = time.monotonic() + SETTLING
         at_rest = await until_quiet(
-            lambda: None if self._busy_tasks() else self._activity(), lambda: time.monotonic() < deadline
+            lambda: None if self._tasks.busy() else self._activity(), lambda: time.monotonic() < deadline
         )
         if not at_rest:
-            for task in self._busy_tasks():
+            for task in self._tasks.busy():
                 if task in self._handlers:
                     self.blame(_restless(task))
-        for task in list(self._tasks):
-            if failed_unseen(task) and (error := task.exception()) is not None:
-                self.blame(error)
+        for error in self._tasks.failures():
+            self.blame(error)
 
     async def _close_all(self) -> list[Exception]:
         failures: list[Exception] = []
@@ -394,24 +386,10 @@ class Scope:
                 task.exception()  # seen: it has had its judgement
         return failures
 
-    def _task_done(self, task: "asyncio.Task[Any]") -> None:
-        if not failed_unseen(task):
-            self._tasks.discard(task)
-
 
 def _restless(task: "asyncio.Task[Any]") -> Exception:
-    where = "".join(f", at {frame.f_code.co_filename}:{frame.f_lineno}" for frame in _frames_of_users(task)[-1:])
+    where = "".join(f", at {frame.f_code.co_filename}:{frame.f_lineno}" for frame in frames_of_users(task)[-1:])
     return RuntimeError(
         f"{task.get_name()} was still running {SETTLING:g} s after the test, waiting for nothing{where}: "
         "it never ends by itself"
     )
-
-
-def _frames_of_users(task: "asyncio.Task[Any]") -> list[FrameType]:
-    """Where a task stands, outermost first, in code that isn't ours."""
-    frames: list[FrameType] = []
-    awaited: Any = task.get_coro()
-    while (frame := getattr(awaited, "cr_frame", None)) is not None:
-        frames.append(frame)
-        awaited = awaited.cr_await
-    return [frame for frame in frames if is_of_users(frame)]

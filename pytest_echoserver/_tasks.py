@@ -1,11 +1,39 @@
 """Tasks: what is left of them, and how they are ended."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from types import FrameType
 from typing import Any
+
+from ._tracebacks import is_of_users
 
 PATIENCE = 1.0
 """Seconds that a cancelled task has to end."""
+
+
+class Watched(set["asyncio.Task[Any]"]):
+    """Tasks, each until it has ended; one that ends with an error that nobody has looked at stays."""
+
+    __slots__ = ()
+
+    def watch(self, task: "asyncio.Task[Any]") -> None:
+        self.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        if not failed_unseen(task):
+            self.discard(task)
+
+    def busy(self) -> "list[asyncio.Task[Any]]":
+        """Those that would go on by themselves: they wait for nothing, or for what has happened."""
+        here = asyncio.current_task()
+        return [task for task in self if task is not here and not task.done() and not waits(task)]
+
+    def failures(self) -> Iterator[BaseException]:
+        """What those have failed with that nobody has looked at; from then on somebody has."""
+        for task in tuple(self):
+            if failed_unseen(task) and (error := task.exception()) is not None:
+                yield error
 
 
 def failed_unseen(task: "asyncio.Task[Any]") -> bool:
@@ -20,6 +48,16 @@ def waits(task: "asyncio.Task[Any]") -> bool:
     # What a task waits for has no public name.
     awaited = getattr(task, "_fut_waiter", None)
     return awaited is not None and not awaited.done()
+
+
+def frames_of_users(task: "asyncio.Task[Any]") -> list[FrameType]:
+    """Where a task stands, outermost first, in code that isn't ours."""
+    frames: list[FrameType] = []
+    awaited: Any = task.get_coro()
+    while (frame := getattr(awaited, "cr_frame", None)) is not None:
+        frames.append(frame)
+        awaited = awaited.cr_await
+    return [frame for frame in frames if is_of_users(frame)]
 
 
 async def end_tasks(tasks: "Iterable[asyncio.Task[Any]]") -> list[Exception]:

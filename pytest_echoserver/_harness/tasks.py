@@ -6,7 +6,7 @@ from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 from .._engine import OWNER
-from .._tasks import end_tasks, failed_unseen
+from .._tasks import Watched, end_tasks
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ class ProtocolTasks:
     def __init__(self, blame: Callable[[BaseException], object]) -> None:
         self._blame = blame
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Watched()
         self.context: Context = copy_context()
         self.context.run(OWNER.set, self)
         self._factory = _Watching.on(self._loop)
@@ -34,8 +34,7 @@ class ProtocolTasks:
         self._blame(error)
 
     def watch(self, task: "asyncio.Task[Any]") -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
+        self._tasks.watch(task)
 
     async def end(self) -> list[Exception]:
         """End what is left of them, and blame those that have failed; give an error for each that goes on."""
@@ -43,15 +42,10 @@ class ProtocolTasks:
             self._ended = True
             self._factory.release()
         left = await end_tasks(self._tasks)
-        for task in list(self._tasks):
-            if failed_unseen(task) and (error := task.exception()) is not None:
-                self._blame(error)
+        for error in self._tasks.failures():
+            self._blame(error)
         self._tasks.clear()
         return left
-
-    def _task_done(self, task: "asyncio.Task[Any]") -> None:
-        if not failed_unseen(task):
-            self._tasks.discard(task)
 
 
 class _Watching:
