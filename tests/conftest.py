@@ -9,6 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ Connect = Callable[[StreamPeer], socket.socket]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 OpenStreams = Callable[[StreamPeer], Awaitable[Streams]]
 MakePeer = Callable[..., StreamPeer]
+
+needs_uvloop = pytest.mark.skipif(find_spec("uvloop") is None, reason="uvloop isn't installed")
+EITHER_LOOP = ["asyncio", pytest.param("uvloop", marks=needs_uvloop)]
+"""Parameters: each loop that the engine can run."""
 
 
 @pytest.fixture

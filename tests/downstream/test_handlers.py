@@ -2,7 +2,7 @@
 
 import pytest
 
-from ..conftest import Downstream
+from ..conftest import EITHER_LOOP, Downstream
 
 BEGIN = """
     import asyncio, socket, threading
@@ -105,10 +105,8 @@ def test_its_assertion_is_explained(downstream: Downstream) -> None:
     )
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", EITHER_LOOP)
 def test_what_it_would_still_raise_before_its_next_wait_is_not_lost(downstream: Downstream, loop: str) -> None:
-    if loop == "uvloop":
-        pytest.importorskip("uvloop")
     result = downstream.run_apart(
         BEGIN
         + """

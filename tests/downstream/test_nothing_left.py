@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ..conftest import Downstream
+from ..conftest import EITHER_LOOP, Downstream
 
 # Compares before and after, in the run that it is a part of; the engine lives as long as the session.
 WATCH = """
@@ -73,10 +73,8 @@ def watched(downstream: Downstream, monkeypatch: pytest.MonkeyPatch, request: py
     return downstream
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", EITHER_LOOP)
 def test_everything_used_leaves_nothing(watched: Downstream, loop: str) -> None:
-    if loop == "uvloop":
-        pytest.importorskip("uvloop")
     result = watched.run_apart(USES_ALL, f"--echoserver-loop={loop}", *ASYNCIO, plugins=("pytest_asyncio.plugin",))
     result.assert_outcomes(passed=5, skipped=1, xfailed=1)
     result.stderr.no_fnmatch_line("*")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ..conftest import needs_uvloop
+
 FILES = (
     "peers/test_stream.py",
     "peers/test_stream_connection.py",
@@ -34,9 +36,9 @@ def _no_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 
+@needs_uvloop
 @pytest.mark.parametrize("name", FILES)
 def test_they_pass_on_uvloop(pytester: pytest.Pytester, request: pytest.FixtureRequest, name: str) -> None:
-    pytest.importorskip("uvloop")
     if request.config.getoption("--echoserver-loop") == "uvloop":
         pytest.skip("they run on it already")
     _run(pytester, request, name, "--echoserver-loop=uvloop")

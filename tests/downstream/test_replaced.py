@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ..conftest import Downstream
+from ..conftest import EITHER_LOOP, Downstream
 
 BACK_OFF = """
     import asyncio
@@ -52,10 +52,8 @@ def test_the_sleeps_of_a_back_off_are_those_of_the_test_alone(downstream: Downst
     downstream.run_apart(BACK_OFF).assert_outcomes(passed=1)
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", EITHER_LOOP)
 def test_peers_settle_though_sleep_is_replaced(downstream: Downstream, loop: str) -> None:
-    if loop == "uvloop":
-        pytest.importorskip("uvloop")
     result = downstream.run_apart(
         NO_SLEEP
         + """
@@ -78,10 +76,8 @@ def test_peers_settle_though_sleep_is_replaced(downstream: Downstream, loop: str
     result.stdout.fnmatch_lines(["E*ScriptMismatch: *unexpected datagram*", "E*ScriptMismatch: *unexpected input*"])
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", EITHER_LOOP)
 def test_what_takes_time_takes_it_though_sleep_is_replaced(downstream: Downstream, loop: str) -> None:
-    if loop == "uvloop":
-        pytest.importorskip("uvloop")
     downstream.run_apart(
         NO_SLEEP
         + """

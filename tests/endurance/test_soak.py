@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ..conftest import EITHER_LOOP
 from .conftest import LONG, Endurance
 
 TESTS = 20_000 if LONG else 640
@@ -18,10 +19,8 @@ FLAT = 64 if LONG else 20_000
 """
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"] if LONG else ["asyncio"])
+@pytest.mark.parametrize("loop", EITHER_LOOP if LONG else ["asyncio"])
 def test_nothing_grows(endurance: Endurance, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
-    if loop == "uvloop":
-        pytest.importorskip("uvloop")
     monkeypatch.setenv("ECHOSERVER_SOAK", str(TESTS // KINDS // ROUNDS))
     monkeypatch.setenv("ECHOSERVER_ROUNDS", str(ROUNDS))
     # Once a process, libuv opens a pipe for signals, and never closes it.

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_echoserver import CaptureFuture, CaptureTimeout, HarnessedStream, StreamHarness, TLSAuthority
 
-from ..conftest import Downstream
+from ..conftest import EITHER_LOOP, Downstream
 
 
 class Counts(asyncio.Protocol):
@@ -104,7 +104,7 @@ class Upgrades(Counts):
         self.transport.write(b"upgraded\n")
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", EITHER_LOOP)
 def test_a_protocol_that_replaces_itself_is_followed(downstream: Downstream, loop: str) -> None:
     downstream.run(
         """

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_echoserver import CaptureTimeout, DatagramHarness
 
-from ..conftest import Downstream
+from ..conftest import EITHER_LOOP, Downstream
 
 LARGEST, LARGEST_OVER_IPV6 = 65_507, 65_527
 
@@ -307,7 +307,7 @@ def test_a_protocol_on_uvloop(datagram_harness: DatagramHarness) -> None:
         runner.run(_talk_here(datagram_harness))
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", EITHER_LOOP)
 def test_failures_are_the_tests(downstream: Downstream, loop: str) -> None:
     result = downstream.run(
         """

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_echoserver import CaptureTimeout, DatagramHarness, HarnessedStream, StreamHarness, TLSAuthority
 
-from ..conftest import Downstream
+from ..conftest import Downstream, needs_uvloop
 from .conftest import Runner
 
 PLENTY = 5_000_000
@@ -384,9 +384,9 @@ def test_connecting_can_be_cancelled_at_any_time(stream_harness: StreamHarness, 
     run(talk())
 
 
+@needs_uvloop
 @pytest.mark.parametrize("kind", ["socketpair", "tcp"])
 def test_on_uvloop_a_protocol_that_hangs_up_at_once_leaves_no_socket(downstream: Downstream, kind: str) -> None:
-    pytest.importorskip("uvloop")
     downstream.run(
         f"""
         import asyncio, gc, uvloop

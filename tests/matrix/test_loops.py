@@ -2,13 +2,11 @@
 
 import pytest
 
-from ..conftest import Downstream
+from ..conftest import EITHER_LOOP, Downstream, needs_uvloop
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", EITHER_LOOP)
 def test_the_engine_runs_either_loop(downstream: Downstream, loop: str) -> None:
-    if loop == "uvloop":
-        pytest.importorskip("uvloop")
     suite = f"""
     import asyncio
 
@@ -19,8 +17,8 @@ def test_the_engine_runs_either_loop(downstream: Downstream, loop: str) -> None:
     downstream.run_apart(suite, f"--echoserver-loop={loop}").assert_outcomes(passed=1)
 
 
+@needs_uvloop
 def test_connect_here_on_uvloop(downstream: Downstream) -> None:
-    pytest.importorskip("uvloop")
     downstream.pytester.makeconftest(
         """
         import pytest, uvloop

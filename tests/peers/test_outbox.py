@@ -9,14 +9,14 @@ import pytest
 from pytest_echoserver._engine import LOOPS
 from pytest_echoserver._peers.outbox import Outbox
 
+from ..conftest import EITHER_LOOP
+
 SHORT = 0.0014
 """Seconds: uvloop makes whole milliseconds of them."""
 
 
-@pytest.fixture(params=LOOPS)
+@pytest.fixture(params=EITHER_LOOP)
 def new_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
     return LOOPS[request.param]
 
 

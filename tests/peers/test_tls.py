@@ -23,7 +23,7 @@ from pytest_echoserver._engine import LOOPS
 from pytest_echoserver._peers import tls
 from pytest_echoserver._peers.tls import explain_handshake_failure, handshake_error
 
-from ..conftest import Downstream
+from ..conftest import EITHER_LOOP, Downstream
 
 V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 NAMES = ("localhost", "127.0.0.1", "::1")
@@ -279,11 +279,9 @@ async def shake_hands(accepted: socket.socket, context: ssl.SSLContext, patience
     )
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
+@pytest.fixture(params=EITHER_LOOP)
 def explained(request: pytest.FixtureRequest) -> Callable[[ssl.SSLContext, Client], str]:
     """Has a client fail in shaking hands with a server of asyncio or uvloop, and explains that."""
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
 
     def explain(context: ssl.SSLContext, client: Client, patience: float = 5) -> str:
         with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as threads:

@@ -24,7 +24,7 @@ from pytest_echoserver._process.protocol import CapturingProtocol
 from pytest_echoserver._process.shim import exec_by_shim
 from pytest_echoserver._record import RowRecord
 
-from ..conftest import Downstream
+from ..conftest import Downstream, needs_uvloop
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="the engine's selector loop runs no subprocesses on Windows"
@@ -444,8 +444,8 @@ def test_a_list_of_arguments_is_an_error_that_shows_how_to_pass_it(subprocess_ru
         subprocess_runner(argv)
 
 
+@needs_uvloop
 def test_short_programs_with_a_pipe_for_stdin(downstream: Downstream) -> None:
-    pytest.importorskip("uvloop")
     result = downstream.run_apart(
         """
         import subprocess
@@ -589,8 +589,8 @@ def test_what_is_no_signal_is_refused(
         subprocess_runner("true").send_signal(signum)
 
 
+@needs_uvloop
 def test_on_uvloop_a_program_that_cannot_be_executed_is_gone_before_that_is_told() -> None:
-    pytest.importorskip("uvloop")
 
     async def start() -> None:
         record = RowRecord()
