@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from ._telling import told_function
+
 __tracebackhide__ = True
 
 MOST_TOLD = 1000
@@ -50,8 +52,9 @@ def choice(value: object, name: str, allowed: Sequence[str]) -> None:
 def not_async(value: Any, what: str) -> Any:
     """Give ``value`` back; raise TypeError if calling it would give a coroutine, which nobody here awaits."""
     if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(value, "__call__", None)):  # noqa: B004
-        name = getattr(value, "__qualname__", value)
-        raise TypeError(f"{what} must be a plain function: {name} is async, and nothing would await it")
+        raise TypeError(
+            f"{what} must be a plain function: {told_function(value)} is async, and nothing would await it"
+        )
     return value
 
 

@@ -30,6 +30,11 @@ def told_signal(number: int) -> str:
         return f"signal {number}"
 
 
+def told_function(function: object) -> str:
+    """A function of the user's, or whatever else is called, by its name if it has one."""
+    return f"{getattr(function, '__qualname__', function)}"
+
+
 class ToldInShort:
     """A dataclass whose text has only what differs from its defaults; an event's argument is shown by it."""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from .._checks import not_async
-from .._telling import differing
+from .._telling import differing, told_function
 from .model import DatagramFaults, DatagramPlace, StreamFaults, StreamPlace, Trigger, verbs_of
 from .schedule import Chances, Key, Schedule
 from .verdict import BLOCK, PASS, Direction, Ending, Judge, Packet, Verdict
@@ -76,7 +76,7 @@ class Decider:
     def _checked(self, judge: Judge, verdict: object) -> Verdict | None:
         if verdict is None:
             return None
-        who = f"{getattr(judge, '__qualname__', judge)} gave"
+        who = f"{told_function(judge)} gave"
         if not isinstance(verdict, Verdict):
             raise TypeError(f"{who} {verdict!r}, which is neither a Verdict nor None")
         if self._kind == "stream":

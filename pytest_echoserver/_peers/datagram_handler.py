@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._outcomes import as_exception
 from .._record import Datagram
+from .._telling import told_function
 from .._transports.datagram import Sockaddr
 from .behaviours import Answer, DatagramBehaviour, payloads_of, was_told_to_end
 
@@ -34,7 +35,7 @@ class DatagramHandler:
             answer = self._function(datagram)
             if inspect.isawaitable(answer):
                 running = asyncio.ensure_future(self._answer_later(answer, addr))
-                running.set_name(f"{getattr(self._function, '__qualname__', self._function)} for {self._peer}")
+                running.set_name(f"{told_function(self._function)} for {self._peer}")
                 self._peer._scope.has_to_rest(running)
                 self._running.add(running)
                 running.add_done_callback(self._running.discard)

@@ -8,6 +8,7 @@ from typing import Any
 from .._bytestream import EndOfStream
 from .._checks import in_short
 from .._outcomes import as_exception
+from .._telling import told_function
 from .behaviours import StreamBehaviour, was_told_to_end
 from .connection import HANDLED, Connection
 
@@ -18,7 +19,7 @@ def start_handler(
     handler: StreamBehaviour, connection: Connection, fail: Callable[[Connection, Exception], None]
 ) -> "asyncio.Task[None]":
     """Run a stream handler for ``connection``, and close that when it returns."""
-    name = f"{getattr(handler, '__qualname__', handler)} for {connection}"
+    name = f"{told_function(handler)} for {connection}"
     task = asyncio.get_running_loop().create_task(_run_handler(handler, connection, fail), name=name)
     connection._scope.has_to_rest(task)
     return task
@@ -47,9 +48,8 @@ async def _call(handler: StreamBehaviour, connection: Connection) -> None:
         )
     answer = await running
     if isinstance(answer, (bytes, bytearray)) and answer not in connection.received:  # else it was what came
-        name = getattr(handler, "__qualname__", handler)
         raise TypeError(
-            f"{name} returned {in_short(answer)}, and that goes nowhere: "
+            f"{told_function(handler)} returned {in_short(answer)}, and that goes nowhere: "
             "a stream handler answers by connection.send(...)"
         )
 

@@ -11,6 +11,7 @@ from .._outcomes import fail
 from .._readers import Readers
 from .._record import Record
 from .._scope import Scope
+from .._telling import told_function
 from .behaviours import check_handler
 from .bound import BoundPeer, one_or_both
 
@@ -269,7 +270,7 @@ class ServedPeer(BoundPeer):
     def _what_it_does(self) -> str:
         if self._behaviour is self._echo:
             return "echoes"
-        return f"is served by {getattr(self._behaviour, '__qualname__', self._behaviour)}"
+        return f"is served by {told_function(self._behaviour)}"
 
     def _asked(self, future: CaptureFuture[T]) -> CaptureFuture[T]:
         """Give back a future that somebody waits for from now on."""

@@ -19,7 +19,7 @@ from .._deadline import UNTIL_THE_TEST_ENDS
 from .._futures import CaptureFuture
 from .._patterns import Resumed, compile_pattern
 from .._sleep import sleep
-from .._telling import told_place
+from .._telling import told_function, told_place
 from .child import Child
 
 __tracebackhide__ = True
@@ -237,7 +237,7 @@ class _Callable(Check):
         self._context = copy_context()
 
     def __str__(self) -> str:
-        return f"{getattr(self._function, '__qualname__', self._function)}() to return true"
+        return f"{told_function(self._function)}() to return true"
 
     def seen(self) -> str:
         if self._inside:
