@@ -20,7 +20,7 @@ class Adopted(Protocol):
     those.
     ``_traffic`` gives what it saw, for who asks what went wrong.
     What has to be asked to read what has arrived has one more call, made where the test ran: ``_settle``; and what
-    lives on another loop than the engine's yet another: ``_leave`` lets it go before ``_shut``.
+    lives on another loop than the engine's yet another: ``_leave`` lets it go before ``_shut``, and gives errors.
     ``_abandon`` does on the thread of the test what can be done there, where the engine is held up; it gives errors
     that tell of it. ``_tell_closed`` tells who wants to know of peers that this one is closed, if it is one.
     """
@@ -39,7 +39,7 @@ class Adopted(Protocol):
     @property
     def _settle(self) -> Callable[[], None] | None: ...
     @property
-    def _leave(self) -> Callable[[], None] | None: ...
+    def _leave(self) -> Callable[[], list[Exception]] | None: ...
     @property
     def _abandon(self) -> Callable[[], list[Exception]] | None: ...
     @property
@@ -70,7 +70,7 @@ class Member:
         patience: float = 0.0,
         verdict: Callable[[], list[Exception]] | None = None,
         settle: Callable[[], None] | None = None,
-        leave: Callable[[], None] | None = None,
+        leave: Callable[[], list[Exception]] | None = None,
         abandon: Callable[[], list[Exception]] | None = None,
         tell_closed: Callable[[], None] | None = None,
     ) -> None:

@@ -223,7 +223,7 @@ class Engine:
         error = context.get("exception")
         if error is None:
             error = RuntimeError(context.get("message") or "an error on the engine's loop that nobody explained")
-        self._blame(_owner_of(context), error)
+        self._blame(owner_of(context), error)
 
     def _blame(self, owner: Owner | None, error: BaseException) -> None:
         if owner is None and self.owners:
@@ -303,7 +303,8 @@ async def _wind_up() -> None:
     await loop.shutdown_default_executor()
 
 
-def _owner_of(context: dict[str, Any]) -> Owner | None:
+def owner_of(context: dict[str, Any]) -> Owner | None:
+    """Whose it is that a loop's exception handler is told of."""
     for thing in (context.get("task"), context.get("future"), context.get("handle")):
         # Python 3.12 made the context of tasks and handles public.
         get_context = getattr(thing, "get_context", None)

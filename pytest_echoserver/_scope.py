@@ -295,10 +295,7 @@ class Scope:
             self._judged = self._closed = True
         try:
             if (self._members or self._tasks) and not self.engine.forked:
-                for member in reversed(self._members):
-                    if member._leave is not None:
-                        member._leave()
-                failures = self._run_close()
+                failures = self._leave_other_loops() + self._run_close()
                 for failure in failures:
                     failure.__traceback__ = without_our_frames(failure.__traceback__)
                 errors = failures + errors
@@ -308,6 +305,17 @@ class Scope:
                 if member._tell_closed is not None:
                     member._tell_closed()
         self.raise_together(errors, "errors at the end of what was opened")
+
+    def _leave_other_loops(self) -> list[Exception]:
+        """Let go of what lives on other loops than the engine's."""
+        failures: list[Exception] = []
+        for member in reversed(self._members):
+            if member._leave is not None:
+                try:
+                    failures += member._leave()
+                except Exception as error:  # noqa: BLE001  the others must be closed all the same
+                    failures.append(error)
+        return failures
 
     def _run_close(self) -> list[Exception]:
         if self._close_at_rest():

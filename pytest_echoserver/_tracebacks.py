@@ -41,7 +41,7 @@ def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
 
 
 def is_of_users(frame: FrameType) -> bool:
-    """Whether ``frame`` is in code that is neither ours nor asyncio's."""
+    """Whether ``frame`` is in code that is neither ours nor an event loop's."""
     return not (_is_of_us(frame) or _is_of_the_loop(frame))
 
 
@@ -80,4 +80,4 @@ def _is_of_us(frame: FrameType) -> bool:
 
 
 def _is_of_the_loop(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__")).startswith("asyncio.")
+    return str(frame.f_globals.get("__name__")).startswith(("asyncio.", "uvloop."))

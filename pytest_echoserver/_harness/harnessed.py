@@ -125,6 +125,7 @@ class Harnessed(Generic[P]):
 
     def _verdict_of_near(self) -> list[Exception]:
         self._near.out_of_sight()
+        self._near.blame_failed_tasks()
         failed, self._failed_calls = self._failed_calls, []
         return [as_exception(error) for future, error in failed if future.seen is not error]
 

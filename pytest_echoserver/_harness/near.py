@@ -189,15 +189,33 @@ class NearEnd:
             if self._following.in_place:
                 raise RuntimeError("connection_lost was not called when the transport was aborted")
 
-    def leave(self) -> None:
-        """Close a transport on a loop of the test's, from where the test ran: now if that loop rests."""
+    def leave(self) -> list[Exception]:
+        """Close a transport on a loop of the test's, from where the test ran: now if that loop rests.
+
+        So are the protocol's tasks ended. Gives an error for each that would not end.
+        """
         self._forget_number()
         if self._rests and self.transport is not None:
-            self.loop.run_until_complete(self.abort())
-        elif self.loop.is_running() and self.transport is not None:
-            self.loop.call_soon_threadsafe(self._abort_unless_lost)
+            return self.loop.run_until_complete(self._let_go())
+        if self.loop.is_running() and self.transport is not None:
+            self.loop.call_soon_threadsafe(self._let_go_at_once)
         elif self.sock is not None:
             self.sock.close()
+        return []
+
+    async def _let_go(self) -> list[Exception]:
+        await self.abort()
+        return await self._end_tasks()
+
+    def _let_go_at_once(self) -> None:
+        self._abort_unless_lost()
+        if self._tasks is not None:
+            self._tasks.cancel()
+
+    def blame_failed_tasks(self) -> None:
+        """Blame the tasks that the protocol started on a loop of the test's for what nobody has looked at."""
+        if self._tasks is not None:
+            self._tasks.blame_failed()
 
     def _abort_unless_lost(self) -> None:
         """asyncio's own transports can't be aborted once they have sent what was left at a ``close()``."""

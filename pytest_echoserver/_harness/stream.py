@@ -76,8 +76,9 @@ class StreamHarness:
         """Put a protocol on the running asyncio loop of an async test; the far end lives on the engine.
 
         ``await stream.close()`` before the test ends: then the protocol has got all that was sent,
-        ``connection_lost`` was called, and no task that its calls have started is left. What its calls and those
-        tasks raise fails the test; a timer that it starts is your loop's, which logs what goes wrong there.
+        ``connection_lost`` was called, and no task that its calls have started is left. What its calls raise fails
+        the test, and so does what such tasks and callbacks of the loop raise that nobody looks at, unless the loop has
+        an exception handler of yours.
 
         Raises:
             RuntimeError: no asyncio loop runs here. `connect` works in any test.

@@ -1,12 +1,13 @@
-"""The tasks that a protocol starts on a loop of the test's."""
+"""The tasks that a protocol starts on a loop of the test's, and what it raises there outside of its calls."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
-from .._engine import OWNER
+from .._engine import OWNER, owner_of
 from .._tasks import Watched, end_tasks
+from .._tracebacks import without_our_frames
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ class ProtocolTasks:
         self._tasks = Watched()
         self.context: Context = copy_context()
         self.context.run(OWNER.set, self)
-        self._factory = _Watching.on(self._loop)
+        self._watching = _Watching.on(self._loop)
         self._ended = False
 
     async def run(self, coro: Coroutine[Any, Any, T]) -> T:
@@ -36,20 +37,36 @@ class ProtocolTasks:
     def watch(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.watch(task)
 
-    async def end(self) -> list[Exception]:
-        """End what is left of them, and blame those that have failed; give an error for each that goes on."""
-        if not self._ended:
-            self._ended = True
-            self._factory.release()
-        left = await end_tasks(self._tasks)
+    def blame_failed(self) -> None:
+        """Blame those that have failed, and nobody has looked at that."""
         for error in self._tasks.failures():
             self._blame(error)
+
+    async def end(self) -> list[Exception]:
+        """End what is left of them, and blame those that have failed; give an error for each that goes on."""
+        self._leave_loop()
+        left = await end_tasks(self._tasks)
+        self.blame_failed()
         self._tasks.clear()
         return left
 
+    def cancel(self) -> None:
+        """Cancel what is left of them."""
+        self._leave_loop()
+        for task in self._tasks:
+            task.cancel()
+
+    def _leave_loop(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._watching.release()
+
 
 class _Watching:
-    """A loop's task factory: has tasks made as they were before, and tells their owners of them."""
+    """A loop's task factory: has tasks made as they were before, and tells their owners of them.
+
+    And its exception handler, unless the test has set one: tells them of what their callbacks and tasks have raised.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -63,14 +80,29 @@ class _Watching:
         watching = before if isinstance(before, cls) else cls(loop)
         if watching is not before:
             loop.set_task_factory(watching)
+            if loop.get_exception_handler() is None:
+                loop.set_exception_handler(watching.on_error)
         watching._users += 1
         return watching
 
     def release(self) -> None:
         self._users -= 1
         here: Any = self._loop.get_task_factory()
-        if not self._users and here is self:
+        if self._users:
+            return
+        if here is self:
             self._loop.set_task_factory(self._before)
+        if self._loop.get_exception_handler() == self.on_error:
+            self._loop.set_exception_handler(None)
+
+    @staticmethod
+    def on_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        owner, error = owner_of(context), context.get("exception")
+        # One of the loop's own making, as uvloop's of a handshake that was cancelled, is no fault of the protocol's.
+        if owner is None or error is None or without_our_frames(error.__traceback__) is None:
+            loop.default_exception_handler(context)
+        else:
+            owner.blame(error)
 
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> "asyncio.Future[Any]":
         make: Any = self._before or asyncio.Task

@@ -40,7 +40,7 @@ class ServedPeer(BoundPeer):
     """Whether its events begin with a connection's number."""
     _patience = 0.0
     """Seconds that its `_shut` may take."""
-    _leave: Callable[[], None] | None = None
+    _leave: Callable[[], list[Exception]] | None = None
     _abandon: Callable[[], list[Exception]] | None = None
     # What most peers never have another of stands here: there may be thousands.
     _scripted = False
