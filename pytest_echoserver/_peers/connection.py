@@ -158,7 +158,7 @@ class Connection:
     def reset(self) -> CaptureFuture[None]:
         """Close it with a RST, after what was sent has arrived: the other side gets ECONNRESET.
 
-        What doesn't arrive within a second, because nobody there reads, is lost (RFC 9293, 3.10.4).
+        What doesn't arrive within a second, because nobody there reads, is lost (RFC 9293, 3.10.5).
 
         Raises:
             io.UnsupportedOperation: it is a Unix socket; there is no RST on those.
@@ -170,8 +170,8 @@ class Connection:
     def stall(self) -> CaptureFuture[None]:
         """Stop reading: once the buffers are full, the other side can send no more (a zero window).
 
-        The buffers hold megabytes; with those of a peer made with ``receive_buffer=4096`` a sender is stopped
-        within some fifty kilobytes. On a Unix socket only the sender's own buffer counts.
+        The buffers hold megabytes; a peer made with ``receive_buffer=4096`` has a small one, and stops a sender
+        much sooner. On a Unix socket only the sender's own buffer counts.
         """
         return self._do(self._done_by(self._end.stall), self._future("reading to stop"))
 
