@@ -52,10 +52,12 @@ class BoundPeer(ABC):
 
     @property
     def host(self) -> str:
+        """The IP address that it is bound to. A Unix socket has none: an `AttributeError`."""
         return str(self._ip_address("host")[0])
 
     @property
     def port(self) -> int:
+        """The port that it is bound to. A Unix socket has none: an `AttributeError`."""
         return int(self._ip_address("port")[1])
 
     @property

@@ -51,6 +51,7 @@ class Process:
 
     @property
     def pid(self) -> int:
+        """The id of its process, which leads a process group of its own."""
         return self._child.pid
 
     @property
