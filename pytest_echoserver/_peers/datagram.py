@@ -44,7 +44,7 @@ class DatagramPeer(ServedPeer):
 
     Get one from the fixtures ``udp_peer`` and ``udp_echo_server``, or from `Peers`. Without a behaviour it only
     records; give it a handler by `serve`, or a script by `expect` and `on`, before the code under test sends or
-    after. What the test has not read by then is theirs.
+    after: they get what had come before, too, unless the test has taken it by `next_datagram`.
     """
 
     _echo = staticmethod(echo)

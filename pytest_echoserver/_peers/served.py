@@ -70,7 +70,7 @@ class ServedPeer(BoundPeer):
 
     @property
     def faults(self) -> Any:
-        """The faults of its network, as they were given; settable while it runs. See `Peers` for what may be given.
+        """The faults of its network, as they were given; settable while it runs. See `PeerOptions`.
 
         What has come by then passes by the faults before.
         """

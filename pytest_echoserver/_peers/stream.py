@@ -52,8 +52,8 @@ class StreamPeer(ServedPeer):
     """A stream peer for the code under test: bound and listening before you see it, remembering every byte.
 
     Get one from a fixture like ``tcp_peer``, or from `Peers`. Without a behaviour it accepts and records; give it
-    a handler by `serve`, or a script by `expect` and `on`, before the code under test connects or after. What the
-    test has not read by then is theirs.
+    a handler by `serve`, or a script by `expect` and `on`, before the code under test connects or after: they get
+    what had come before, too, unless the test has read it.
     """
 
     _captured_in = "connections"
@@ -170,8 +170,9 @@ class StreamPeer(ServedPeer):
         """Add to the script: what has to come next. Say what to answer by ``.reply(...)``, ``.close()`` and so on.
 
         Args:
-            pattern: bytes, a compiled regular expression of bytes that ends in a literal, or, on a peer made with
-                ``framing=``, also a predicate of a message's bytes, or ``...`` for any message.
+            pattern: bytes, or a compiled regular expression of bytes that ends in a literal. On a peer made with
+                ``framing=`` it has to match a whole message, and may be any regular expression of bytes, a
+                predicate of the message's bytes, or ``...`` for any message, as well.
             times: how often it has to come, one after the other.
 
         Raises:
@@ -191,7 +192,8 @@ class StreamPeer(ServedPeer):
     def on(self, pattern: PatternLike) -> StreamRule:
         """Add a rule: what may come at any time, any number of times, and what to answer.
 
-        Rules are tried when the script does not match. An answer that is added later is made up for, too.
+        Rules are tried when the script does not match. What has met the rule before its answer was said gets that
+        answer, too.
 
         Raises:
             TypeError, ValueError: no such pattern can be expected; the text says why.
