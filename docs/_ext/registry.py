@@ -80,7 +80,8 @@ class FixtureList(Generated):
 
     def lines(self) -> Iterator[str]:
         for name, scope, text in fixtures():
-            gives = inspect.signature(getattr(pytest_echoserver, name)).return_annotation
+            annotation = inspect.signature(getattr(pytest_echoserver, name)).return_annotation
+            gives = re.sub(r"^Iterator\[(.*)\]$", r"\1", annotation)  # of a fixture that yields
             told = f":py:class:`~{PACKAGE}.{gives}`" if gives in pytest_echoserver.__all__ else f"``{gives}``"
             yield from (f".. _{name}:", "", name, "-" * len(name), "")
             yield from (f"Gives {told}; {scope} scope.", "", *text.splitlines(), "")
