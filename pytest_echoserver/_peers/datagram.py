@@ -90,7 +90,7 @@ class DatagramPeer(ServedPeer):
     def received(self) -> Sequence[Datagram]:
         """What came in, in order: a live sequence.
 
-        It doesn't wait. Who has the answer to a datagram finds that here; one that was sent just now may still be
+        It doesn't wait. Once your code has an answer, the question is here; one that was sent just now may still be
         on its way: `next_datagram` and `wait_for` wait for it.
         """
         return self._end.received
