@@ -62,9 +62,10 @@ class DatagramFaults(ToldInShort):
 
     Args:
         loss: the probability, 0 to 1, that a datagram never arrives.
-        duplicate: that it arrives twice. A script may be met by the copy; if nothing matches that, it isn't
-            unexpected, as who sent it sent one.
-        reorder: that the next one of its flow arrives before it, if that comes within 50 ms; else it is that late.
+        duplicate: the probability that it arrives twice. A script may be met by the copy; a copy that nothing
+            matches fails no test, for the client sent one.
+        reorder: the probability that the next one of its flow arrives before it, if that comes within 50 ms; else
+            it is that late.
         delay: seconds that each takes.
         jitter: seconds by which that varies, evenly, to both sides; it never changes the order.
         corrupt: the probability that one bit of it is flipped. It is delivered, as where no checksum guards.

@@ -154,7 +154,7 @@ class DatagramPeer(ServedPeer):
             A future of its having been sent, free to be ignored; it gets the error if the system refuses it.
 
         Raises:
-            TypeError, ValueError: data or address are none.
+            TypeError, ValueError: the data isn't bytes, or too long; or ``to`` is no address.
             RuntimeError: the peer is closed.
         """
         payload = self._payload(data)
@@ -204,16 +204,16 @@ class DatagramPeer(ServedPeer):
         return self._scripting("on()").on(pattern)
 
     def expect_silence(self, seconds: float) -> CaptureFuture[None]:
-        """Expect that no datagram comes for so long, beginning with the first that nobody has taken.
+        """Expect that no datagram comes for so long.
 
-        That is the first that neither `next_datagram` has taken nor the script or a rule has matched. One that does
-        come fails the test, whether or not anybody looks at the future, and though a rule answers it.
+        One that comes fails the test, whether or not anybody looks at the future, and even if a rule answers it. So
+        does one that came before the call, if neither `next_datagram` nor the script nor a rule has taken it.
 
         The test's end doesn't wait for that of the silence: if it comes first, only the time up to it was checked.
         ``.result()``, or to ``await`` it, waits it out.
 
         Args:
-            seconds: how long; the future has that and the timeout as its deadline.
+            seconds: how long; the deadline of the future is that and the timeout together.
 
         Returns:
             A future of its being over.

@@ -108,7 +108,7 @@ class SubprocessRunner:
         Raises:
             FileNotFoundError: there is no such program, or no interpreter that runs it.
             PermissionError: it is there, and can't be run.
-            NotADirectoryError: ``cwd`` is none.
+            NotADirectoryError: ``cwd`` is no directory, or isn't there.
             ProcessDied: it exited before it was ready.
             asyncio.IncompleteReadError: its outputs ended before it had printed the pattern, and it lives on.
             CaptureTimeout: it wasn't ready in time.
