@@ -65,7 +65,7 @@ class ProtocolTasks:
 class _Watching:
     """A loop's task factory: has tasks made as they were before, and tells their owners of them.
 
-    And its exception handler, unless the test has set one: tells them of what their callbacks and tasks have raised.
+    And its exception handler, unless the test has set one: tells them what their callbacks and tasks have raised.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -98,7 +98,7 @@ class _Watching:
     @staticmethod
     def on_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         owner, error = owner_of(context), context.get("exception")
-        # One of the loop's own making, as uvloop's of a handshake that was cancelled, is no fault of the protocol's.
+        # One of the loop's own making, as uvloop's of a handshake that was cancelled, is no protocol's fault.
         if owner is None or error is None or without_our_frames(error.__traceback__) is None:
             loop.default_exception_handler(context)
         else:

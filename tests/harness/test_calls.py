@@ -384,7 +384,7 @@ def test_a_failed_task_on_the_tests_loop_fails_the_test(downstream: Downstream) 
     result.stdout.fnmatch_lines(["E*LookupError: nobody looks at this"])
 
 
-def test_what_a_protocol_raises_outside_of_its_calls_on_the_tests_loop_fails_the_test(downstream: Downstream) -> None:
+def test_what_is_raised_outside_of_calls_on_the_tests_loop_fails_the_test(downstream: Downstream) -> None:
     result = downstream.run_apart(
         """
         import asyncio
