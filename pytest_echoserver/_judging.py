@@ -11,7 +11,7 @@ from ._kept import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
 from ._meant import what_was_meant
 from ._neighbours import why_unreachable
 from ._outcomes import raise_together
-from ._tracebacks import behind_our_frames, is_of_pytest, is_ours
+from ._tracebacks import behind_our_frames, is_of_pytest, is_ours, put_traceback
 
 if TYPE_CHECKING:
     from ._scope import Scope
@@ -106,7 +106,8 @@ def _point_at_the_test(item: pytest.Item, report: pytest.TestReport, raised: Bas
     """An error of a peer has crashed within pytest or here, as far as pytest can tell; to say so helps nobody."""
     crash = getattr(report.longrepr, "reprcrash", None)
     errors = item.stash.get(ERRORS, ())
-    if crash is None or not (raised in errors or (errors and getattr(raised, "exceptions", ()) == tuple(errors))):
+    is_one = any(error is raised for error in errors)  # not by `in`: it would ask a user's __eq__
+    if crash is None or not (is_one or (errors and not _beside(raised, errors))):
         return
     if is_ours(crash.path) or is_of_pytest(crash.path):
         _, line, _ = item.location
@@ -155,7 +156,7 @@ def _raise(errors: Sequence[Exception], whose: str) -> None:
     """Raise these errors, if there are any; their tracebacks then begin with the code of whoever reads them."""
     __tracebackhide__ = True
     for error in errors:
-        error.__traceback__ = behind_our_frames(error.__traceback__)
+        put_traceback(error, behind_our_frames(error.__traceback__))
     raise_together(errors, f"errors of {whose}")
 
 

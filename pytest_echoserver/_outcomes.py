@@ -52,9 +52,10 @@ def end_with(future: Future[None], error: BaseException | None) -> None:
 def as_exception(error: BaseException) -> Exception:
     """Give ``error``, or an exception to stand in for a SystemExit or its like.
 
-    Raised in the test or on the loop as it is, that would end the whole run.
+    Raised in the test or on the loop as it is, that would end the whole run; and a StopIteration can't be raised in a
+    generator or a coroutine.
     """
-    if isinstance(error, Exception):
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     stand_in = RuntimeError(f"{type(error).__name__} was raised in a callback: {error!r}")
     stand_in.__cause__ = error

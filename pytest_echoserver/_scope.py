@@ -17,7 +17,7 @@ from ._outcomes import raise_together
 from ._quiet import until_quiet
 from ._record import Record
 from ._tasks import Watched, end_tasks, frames_of_users
-from ._tracebacks import without_our_frames
+from ._tracebacks import put_traceback, without_our_frames
 
 if TYPE_CHECKING:
     from ._adopted import Adopted
@@ -297,7 +297,7 @@ class Scope:
             if (self._members or self._tasks) and not self.engine.forked:
                 failures = self._leave_other_loops() + self._run_close()
                 for failure in failures:
-                    failure.__traceback__ = without_our_frames(failure.__traceback__)
+                    put_traceback(failure, without_our_frames(failure.__traceback__))
                 errors = failures + errors
         finally:
             self.engine.owners.remove(self)

@@ -40,6 +40,11 @@ def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
     return rest and behind_our_frames(trace)
 
 
+def put_traceback(error: BaseException, trace: TracebackType | None) -> None:
+    """Have ``error`` be told with this traceback, though it be of a frozen class of the user's."""
+    BaseException.with_traceback(error, trace)
+
+
 def is_of_users(frame: FrameType) -> bool:
     """Whether ``frame`` is in code that is neither ours nor an event loop's."""
     return not (_is_of_us(frame) or _is_of_the_loop(frame))

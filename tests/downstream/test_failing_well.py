@@ -374,6 +374,58 @@ def test_an_error_of_a_peer_is_beside_that_of_a_fixture_which_it_made_fail(downs
     )
 
 
+def test_an_error_of_any_class_of_the_users_fails_the_test_it_belongs_to(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import dataclasses
+        import socket
+        import pytest
+
+        class Compares(Exception):
+            def __eq__(self, other):
+                return self.code == other.code
+
+        @dataclasses.dataclass(frozen=True)
+        class Frozen(Exception):
+            code: int = 7
+
+        KINDS = pytest.mark.parametrize("kind", [Compares, Frozen, StopIteration])
+
+        @KINDS
+        def test_of_a_handler(udp_peer, kind):
+            @udp_peer.serve
+            def handler(datagram):
+                raise kind()
+
+            with socket.socket(type=socket.SOCK_DGRAM) as client:
+                client.sendto(b"x", udp_peer.address)
+
+        @KINDS
+        def test_beside_another(udp_peer, kind):
+            test_of_a_handler(udp_peer, kind)
+            raise ValueError
+
+        @KINDS
+        def test_of_the_test(tcp_peer, kind):
+            tcp_peer.expect(b"never")
+            raise kind()
+
+        @KINDS
+        def test_before_a_skip(udp_peer, kind):
+            test_of_a_handler(udp_peer, kind)
+            pytest.skip("no server")
+        """
+    )
+    result.assert_outcomes(failed=9, skipped=3)
+    for kind, told in (
+        ("Compares", ".Compares"),
+        ("Frozen", ".Frozen"),
+        ("StopIteration", "raised in a callback*"),
+    ):
+        lines = [f"_* test_of_a_handler[[]{kind}[]] _*", "*raise kind()", f"E *{told}"]
+        result.stdout.fnmatch_lines(lines)
+
+
 def test_the_tests_own_failure_stays_and_the_peers_are_beside_it(downstream: Downstream) -> None:
     result = downstream.run(
         PROTOCOL
