@@ -138,6 +138,9 @@ def session_peers(request: pytest.FixtureRequest, echoserver_listen_host: str | 
     __tracebackhide__ = True
     shared, of_run = _of_session(request), request.config.stash
     settings = _settings.of_session(of_run[SETTINGS], echoserver_listen_host)
+    if SESSION_SCOPE in of_run:  # a module that has imported this has a fixture of its own by it, and it ends first
+        yield shared.peers_in(of_run[SESSION_SCOPE], settings, request)
+        return
     scope = of_run[SESSION_SCOPE] = shared.new_scope(settings, None)
     try:
         yield shared.peers_in(scope, settings, request)

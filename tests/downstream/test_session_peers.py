@@ -139,6 +139,45 @@ def test_what_goes_wrong_on_a_stream_does_not_hide_what_does_later(downstream: D
     result.assert_outcomes(passed=1, failed=2)
 
 
+def test_who_imports_the_fixture_has_the_same_ones(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def server(session_peers):
+            with session_peers.tcp() as server:
+                server.on(b"a\\n").reply(b"b\\n")
+                yield server
+        """
+    )
+    result = downstream.run(
+        """
+        import socket
+        from pytest_echoserver import *
+
+        def test_both(server, session_peers):
+            with session_peers.tcp_echo() as other:
+                assert str(other).startswith("tcp_echo-1 ")
+
+        def test_wrong(server):
+            with socket.create_connection(server.address) as client:
+                client.sendall(b"wrong\\n")
+                client.settimeout(5)
+                try:
+                    client.recv(1)
+                except ConnectionResetError:
+                    pass
+
+        def test_last(server): ...
+        """,
+        "-p",
+        "no:randomly",
+    )
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*_ test_wrong _*", "E*ScriptMismatch: tcp-1 *: unexpected input on connection 1"])
+
+
 def test_an_unmet_script_fails_the_closing(downstream: Downstream) -> None:
     result = downstream.run(
         PEER
