@@ -21,6 +21,8 @@ class Outlet(Protocol):
 
 NOBODY: dict[Sockaddr, Address] = {}
 """The sources of an end that nothing has come to. Nobody adds to it."""
+NO_COPIES: set[int] = set()
+"""Of most ends. Nobody adds to it."""
 
 
 class DatagramEnd(asyncio.DatagramProtocol):
@@ -35,7 +37,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
         "_received",
         "_sources",
         "clears",
-        "copying",
+        "copies",
         "echoes",
         "listener",
         "outlet",
@@ -50,8 +52,8 @@ class DatagramEnd(asyncio.DatagramProtocol):
         self.listener: Callable[[bytes, Sockaddr], None] | None = None
         self.echoes = False
         self.clears = 0
-        self.copying = False
-        """Whether what is being received is a copy that the network made."""
+        self.copies = NO_COPIES
+        """Which of what was received are copies that the network made."""
         self._cursors: Sequence[Cursor] = ()
         """That of ``next_datagram``, and after it those of who waits for a number of datagrams or the like."""
         self._received: View[Datagram] | None = None
@@ -92,8 +94,9 @@ class DatagramEnd(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Sockaddr, *, copy: bool = False) -> None:
         # One tuple an address, however many datagrams it sends.
         source = self._sources.get(addr) or self._new_source(addr)
+        if copy:
+            self._note_copy()
         self.record.note_datagram("datagram_received", data, source)
-        self.copying = copy
         # Answered first: whoever takes the datagram then finds the answer in the record, too.
         if self.echoes:
             self.record.note_datagram("datagram_sent", data, source)
@@ -118,6 +121,12 @@ class DatagramEnd(asyncio.DatagramProtocol):
                 self.outlet.sendto(data, to, sent)
             elif sent is not None:
                 sent(ConnectionAbortedError("the peer was closed before the datagram was sent"))
+
+    def _note_copy(self) -> None:
+        """What is received next is one. It is noted before that: who looks at the one asks for the other."""
+        if self.copies is NO_COPIES:
+            self.copies = set()
+        self.copies.add(len(self.record.received))
 
     def _new_source(self, addr: Sockaddr) -> Address:
         if self._sources is NOBODY:
@@ -152,6 +161,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
     def clear(self) -> None:
         with self.record.lock:
             self.clears += 1
+            self.copies = NO_COPIES
             self.record.clear()
             self.cursor.position = 0
 

@@ -59,7 +59,8 @@ class DatagramScript:
         self._strict = strict
         self.fail = fail
         self._beginning = beginning
-        self._late: list[Datagram] = []
+        self._late: list[tuple[Datagram, bool]] = []
+        """What came before the script, and whether it is a copy that the network made."""
         self._passed = 0
         self.dealt_with = 0
 
@@ -77,7 +78,8 @@ class DatagramScript:
         """Follow the script from here on; what came before and was not read may meet it as well."""
         if self.end.transport is not None:
             self.end.transport.drain()
-        self._late = self.end.untaken()
+        first, untaken = self.end.cursor.position, self.end.untaken()
+        self._late = [(datagram, at in self.end.copies) for at, datagram in enumerate(untaken, first)]
         self.end.listener = self._came
 
     def drop(self) -> None:
@@ -92,7 +94,7 @@ class DatagramScript:
         """
         at = 0
         while at < len(self._late):
-            datagram = self._late[at]
+            datagram, _ = self._late[at]
             if self._meets(datagram, datagram.source, at):
                 del self._late[at]
                 self._passed -= at < self._passed
@@ -103,7 +105,7 @@ class DatagramScript:
         """What is wrong, if it all ended now, and wasn't told before."""
         if self.script.error is not None:
             return []
-        late = self._late if self._strict else []
+        late = [datagram for datagram, is_copy in self._late if self._strict and not is_copy]
         left = [LeftOver(f"from {told_place(datagram.source)}", datagram.data) for datagram in late]
         return [unmet(self.script, left)] if self.script.unmet or left else []
 
@@ -117,7 +119,7 @@ class DatagramScript:
         datagram = self.end.received[-1]
         if self._meets(datagram, addr, len(self._late)):
             return
-        if self.end.copying:
+        if len(self.end.received) - 1 in self.end.copies:
             return
         self.end.note_unexpected(datagram)
         if self._strict and self.script.error is None:

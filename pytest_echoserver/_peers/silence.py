@@ -32,6 +32,8 @@ def begin_silence(
 
     def look() -> Datagram | None:
         first = start if end.clears == clears else 0
+        while first in end.copies:  # which the network made
+            first += 1
         return make_datagram(rows[first]) if len(rows) > first else None
 
     # A wait of its own, since who hears of its end does so without the record's lock: a breach ends all waits of

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from pytest_echoserver import CaptureTimeout, DatagramFaults, DatagramPeer, Packet, Peers, Schedule, Verdict
+from pytest_echoserver import (
+    CaptureTimeout,
+    DatagramFaults,
+    DatagramPeer,
+    Packet,
+    Peers,
+    Schedule,
+    ScriptMismatch,
+    Verdict,
+)
 
 from ..conftest import Client, Downstream
 
@@ -180,6 +189,24 @@ def test_copies_are_never_unexpected(peers: Peers, client: socket.socket) -> Non
     assert client.recv(100) == b"and once"
     client.send(b"twice")
     assert client.recv(100) == b"said once"
+    peer.expect_silence(0.01).result()
+
+
+def test_a_copy_breaks_no_silence_and_is_not_left_over_by_a_late_script(
+    peers: Peers, client: socket.socket
+) -> None:
+    peer = peers.udp(inbound=DatagramFaults().on(message=1).duplicate())
+    client.sendto(b"join", peer.address)
+    assert [datagram.data for datagram in peer.wait_for(2).result()] == [b"join", b"join"]
+    assert peer.next_datagram().result().data == b"join"
+    peer.expect_silence(0.01).result()
+    peer.clear()
+    peer.faults = DatagramFaults(duplicate=1.0)
+    client.sendto(b"late", peer.address)
+    peer.wait_for(2).result()
+    peer.expect(b"late")
+    peer.verify()
+    peer.expect_silence(0.01).result()
 
 
 def test_faults_change_while_it_runs(peers: Peers, client: socket.socket) -> None:
