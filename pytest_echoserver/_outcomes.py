@@ -52,8 +52,8 @@ def end_with(future: Future[None], error: BaseException | None) -> None:
 def as_exception(error: BaseException) -> Exception:
     """Give ``error``, or an exception to stand in for a SystemExit or its like.
 
-    Raised in the test or on the loop as it is, that would end the whole run; and a StopIteration can't be raised in a
-    generator or a coroutine.
+    Raised in the test or on the loop as it is, that would end the whole run; and a StopIteration would end the
+    generator or coroutine that it is raised in.
     """
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error

@@ -16,7 +16,6 @@ from pytest_echoserver import (
     Packet,
     Peers,
     Schedule,
-    ScriptMismatch,
     Verdict,
 )
 
