@@ -54,5 +54,5 @@ class PeerConnection(Connection):
         start = max(self._for_test.position, 0 if shared is None else shared.leave(self))
         self._own_script.follow(self, start, self._end.arrived)
 
-    def _fail(self, error: Exception) -> None:
-        self._peer._fail(self, error)
+    def _fail(self, error: Exception, *, of_user: bool) -> None:
+        self._peer._fail(self, error, of_user)

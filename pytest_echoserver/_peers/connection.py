@@ -230,7 +230,7 @@ class Connection:
             check_act=self._check_act,
             beginning=Beginning(self._scope, self._follow_script),
             redact=self._redacted,
-            fail=lambda _, error: self._fail(error),
+            fail=lambda _, error, of_user: self._fail(error, of_user=of_user),
         )
 
     def _follow_script(self) -> None:
@@ -240,10 +240,11 @@ class Connection:
     def _check_act(self, act: Act) -> None:
         check_act(act, tls=self._end.tls, unix=self._end.is_unix, who=str(self))
 
-    def _fail(self, error: Exception) -> None:
-        """Fail the test with ``error``, and end the connection with it."""
-        if not self._scope.judged:
-            self._scope.blame(error)
+    def _fail(self, error: Exception, *, of_user: bool) -> None:
+        """Fail the test with ``error``, and end the connection with it, as `StreamPeer` does."""
+        judged = self._scope.judged
+        self._scope.blame(error)
+        if of_user or not judged:
             self._end.fail(error)
 
     def _verdict(self) -> list[Exception]:

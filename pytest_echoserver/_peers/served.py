@@ -242,6 +242,7 @@ class ServedPeer(BoundPeer):
     def _blame(self, error: Exception, its_own: Collection[str] = ()) -> bool:
         """Have the test fail with ``error``; false if it is over: what its tear-down causes is nobody's fault."""
         if self._scope.judged:
+            self._scope.blame(error)  # it logs that
             return False
         if self._scope.blame(error, self, its_own):
             self._errors = [*self._errors, error]

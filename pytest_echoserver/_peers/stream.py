@@ -308,7 +308,7 @@ class StreamPeer(ServedPeer):
         self._record.note("handshake_failed", connection.number, error)
         if not self._excuses.excuse(error):
             address = connection.peername if isinstance(connection.peername, tuple) else None
-            self._fail(connection, handshake_error(address, error))
+            self._fail(connection, handshake_error(address, error), of_user=False)
 
     def _connected(self, connection: PeerConnection) -> None:
         if self._tls is not None:
@@ -375,14 +375,19 @@ class StreamPeer(ServedPeer):
     def _check_act(self, act: Act) -> None:
         check_act(act, tls=self._tls is not None, unix=self._is_unix, who=str(self))
 
-    def _fail(self, connection: Connection, error: Exception) -> None:
-        """Fail the test with what went wrong on ``connection``, and end that."""
-        if not self._blame(error, connection._told_by):
-            return
-        connection._end.fail(error)
-        self._fail_waits(error)
-        for each in self._connections:
-            each._fail_waits(error)
+    def _fail(self, connection: Connection, error: Exception, of_user: bool = True) -> None:
+        """Fail the test with what went wrong on ``connection``, and end that.
+
+        After the judgement it fails nothing. But where code of the user's has raised, nobody serves the connection
+        any more, and its client would wait for ever; what is only unexpected then leaves it as it is.
+        """
+        blamed = self._blame(error, connection._told_by)
+        if blamed or of_user:
+            connection._end.fail(error)
+        if blamed:
+            self._fail_waits(error)
+            for each in self._connections:
+                each._fail_waits(error)
 
     def _let_arrive(self) -> None:
         if not self._scope.engine.here:

@@ -220,7 +220,7 @@ class Talk:
             self._is_over()
             self._end.close()
             return True
-        if follower.script.error is not None:  # told once is enough
+        if follower.script.error is not None and not self.connection._scope.judged:  # told once is enough
             self._is_over()
             self._end.fail(follower.script.error)
             return False
@@ -230,7 +230,7 @@ class Talk:
             why = ", and then the end of the connection"
         self._end.note("unexpected", got)
         what = f"input on {self.connection._short_name}"
-        self._fail(unexpected(follower.script, what, got, why, self.framing_without_end))
+        self._fail(unexpected(follower.script, what, got, why, self.framing_without_end), of_user=False)
         return False
 
     def _note_that_it_waits(self) -> None:
@@ -295,10 +295,10 @@ class Talk:
         self._follower.left(self)
         self._follower.wake()
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception, *, of_user: bool = True) -> None:
         self._is_over()
         self._follower.script.fail(error)
-        self._follower.fail(self.connection, error)
+        self._follower.fail(self.connection, error, of_user)
 
 
 def _how_it_ended(end: "StreamEnd") -> str | None:

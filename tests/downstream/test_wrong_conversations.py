@@ -238,6 +238,115 @@ def test_traffic_of_the_tear_down_is_answered_and_fails_nobody(
     result.assert_outcomes(passed=1)
 
 
+def test_code_of_the_users_that_raises_in_the_tear_down_ends_its_connection_and_fails_nobody(
+    downstream: Downstream,
+) -> None:
+    result = downstream.run(
+        r"""
+        import logging, socket
+        from contextlib import suppress
+        import pytest
+
+        def fails(_): 1 / 0
+        def nothing(_): pass
+
+        async def handler(connection):
+            await connection.read_until(b"QUIT")
+            fails(connection)
+
+        def of_its_own(peer):
+            peer.next_connection().result().expect(b"QUIT").reply(fails)
+
+        @pytest.mark.parametrize("kind", ["tcp", "unix"])
+        @pytest.mark.parametrize("options, before, after", [
+            ({}, lambda peer: peer.serve(handler), nothing),
+            ({}, lambda peer: peer.on(b"QUIT").reply(fails), nothing),
+            ({}, nothing, of_its_own),
+            ({"framing": fails}, lambda peer: peer.on(...), nothing),
+            ({"framing": b"T"}, lambda peer: peer.on(fails), nothing),
+            ({"faults": fails}, nothing, nothing),
+        ], ids=["handler", "reply", "of-its-own", "framing", "predicate", "faults"])
+        def test_it(client): pass
+
+        @pytest.fixture
+        def client(peers, caplog, kind, options, before, after):
+            caplog.set_level(logging.DEBUG, "pytest_echoserver")
+            peer = getattr(peers, kind)(**options)
+            before(peer)
+            with socket.socket(peer.family) as client:
+                client.settimeout(5)
+                client.connect(peer.address)
+                yield client
+                after(peer)
+                client.sendall(b"QUIT")
+                with suppress(ConnectionResetError):
+                    assert client.recv(10) == b""
+            assert "after the judgement: ZeroDivisionError" in caplog.text
+
+        def test_a_pair(closing): pass
+
+        @pytest.fixture
+        def closing(stream_harness):
+            sock, connection = stream_harness.pair()
+            yield
+            connection.expect(b"QUIT").reply(fails)
+            sock.sendall(b"QUIT")
+            assert sock.recv(10) == b""
+        """
+    )
+    result.assert_outcomes(passed=13)
+
+
+def test_what_nobody_expects_in_the_tear_down_leaves_its_connections_as_they_are(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import socket
+        import pytest
+
+        @pytest.fixture
+        def clients(tcp_peer):
+            tcp_peer.on(b"hello")
+            clients = [socket.create_connection(tcp_peer.address, 5) for _ in range(2)]
+            connections = [tcp_peer.next_connection().result() for _ in clients]
+            yield
+            for client, connection in zip(clients, connections):
+                client.sendall(b"nobody expects this")
+                connection.read_until(b"this").result()
+                connection.send(b"open still")
+                assert client.recv(10) == b"open still"
+                client.close()
+
+        def test_it(clients): pass
+        """
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_a_datagram_handler_that_raises_in_the_tear_down_is_logged_and_fails_nobody(
+    downstream: Downstream,
+) -> None:
+    result = downstream.run(
+        """
+        import logging, socket
+        import pytest
+
+        @pytest.fixture
+        def client(udp_peer, caplog):
+            caplog.set_level(logging.DEBUG, "pytest_echoserver")
+            udp_peer.serve(lambda datagram: 1 / 0)
+            client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            yield client
+            client.sendto(b"QUIT", udp_peer.address)
+            client.close()
+            udp_peer.next_datagram().result()
+            assert "after the judgement: ZeroDivisionError" in caplog.text
+
+        def test_it(client): pass
+        """
+    )
+    result.assert_outcomes(passed=1)
+
+
 @pytest.mark.parametrize(
     ("mark", "ending", "outcome"),
     [
