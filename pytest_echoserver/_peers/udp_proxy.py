@@ -82,6 +82,8 @@ class UDPProxy(Proxying, DatagramPeer):
             network.inbound.cut = network.outbound.cut = self._partitioned
 
     def _abort(self) -> None:
+        for flow in tuple(self._flows.values()):
+            flow.transport.drain()  # as long as what the target has answered can be passed on
         super()._abort()
         for flow in self._flows.values():
             flow.transport.abort()

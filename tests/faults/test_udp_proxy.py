@@ -212,6 +212,30 @@ def test_nothing_comes_after_its_close(peers: Peers, udp_client: Client) -> None
         again.bind(asked.source)  # its socket to the target is closed as well
 
 
+def test_what_the_target_had_answered_by_its_close_is_recorded_and_passed_on(
+    peers: Peers, udp_client: Client
+) -> None:
+    target, client = udp_client(), udp_client()
+    target.bind(("127.0.0.1", 0))
+    proxy = peers.udp_proxy(target.getsockname())
+    client.sendto(b"x", proxy.address)
+    _, flow = target.recvfrom(100)
+
+    answers = [b"%d" % number for number in range(100)]
+
+    def answer_and_close(_: object) -> None:  # on the engine: it reads nothing between these lines
+        for answer in answers:
+            target.sendto(answer, flow)
+        proxy.close()
+
+    beside = peers.udp(answer_and_close)
+    client.sendto(b"now", beside.address)
+    beside.next_datagram().result()
+    assert [event.args[0] for event in proxy.events if event.name == "target_datagram_received"] == answers
+    assert [sent.data for sent in proxy.sent] == answers
+    assert [client.recv(100) for _ in answers] == answers
+
+
 def test_a_target_of_the_other_kind_is_refused(peers: Peers) -> None:
     for make, target in (
         (peers.udp_proxy, peers.tcp()),
