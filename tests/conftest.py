@@ -1,13 +1,15 @@
 """What many tests share."""
 
 import asyncio
+import os
 import signal
 import socket
 import ssl
 import sys
 import threading
+import warnings
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -178,6 +180,23 @@ def downstream(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Do
     for name in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS"):  # more is shown where one is set
         monkeypatch.delenv(name, raising=False)
     return Downstream(pytester)
+
+
+@contextmanager
+def forked_child() -> Iterator[None]:
+    """Within this there is a child that does nothing, and has a copy of each descriptor that was open."""
+    if not hasattr(os, "fork"):
+        pytest.skip("forks")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python warns of threads in the parent, which the child has no use for
+        child = os.fork()
+    if not child:
+        signal.pause()
+    try:
+        yield
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def open_and_running() -> set[str]:

@@ -13,7 +13,7 @@ from .._scope import Scope
 from .._telling import told_place
 from .._traffic import PeerTraffic
 from .._transports.datagram import bound_datagram_socket
-from .._transports.listening import bound_stream_socket, listen
+from .._transports.listening import bound_stream_socket, close_listener, listen
 from .bound import BoundPeer
 from .defaults import checked_peer_name
 from .hosts import check_host, check_port
@@ -65,6 +65,8 @@ class DeadPeer(BoundPeer):
 
     def _close_sockets(self) -> None:
         # The peer's own first: that resets our connections in its backlog, and leaves none in TIME_WAIT.
+        if not self._scope.engine.forked:  # in a forked child it is the parent's, and goes on
+            close_listener(self._socket)
         for sock in self._sockets:
             sock.close()
 

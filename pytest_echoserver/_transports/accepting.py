@@ -8,7 +8,7 @@ from contextvars import Context
 from typing import Any
 
 from .._readers import Readers, let_in
-from .listening import let_port_be_bound_again
+from .listening import close_listener, let_port_be_bound_again
 
 ACCEPTS_AT_THE_END = 4096
 """As many as may wait (listen(2), somaxconn), lest clients that come and come keep a peer from closing."""
@@ -128,5 +128,5 @@ class Acceptor:
 
     def _end(self) -> None:
         self._readers.remove(self._sock)
-        self._sock.close()
+        close_listener(self._sock)
         del self._accepted, self._failed  # they know who knows this: a circle, work for the garbage collector

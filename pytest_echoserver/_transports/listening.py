@@ -1,8 +1,10 @@
 """TCP sockets bound so that nobody else gets the port, and made to listen."""
 
 import errno
+import os
 import socket
 import sys
+from contextlib import suppress
 
 from .._telling import told_place
 from .binding import bound_socket
@@ -11,6 +13,17 @@ __tracebackhide__ = True
 
 ETHERNET_SEGMENT = 1448
 LARGE_BUFFER = 65_536
+
+_has_forked = False
+
+
+def _notice_fork() -> None:
+    global _has_forked
+    _has_forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_parent=_notice_fork)
 
 
 def bound_stream_socket(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
@@ -69,6 +82,19 @@ def listen(sock: socket.socket, backlog: int) -> None:
     except OSError as error:
         where = told_place(sock.getsockname())
         raise type(error)(error.errno, f"can't listen on {where}: {error.strerror or error}") from None
+
+
+def close_listener(sock: socket.socket) -> None:
+    """Close a listening socket of this process's own: who connects from now on is refused.
+
+    A child forked meanwhile has a copy of the descriptor, which would go on listening. What is shut down listens
+    nowhere (shutdown(2)); elsewhere than on Linux that may be an error. Few runs fork, and those that don't are
+    spared a microsecond or two for each peer.
+    """
+    if _has_forked:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
 
 
 def _bind(sock: socket.socket, address: tuple[str, int]) -> None:

@@ -14,7 +14,7 @@ from pytest_echoserver import DeadPeer, Peers
 from pytest_echoserver._peers import dead
 from pytest_echoserver._transports.listening import bound_stream_socket, listen
 
-from ..conftest import Client, Downstream
+from ..conftest import Client, Downstream, forked_child
 
 Transport = Literal["tcp", "udp"]
 Opened = Callable[[socket.socket], socket.socket]
@@ -129,6 +129,39 @@ def test_a_tcp_blackhole_refuses_once_it_is_closed(peers: Peers) -> None:
         pass
     with pytest.raises(ConnectionRefusedError):
         connecting(peer)
+
+
+@no_blackhole
+def test_a_forked_child_keeps_no_closed_blackhole(peers: Peers) -> None:
+    peer = peers.blackhole("tcp")
+    with forked_child():
+        peer.close()
+        with pytest.raises(ConnectionRefusedError):
+            connecting(peer, HANGS)
+
+
+@no_blackhole
+def test_a_blackhole_that_a_forked_child_closes_goes_on(downstream: Downstream) -> None:
+    result = downstream.run_apart(
+        """
+        import os, socket, warnings
+        import pytest
+
+        def test_it(peers):
+            peer = peers.blackhole("tcp")
+            for _ in range(2):  # the second is one of a process that has forked
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # Python warns of threads in the parent
+                    child = os.fork()
+                if not child:
+                    peer.close()
+                    os._exit(0)
+                os.waitpid(child, 0)
+            with pytest.raises(TimeoutError):
+                socket.create_connection(peer.address, 0.3)
+        """
+    )
+    result.assert_outcomes(passed=1)
 
 
 @by_host

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import socket
 import ssl
 import threading
@@ -15,7 +16,16 @@ from hypothesis import strategies as st
 
 from pytest_echoserver import CaptureTimeout, Connection, Peers, StreamPeer, TLSAuthority
 
-from ..conftest import Connect, MakePeer, OpenStreams, open_and_running, receive, receive_all, speaks_tls
+from ..conftest import (
+    Connect,
+    MakePeer,
+    OpenStreams,
+    forked_child,
+    open_and_running,
+    receive,
+    receive_all,
+    speaks_tls,
+)
 
 KINDS = ["tcp", "unix", "tls"]
 
@@ -604,3 +614,24 @@ def test_a_bad_option_is_refused_and_nothing_is_left(
 def test_a_failure_handshake_is_only_for_tls(tcp_peer: StreamPeer) -> None:
     with pytest.raises(RuntimeError, match=r"tcp-1 .* speaks no TLS"):
         tcp_peer.expect_handshake_failure()
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_a_forked_child_keeps_no_closed_peer_listening(
+    make_peer: MakePeer, connect: Connect, tmp_path: Path, used: bool
+) -> None:
+    peer = make_peer("echo")
+    address = peer.address
+    if isinstance(address, str):  # the close removes the peer's own
+        address = str(tmp_path / "link")
+        os.link(peer.address, address)
+    if used:
+        connect(peer)
+    with forked_child():
+        peer.close()
+        with socket.socket(peer.family) as client, pytest.raises(ConnectionRefusedError):
+            client.connect(address)
+        if not isinstance(address, str):
+            with socket.socket(peer.family) as other:
+                other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                other.bind(address)
