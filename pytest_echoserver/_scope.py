@@ -301,10 +301,19 @@ class Scope:
                 errors = failures + errors
         finally:
             self.engine.owners.remove(self)
-            for member in reversed(self._members):
-                if member._tell_closed is not None:
-                    member._tell_closed()
+            errors = errors + self._tell_of_the_close()
         self.raise_together(errors, "errors at the end of what was opened")
+
+    def _tell_of_the_close(self) -> list[Exception]:
+        """Tell of each that it is closed, whatever comes of that for the others; give what it raises."""
+        failures: list[Exception] = []
+        for member in reversed(self._members):
+            if member._tell_closed is not None:
+                try:
+                    member._tell_closed()
+                except Exception as error:  # noqa: BLE001  a hook of the user's
+                    failures.append(error)
+        return failures
 
     def _leave_other_loops(self) -> list[Exception]:
         """Let go of what lives on other loops than the engine's."""

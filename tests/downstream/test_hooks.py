@@ -45,6 +45,35 @@ def test_each_peer_is_told_of_once_when_opened_and_once_when_closed(downstream: 
     result.assert_outcomes(passed=2)
 
 
+def test_a_hook_that_raises_keeps_neither_the_other_peers_nor_the_errors_of_the_close_from_being_told(
+    downstream: Downstream,
+) -> None:
+    downstream.pytester.makeconftest(
+        """
+        def pytest_echoserver_peer_closed(peer):
+            raise LookupError(f"told of {peer}")
+        """
+    )
+    result = downstream.run(
+        """
+        def test_it(udp_peer, tcp_peer):
+            pass
+
+        def test_of_the_session(session_peers):
+            session_peers.tcp(name="unmet").expect(b"never sent")
+        """
+    )
+    result.assert_outcomes(passed=2, errors=2)
+    result.stdout.fnmatch_lines_random(
+        [
+            "*LookupError: told of udp-1 (*",
+            "*LookupError: told of tcp-1 (*",
+            "*LookupError: told of unmet (*",
+            "*ScriptMismatch: unmet (*): the script's only step was not met*",
+        ]
+    )
+
+
 def test_one_that_could_not_be_opened_is_not_told_of(downstream: Downstream) -> None:
     downstream.pytester.makeconftest(SEEN)
     result = downstream.run_apart(
