@@ -63,8 +63,8 @@ class Engine:
 
     def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
         self.loop: asyncio.AbstractEventLoop = new_loop()
-        self.loop.set_exception_handler(self._on_error)
-        self.loop.set_task_factory(_watched_task)
+        self._debug = self.loop.get_debug()
+        self.reclaim_loop()
         self.timetable: Timetable = Timetable(self.loop)
         self.owners: list[Owner] = []
         self._unowned: list[BaseException] = []
@@ -80,6 +80,16 @@ class Engine:
             self._thread.start()
             undone.pop_all()
         _running.add(self)
+
+    def reclaim_loop(self) -> None:
+        """Be told of the loop's errors and tasks, whatever a handler or a protocol has set there for its test."""
+        loop = self.loop
+        if loop.get_exception_handler() != self._on_error:
+            loop.set_exception_handler(self._on_error)
+        if loop.get_task_factory() is not _watched_task:
+            loop.set_task_factory(_watched_task)
+        if loop.get_debug() is not self._debug:
+            loop.set_debug(self._debug)
 
     @property
     def forked(self) -> bool:
@@ -242,12 +252,15 @@ class EngineHost:
         self._engine: Engine | None = None
 
     def get(self) -> Engine:
+        """The engine, for a scope that begins."""
         if self._engine is not None and (self._engine.forked or self._engine.stuck):
             self._engine.retire()
             self._engine = None
         if self._engine is None:
             refuse_if_blocked(getattr(socket, "AF_UNIX", socket.AF_INET))
             self._engine = Engine(self._new_loop)
+        else:
+            self._engine.reclaim_loop()
         return self._engine
 
     def stop(self) -> None:

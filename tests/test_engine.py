@@ -14,7 +14,7 @@ import pytest
 from pytest_echoserver._engine import LOOPS, THREAD_NAME, Engine, EngineHost
 from pytest_echoserver._scope import Scope
 
-from .conftest import Downstream, open_and_running
+from .conftest import EITHER_LOOP, Downstream, open_and_running
 
 CONTEXT = contextvars.Context()
 
@@ -405,3 +405,66 @@ def test_an_engine_that_cannot_start_leaves_nothing(
         Engine(new_loop)
     assert loops[0].is_closed()
     assert open_and_running() <= before, raised  # whose frames hold it all: nothing is left to the collector
+
+
+@pytest.mark.parametrize("loop", EITHER_LOOP)
+def test_what_one_test_sets_on_the_loop_is_undone_for_the_next(downstream: Downstream, loop: str) -> None:
+    result = downstream.run(
+        """
+        import asyncio, socket
+        import pytest
+
+        tasks, debug = [], []
+
+        @pytest.fixture
+        def on_the_loop(udp_peer):
+            def ask(function):
+                udp_peer.serve(lambda datagram: function(asyncio.get_running_loop()))
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                    client.sendto(b"now", udp_peer.address)
+                    udp_peer.next_datagram().result()
+
+            return ask
+
+        @pytest.fixture
+        def settings(on_the_loop):
+            def keep_to_itself(loop):
+                loop.set_exception_handler(lambda loop, context: None)
+                loop.set_task_factory(lambda loop, coro, **given: asyncio.Task(coro, loop=loop, **given))
+                loop.set_debug(True)
+
+            on_the_loop(keep_to_itself)
+
+        async def fails_later():
+            raise LookupError("of a task")
+
+        async def waits():
+            await asyncio.Event().wait()
+
+        def test_before(on_the_loop):
+            on_the_loop(lambda loop: debug.append(loop.get_debug()))
+
+        def test_sets(settings): pass
+
+        def test_a_callback(on_the_loop):
+            on_the_loop(lambda loop: loop.call_soon(lambda: 1 / 0) and None)
+
+        def test_sets_again(settings): pass
+
+        def test_a_task(on_the_loop):
+            on_the_loop(lambda loop: tasks.append(loop.create_task(fails_later())))
+
+        def test_sets_once_more(settings): pass
+
+        def test_one_that_waits(on_the_loop):
+            on_the_loop(lambda loop: tasks.append(loop.create_task(waits())))
+
+        def test_after_them(on_the_loop):
+            assert tasks.pop().cancelled()
+            on_the_loop(lambda loop: debug.append(loop.get_debug()))
+            assert debug[0] == debug[1]
+        """,
+        f"--echoserver-loop={loop}",
+    )
+    result.assert_outcomes(passed=6, failed=2)
+    result.stdout.fnmatch_lines(["E*ZeroDivisionError*", "E*LookupError: of a task"])
