@@ -154,7 +154,7 @@ class Engine:
         outcome: Future[T] = Future()
         tasks: list[asyncio.Task[T]] = []
 
-        self.post(context, lambda: tasks.append(start(function(*args), outcome)))
+        self.post(context, lambda: tasks.append(start(outcome, function, *args)))
         return self._outcome(
             outcome, patience, lambda: self.post(context, lambda: [task.cancel() for task in tasks])
         )

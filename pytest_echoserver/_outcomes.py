@@ -1,7 +1,7 @@
 """Giving a future its outcome, where it may have timed out or been cancelled before."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -34,11 +34,22 @@ def copy_outcome(task: "asyncio.Task[T]", future: Future[T]) -> None:
         fulfil(future, task.result())
 
 
-def start(coro: Coroutine[Any, Any, T], future: Future[T]) -> "asyncio.Task[T]":
-    """Run a coroutine as a task of the running loop; ``future`` gets its outcome."""
-    task = asyncio.ensure_future(coro)
+def start(future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> "asyncio.Task[T]":
+    """Run a coroutine function as a task of the running loop; ``future`` gets its outcome."""
+    task = asyncio.ensure_future(_beside_the_loop(future, function, args))
     task.add_done_callback(lambda _: copy_outcome(task, future))
     return task
+
+
+async def _beside_the_loop(future: Future[Any], function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Run it; give a SystemExit or KeyboardInterrupt to ``future`` alone: a task has its loop raise it, too."""
+    __tracebackhide__ = True
+    try:
+        return await function(*args)
+    except (SystemExit, KeyboardInterrupt) as error:
+        if future.done():  # nobody else would hear of it
+            raise
+        fail(future, error)
 
 
 def end_with(future: Future[None], error: BaseException | None) -> None:

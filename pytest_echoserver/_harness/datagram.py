@@ -249,5 +249,5 @@ class HarnessedEndpoint(Harnessed[P]):
         self, future: CaptureFuture[None], function: Callable[[], Coroutine[Any, Any, None]]
     ) -> CaptureFuture[None]:
         """Run a coroutine function on the engine's loop; ``future`` gets its outcome."""
-        self._scope.post(lambda: start(function(), future))
+        self._scope.post(start, future, function)
         return future

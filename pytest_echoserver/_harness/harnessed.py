@@ -136,7 +136,7 @@ class Harnessed(Generic[P]):
         closed: CaptureFuture[list[Exception]] = self._call_future("the protocol's end to be closed")
 
         def close() -> None:
-            start(self._near.close(), closed)
+            start(closed, self._near.close)
 
         self._near.soon_apart(close)
         return await closed

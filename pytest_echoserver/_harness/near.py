@@ -82,17 +82,21 @@ class NearEnd:
     async def connect(self, open_: Open, factory: Callable[[], Any]) -> None:
         """Put the factory's protocol on a transport and the loop, and raise what its connection_made raises."""
 
-        async def put_on() -> None:
+        async def put_on() -> BaseException | None:
             # Before there is a socket: asyncio doesn't close that of a datagram endpoint whose factory fails.
-            self.protocol = factory()
+            try:
+                self.protocol = factory()
+            except (SystemExit, KeyboardInterrupt) as raised:  # a task of its own would end its loop with that, too
+                return raised
             self.kind.check(self.protocol)
             recorded = self.kind.record(self.protocol, self)
             await open_(lambda: recorded)
+            return None
 
         self._tasks = None if self.on_engine else ProtocolTasks(self._blame)
         error: BaseException | None = None
         try:
-            await (put_on() if self._tasks is None else self._tasks.run(put_on()))
+            error = await (put_on() if self._tasks is None else self._tasks.run(put_on()))
         except BaseException as raised:  # noqa: BLE001  it is raised, or what caused it
             error = raised
         else:

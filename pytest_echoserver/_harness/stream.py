@@ -235,7 +235,7 @@ class HarnessedStream(Connection, Harnessed[P]):
         self._end.inbound.end(error)
 
     def _start_closing(self, future: CaptureFuture[None]) -> None:
-        start(self._close(), future)
+        start(future, self._close)
 
     async def _close(self) -> None:
         self._end.unstall()  # lest what the protocol has still to send hold its end up

@@ -11,7 +11,7 @@ import pytest
 from pytest_echoserver import StreamHarness
 
 from ..conftest import Downstream
-from .conftest import Upper, names
+from .conftest import Runner, Upper, names
 
 
 class BufferedUpper(asyncio.BufferedProtocol):
@@ -228,6 +228,40 @@ def test_what_the_factory_raises_is_raised_at_the_call(stream_harness: StreamHar
 
     with pytest.raises(LookupError, match="mine"):
         stream_harness.connect(factory)
+
+
+END_A_LOOP = pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+HARNESSES = pytest.mark.parametrize("harness", ["stream_harness", "datagram_harness"])
+
+
+@END_A_LOOP
+@HARNESSES
+def test_so_is_what_would_end_a_loop_and_nothing_else_comes_of_it(
+    request: pytest.FixtureRequest, harness: str, error: type[BaseException]
+) -> None:
+    def factory() -> Any:
+        raise error
+
+    with pytest.raises(error):
+        request.getfixturevalue(harness).connect(factory)
+
+
+@END_A_LOOP
+@HARNESSES
+def test_it_is_so_on_a_loop_of_the_tests_too(
+    request: pytest.FixtureRequest, run: Runner, harness: str, error: type[BaseException]
+) -> None:
+    made: Any = request.getfixturevalue(harness)
+
+    def factory() -> Any:
+        raise error
+
+    async def here() -> None:
+        with pytest.raises(error):
+            await made.connect_here(factory)
+        await asyncio.sleep(0)
+
+    run(here())
 
 
 @pytest.mark.parametrize("how", ["await asyncio.open_connection(sock=sock)", "add_reader"])
