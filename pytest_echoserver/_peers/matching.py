@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from .._checks import bytes_like, in_short, not_async
-from .._patterns import Literal, Regex, Search, compile_pattern
+from .._patterns import Literal, Regex, Search, compile_pattern, cut
 from .telling import shown
 
 __tracebackhide__ = True
+
+FIRST_PART = 4_096
+"""With so many bytes of a burst a framing callable is asked first for a message that isn't its first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,19 @@ def stream_pattern(value: Any) -> StreamPattern:
     return StreamPattern(compiled if isinstance(compiled, Regex) else compiled.literal)
 
 
+class MessageEnds(Protocol):
+    """Finds where the messages of one connection end. It remembers what it needn't look at, or ask for, again."""
+
+    def find(self, buffer: bytearray, start: int) -> int | None:
+        """Where the message that begins at ``start`` ends; None as yet. Each begins behind the one before.
+
+        Raises:
+            Exception: of the framing callable; a `TypeError` or `ValueError` if what it gave is no length.
+        """
+
+
 class Framing:
-    """Finds where the messages of a stream end."""
+    """Tells where the messages of a stream end."""
 
     def __init__(self, value: bytes | Callable[[bytes], int | None]) -> None:
         self._value = value
@@ -101,26 +115,10 @@ class Framing:
         has_text = isinstance(self._value, bytes) or hasattr(self._value, "__qualname__")
         return shown(self._value if has_text else type(self._value))
 
-    def end_of_message(self, buffer: bytearray, start: int, looked: int) -> int | None:
-        """Where the message that begins at ``start`` ends; None as yet.
-
-        Args:
-            looked: up to where it was looked for before, in vain.
-
-        Raises:
-            TypeError, ValueError: the framing callable gave what is no length.
-        """
-        if isinstance(self._value, bytes):
-            at = buffer.find(self._value, max(start, looked - len(self._value) + 1))
-            return None if at < 0 else at + len(self._value)
-        length = self._value(bytes(buffer[start:]))
-        if length is None:
-            return None
-        if isinstance(length, bool) or not isinstance(length, int):
-            raise TypeError(f"framing must give the length of the first message or None, not {length!r}")
-        if length < 1:
-            raise ValueError(f"framing gave {length} as the length of a message, which has at least 1 byte")
-        return start + length if start + length <= len(buffer) else None
+    def ends(self) -> "MessageEnds":
+        """Look for the ends of the messages of one connection."""
+        value = self._value
+        return _DelimitedEnds(value) if isinstance(value, bytes) else _MeasuredEnds(value)
 
 
 def check_framing(value: Any) -> Framing | None:
@@ -137,6 +135,86 @@ def check_framing(value: Any) -> Framing | None:
     if not delimiter:
         raise ValueError("framing must be a delimiter of at least 1 byte, not b''")
     return Framing(delimiter)
+
+
+class _DelimitedEnds:
+    def __init__(self, delimiter: bytes) -> None:
+        self._delimiter = delimiter
+        self._start = self._looked = 0
+        self._end: int | None = None
+
+    def find(self, buffer: bytearray, start: int) -> int | None:
+        if start != self._start:
+            self._start = self._looked = start
+            self._end = None
+        if self._end is None:
+            at = buffer.find(self._delimiter, max(start, self._looked - len(self._delimiter) + 1))
+            self._looked = len(buffer)
+            self._end = None if at < 0 else at + len(self._delimiter)
+        return self._end
+
+
+class _MeasuredEnds:
+    """Asks a callable for the length of the first message: with all that is unread, once that has grown.
+
+    A copy of it for each message of a burst would be far too much. So for the others it is asked with a first part,
+    of which an answer counts only if it hardly goes by where the part ends: a length of no more than half of it.
+    """
+
+    def __init__(self, length_of: Callable[[bytes], int | None]) -> None:
+        self._length_of = length_of
+        self._start = 0
+        self._end: int | None = None
+        self._least = 1
+        """How long the buffer has to be before it is asked again."""
+        self._asked = 0
+        """How long the buffer was when it was last asked with all that was unread."""
+        self._before = 0
+        """The length of the message before."""
+
+    def find(self, buffer: bytearray, start: int) -> int | None:
+        if start != self._start:
+            self._before = 0 if self._end is None else self._end - self._start
+            self._start, self._end, self._least = start, None, start + 1
+        if self._end is None and len(buffer) >= self._least:
+            length = self._length(buffer)
+            if length is None:
+                self._least = len(buffer) + 1
+            elif start + length > len(buffer):
+                # It is asked once more then: what it knew by now may have been the length of a header.
+                self._least = start + length
+            else:
+                self._end = start + length
+        return self._end
+
+    def _length(self, buffer: bytearray) -> int | None:
+        length = self._length_in_a_part(buffer) if len(buffer) == self._asked else None
+        if length is None:
+            self._asked = len(buffer)
+            length = self._checked(cut(buffer, self._start))
+        return length
+
+    def _length_in_a_part(self, buffer: bytearray) -> int | None:
+        part, unread = max(FIRST_PART, 2 * self._before), len(buffer) - self._start
+        while part < unread:
+            try:
+                length = self._checked(cut(buffer, self._start, self._start + part))
+            except Exception:  # noqa: BLE001  perhaps for where the part ends; what it says of more counts
+                length = None
+            if length is not None and 2 * length <= part:
+                return length
+            part = 2 * max(part, length or 0)
+        return None
+
+    def _checked(self, unread: bytes) -> int | None:
+        length = self._length_of(unread)
+        if length is None:
+            return None
+        if isinstance(length, bool) or not isinstance(length, int):
+            raise TypeError(f"framing must give the length of the first message or None, not {length!r}")
+        if length < 1:
+            raise ValueError(f"framing gave {length} as the length of a message, which has at least 1 byte")
+        return length
 
 
 class _LiteralPrefix:

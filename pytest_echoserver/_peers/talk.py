@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from .._outcomes import as_exception
+from .._patterns import cut
 from .expectations import answers_of, any_bytes
-from .matching import Framing, MessagePattern, StreamPattern, StreamSearch
+from .matching import MessageEnds, MessagePattern, StreamPattern, StreamSearch
 from .mismatch import unexpected
 from .script import Act, Action, Moment, Reply, Step
 
@@ -36,6 +37,7 @@ class Talk:
         self._over = False
         self._in_grace = self._grace_is_over = False
         self._searches: dict[Step, StreamSearch] = {}
+        self._ends = None if follower.framing is None else follower.framing.ends()
         self._looked = start
 
     @property
@@ -139,17 +141,17 @@ class Talk:
         if mine is not None and (isinstance(mine.wanted, Moment) or not follower.may_meet(self)):
             mine = None
         wanted = ([mine] if mine is not None else []) + follower.script.rules
-        if follower.framing is not None:
-            return self._find_message(follower.framing, wanted)
+        if self._ends is not None:
+            return self._find_message(self._ends, wanted)
         return self._find_next(mine, wanted) if follower.strict else self._find_anywhere(wanted)
 
-    def _find_message(self, framing: Framing, wanted: list[Step]) -> tuple[Step | None, Any, int] | None:
+    def _find_message(self, ends: MessageEnds, wanted: list[Step]) -> tuple[Step | None, Any, int] | None:
         buffer = self._end.inbound.buffer
-        end = framing.end_of_message(buffer, self.start, self._looked)
+        end = ends.find(buffer, self.start)
         if end is None:
             self._looked = len(buffer)
             return None
-        message = bytes(buffer[self.start : end])
+        message = cut(buffer, self.start, end)
         for step in wanted:
             assert isinstance(step.wanted, MessagePattern)
             subject = step.wanted.match(message)

@@ -1,5 +1,6 @@
 """What patterns match, by themselves: whole messages, the next bytes of a stream, and where messages end."""
 
+import itertools
 import re
 from typing import Any
 
@@ -41,10 +42,9 @@ def test_a_literal_diverges_at_the_first_byte_that_differs() -> None:
 def test_a_delimiter_is_found_however_it_was_cut() -> None:
     framing = check_framing(b"\r\n")
     assert framing is not None
-    looked = 2
+    ends = framing.ends()
     for buffer, end in ((b"xxab", None), (b"xxab\r", None), (b"xxab\r\ncd\r\n", 6)):
-        assert framing.end_of_message(bytearray(buffer), 2, looked) == end
-        looked = len(buffer)
+        assert ends.find(bytearray(buffer), 2) == end
 
 
 def test_a_framing_callable_sees_what_is_unread_alone() -> None:
@@ -56,9 +56,122 @@ def test_a_framing_callable_sees_what_is_unread_alone() -> None:
 
     framing = check_framing(of_two)
     assert framing is not None
-    assert framing.end_of_message(bytearray(b"xxa"), 2, 2) is None
-    assert framing.end_of_message(bytearray(b"xxabc"), 2, 3) == 4
+    ends = framing.ends()
+    assert ends.find(bytearray(b"xxa"), 2) is None
+    assert ends.find(bytearray(b"xxabc"), 2) == 4
     assert seen == [b"a", b"abc"]
+
+
+class Counted(bytearray):
+    """Notes from where on it is searched."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.searched: list[int] = []
+
+    def find(self, *args: Any) -> int:
+        self.searched.append(args[1])
+        return super().find(*args)
+
+
+def test_a_delimiter_is_not_looked_for_again_in_what_has_none() -> None:
+    framing = check_framing(b"\r\n")
+    assert framing is not None
+    ends, buffer = framing.ends(), Counted(b"a" * 10)
+    for more in (b"b" * 10, b"", b"c" * 10):
+        assert ends.find(buffer, 3) is None
+        buffer += more
+    assert ends.find(buffer, 3) is None
+    buffer += b"\r\n"
+    assert [ends.find(buffer, 3) for _ in range(3)] == [32, 32, 32]
+    assert buffer.searched == [3, 9, 19, 19, 29]
+
+
+def ends_of(length_of: Any, chunks: list[bytes]) -> tuple[list[int], list[bytes]]:
+    """Where the messages end, each looked for as soon as it may be there; and what the callable was given."""
+    given: list[bytes] = []
+
+    def noted(data: bytes) -> Any:
+        given.append(data)
+        return length_of(data)
+
+    framing = check_framing(noted)
+    assert framing is not None
+    ends, buffer, found = framing.ends(), bytearray(), [0]
+    for chunk in chunks:
+        buffer += chunk
+        while found[-1] < len(buffer) and (end := ends.find(buffer, found[-1])) is not None:
+            assert ends.find(buffer, found[-1]) == end
+            found.append(end)
+    return found[1:], given
+
+
+def by_header(data: bytes) -> int | None:
+    return 4 + int.from_bytes(data[:4], "big") if len(data) >= 4 else None
+
+
+def test_a_framing_callable_is_not_asked_again_before_what_it_told_of_has_come() -> None:
+    message = (200_000).to_bytes(4, "big") + bytes(200_000)
+    pieces = [message[at : at + 1_000] for at in range(0, len(message), 1_000)]
+    ends, given = ends_of(by_header, pieces)
+    assert ends == [len(message)]
+    assert given == [message[:1_000], message]
+
+
+def test_it_is_asked_once_more_then_for_it_may_have_told_of_a_header() -> None:
+    def header_first(data: bytes) -> int:
+        return 4 if len(data) < 4 else 4 + data[3]
+
+    assert ends_of(header_first, [b"\0", b"\0\0\x05ab", b"cde"])[0] == [9]
+
+
+@pytest.mark.parametrize("size", [2, 50, 5_000])
+def test_in_a_burst_it_is_not_given_all_that_is_left_for_each_message(size: int) -> None:
+    message = (size - 2).to_bytes(2, "big") + bytes(size - 2)
+    count = 200_000 // size
+    ends, given = ends_of(lambda data: 2 + int.from_bytes(data[:2], "big"), [message * count])
+    assert ends == [size * n for n in range(1, count + 1)]
+    assert len(given[0]) == 200_000
+    assert max(map(len, given[1:])) <= 2 * size + 4_096
+    assert len(given) <= count + 2
+
+
+def of_text(data: bytes) -> int | None:
+    text = data.decode()  # which fails within a character
+    return len(text.partition("|")[0].encode()) + 1 if "|" in text else None
+
+
+def of_folded_lines(data: bytes) -> int | None:
+    found = re.match(rb"[^\n]*\n(?:[ ][^\n]*\n)*", data)
+    return found.end() if found else None
+
+
+@pytest.mark.parametrize(
+    ("length_of", "data", "lengths"),
+    [
+        (of_text, "|".join(["é" * 700] * 20).encode() + b"|", [1401] * 20),
+        (of_text, b"a|" + "é".encode() * 20_000 + b"|", [2, 40_001]),
+        (of_folded_lines, b"a\n" + b"b\n" + b" c\n" * 5_000 + b"d\n", [2, 15_002, 2]),
+        (lambda data: min(len(data), 6_000), b"a" * 20_000, [6_000, 6_000, 6_000, 2_000]),
+        (lambda data: data.rfind(b"|") + 1 or None, b"a|" * 9_000 + b"b" * 9_000, [18_000]),
+        (by_header, (4_996).to_bytes(4, "big") + bytes(4_996) + bytes(4) * 2_000, [5_000] + [4] * 2_000),
+    ],
+)
+def test_where_a_part_ends_makes_no_difference(length_of: Any, data: bytes, lengths: list[int]) -> None:
+    ends, _ = ends_of(length_of, [data])
+    assert [b - a for a, b in itertools.pairwise([0, *ends])] == lengths
+
+
+def test_what_it_raises_or_gives_for_all_that_is_left_counts() -> None:
+    def raises(data: bytes) -> int:
+        if data[0]:
+            raise LookupError(len(data))
+        return 2
+
+    with pytest.raises(LookupError, match=r"^20000$"):
+        ends_of(raises, [b"\0a" * 5 + b"b" * 20_000])
+    with pytest.raises(TypeError, match=r"or None, not '20000'$"):
+        ends_of(lambda data: str(len(data)) if data[0] else 2, [b"\0a" * 5 + b"b" * 20_000])
 
 
 @pytest.mark.parametrize(

@@ -253,6 +253,41 @@ def test_a_callable_tells_lengths_even_of_what_has_yet_to_come(peers: Peers, dia
     assert receive(client, 3) == b"ok."
 
 
+def test_a_callable_that_has_told_a_length_is_asked_again_only_once_that_has_come(peers: Peers, dial: Dial) -> None:
+    given: list[int] = []
+
+    def by_header(data: bytes) -> int | None:
+        given.append(len(data))
+        return 4 + int.from_bytes(data[:4], "big") if len(data) >= 4 else None
+
+    peer = peers.tcp(framing=by_header)
+    peer.expect(lambda message: len(message) == 504).reply(b"ok")
+    client = dial(peer)
+    connection = peer.connection
+    for piece in [(500).to_bytes(4, "big"), *[bytes(10)] * 50]:
+        client.sendall(piece)
+        connection.read_exactly(len(piece)).result()
+    assert receive(client, 2) == b"ok"
+    assert given == [4, 504]
+
+
+def test_a_callable_is_not_given_all_of_a_burst_for_each_of_its_messages(peers: Peers, dial: Dial) -> None:
+    given: list[int] = []
+
+    def of_two(data: bytes) -> int:
+        given.append(len(data))
+        return 2
+
+    peer = peers.tcp(framing=of_two)
+    peer.expect(b"x\n", times=10_000)
+    peer.expect(b"y\n").reply(b"ok")
+    client = dial(peer)
+    client.sendall(b"x\n" * 10_000 + b"y\n")
+    assert receive(client, 2) == b"ok"
+    assert len(given) < 11_000  # however it was cut
+    assert sum(given) < 5_000 * len(given)
+
+
 @pytest.mark.parametrize(
     ("gives", "error", "text"),
     [
