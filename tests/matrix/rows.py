@@ -81,16 +81,13 @@ ROWS = (
         )
         for reactor in ("default", "asyncio")
     ),
-    *(
-        Row(
-            name=f"pytest-xdist --dist {how}",
-            packages=("pytest-xdist",),
-            plugins=("xdist.plugin", "xdist.looponfail"),
-            options=("-n", "2", "--dist", how),
-            suite="plain.py",
-            prints="2 workers [[]6 items[]]",
-        )
-        for how in ("load", "loadscope", "worksteal")
+    Row(
+        name="pytest-xdist",
+        packages=("pytest-xdist",),
+        plugins=("xdist.plugin", "xdist.looponfail"),
+        options=("-n", "2"),
+        suite="plain.py",
+        prints="2 workers [[]6 items[]]",
     ),
     Row(
         name="pytest-randomly",
