@@ -91,7 +91,12 @@ def _remove_leftover(path: Path) -> None:
 
 def _make() -> _Made:
     path = Path(tempfile.mkdtemp(prefix=PREFIX))  # with mode 0700
-    return _Made(path, _lock(path))
+    try:
+        return _Made(path, _lock(path))
+    except OSError:  # no descriptor is left, say; and without a lock no later run would take it for a leftover
+        with suppress(OSError):
+            path.rmdir()
+        raise
 
 
 def _lock(path: Path) -> int | None:

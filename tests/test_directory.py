@@ -155,6 +155,31 @@ def test_a_directory_of_this_run_is_left_alone(directory: PrivateDirectory) -> N
     assert path.is_dir()
 
 
+@posix
+def test_nothing_is_left_of_one_for_which_there_is_no_descriptor(downstream: Downstream, temporary: Path) -> None:
+    result = downstream.run_apart(
+        """
+        import os, resource, tempfile
+        import pytest
+
+        def test_it(peers):
+            peers.tcp().close()  # what it needs is loaded
+            tempfile.gettempdir()
+            _, most = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            lowest = os.dup(0)
+            os.close(lowest)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, most))
+            try:
+                with pytest.raises(OSError, match="Too many open files"):
+                    peers.unix()
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        """
+    )
+    result.assert_outcomes(passed=1)
+    assert list(temporary.glob(f"{PREFIX}*")) == []
+
+
 def test_what_only_has_a_name_like_ours_is_left_alone(directory: PrivateDirectory, temporary: Path) -> None:
     (temporary / f"{PREFIX}no-lock").mkdir()
     (temporary / f"{PREFIX}no-lock" / "file").touch()
