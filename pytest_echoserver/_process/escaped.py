@@ -12,11 +12,14 @@ from typing import Any
 
 from .._neighbours import real_kill, real_sleep
 from .._sleep import sleep
+from .._telling import escaped
 from .group import PROBE, all_pids, until_exited
 
 NAME = "PYTEST_ECHOSERVER_COOKIE"
 ROUNDS = 10
 """How often it is looked again: for what those that were found had started meanwhile."""
+SHOWN = 80
+"""Characters of a command line that an error shows."""
 
 
 class Cookies:
@@ -101,11 +104,12 @@ def _kill(pid: int) -> None:
 
 
 def told_process(pid: int) -> str:
-    """A process by its id and, where the system tells, its command line."""
+    """A process by its id and, where the system tells, its command line, as any terminal can show it."""
     if sys.platform == "linux":
         with suppress(OSError):
             words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-            return f"pid {pid} ({os.fsdecode(b' '.join(words))[:80]})"
+            line = os.fsdecode(b" ".join(words))
+            return f"pid {pid} ({escaped(line[:SHOWN])}{'…' if len(line) > SHOWN else ''})"
     return f"pid {pid}"
 
 

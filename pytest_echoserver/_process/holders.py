@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from .._telling import escaped
 from .escaped import told_process
 
 MOST = 3
@@ -21,7 +20,7 @@ def told_holders(pipes: Mapping[int, str], pids: Iterable[int]) -> str:
             told.append(f"{told_process(pid)}, which it started, still holds its {' and '.join(names)}")
     if len(told) > MOST:
         told[MOST:] = [f"so do {len(told) - MOST} more"]
-    return escaped("; ".join(told))
+    return "; ".join(told)
 
 
 def _open_pipes(pid: int) -> set[int]:

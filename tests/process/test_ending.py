@@ -114,6 +114,19 @@ def test_one_that_left_its_group_is_found_killed_and_told_of(downstream: Downstr
 
 
 @needs_proc
+@pytest.mark.skipif(shutil.which("setsid") is None, reason="setsid is not installed")
+def test_what_was_killed_is_named_as_any_terminal_can_show_it(downstream: Downstream) -> None:
+    line = f": \x1b[31mred\necho $$; kill -STOP $$; : {'x' * 80}"
+    result = run(downstream, f"setsid sh -c '{line}' & cat")
+    result.assert_outcomes(passed=1, errors=1)
+    pid = int(Path("line").read_text())
+    told = re.escape(r"(sh -c : \x1b[31mred\necho $$; kill -STOP $$; : xxx")
+    result.stdout.re_match_lines([rf".* had to be killed: pid {pid} {told}x+…\); if that is meant"])
+    assert "\x1b" not in result.stdout.str()
+    assert not alive(pid)
+
+
+@needs_proc
 def test_a_daemon_of_a_program_that_has_exited_is_found(downstream: Downstream) -> None:
     daemon = (
         "import os\n"
