@@ -21,8 +21,9 @@ class Adopted(Protocol):
     ``_traffic`` gives what it saw, for who asks what went wrong.
     What has to be asked to read what has arrived has one more call, made where the test ran: ``_settle``; and what
     lives on another loop than the engine's yet another: ``_leave`` lets it go before ``_shut``, and gives errors.
-    ``_abandon`` does on the thread of the test what can be done there, where the engine is held up; it gives errors
-    that tell of it. ``_tell_closed`` tells who wants to know of peers that this one is closed, if it is one.
+    ``_abandon`` does on the thread of the test what can be done there, where the engine is held up, or the wait for
+    it is interrupted; it gives errors that tell of the former. ``_tell_closed`` tells who wants to know of peers
+    that this one is closed, if it is one.
     """
 
     @property

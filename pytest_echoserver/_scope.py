@@ -6,6 +6,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Coroutine, Iterator
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
 from itertools import count
@@ -299,6 +300,10 @@ class Scope:
                 for failure in failures:
                     put_traceback(failure, without_our_frames(failure.__traceback__))
                 errors = failures + errors
+        except BaseException:  # Ctrl-C, or what pytest-timeout's signal raises: the engine may end amid the close
+            with suppress(Exception):
+                self._abandon_all()
+            raise
         finally:
             self.engine.owners.remove(self)
             errors = errors + self._tell_of_the_close()
@@ -334,11 +339,11 @@ class Scope:
         try:
             return self.engine.run(self.context, self._close_all, patience=patience)
         except TimeoutError as error:
-            failures: list[Exception] = [] if told else [error]
-        for member in self._members:
-            if member._abandon is not None:
-                failures += member._abandon()
-        return failures
+            return ([] if told else [error]) + self._abandon_all()
+
+    def _abandon_all(self) -> list[Exception]:
+        """Do on this thread what can be done there of a close that the engine does not, or may not, get done."""
+        return [error for member in self._members if member._abandon is not None for error in member._abandon()]
 
     def _close_at_rest(self) -> bool:
         """Close everything on this thread; false if something is left, for the engine to close and to tell of."""

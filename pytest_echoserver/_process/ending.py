@@ -1,8 +1,11 @@
 """The end of a scope's programs, all at once: EOF, TERM, KILL; and those that left their group."""
 
 import asyncio
+import os
 import signal
 import sys
+from collections.abc import Collection
+from contextlib import suppress
 
 from .._outcomes import raise_together
 from .child import Child
@@ -42,12 +45,16 @@ class Ending:
             ExceptionGroup: several did.
         """
         children = self._children[::-1]
-        await _after_eof(children)
-        killed, left = await _end_groups(children)
-        await within(GRACE, *(child.capture.exited for child in children))
-        escaped, survivors = await kill_escaped(self.cookies, GRACE) if children and self.cookies else ({}, {})
-        for child in children:
-            child.release()
+        try:
+            await _after_eof(children)
+            killed, left = await _end_groups(children)
+            await within(GRACE, *(child.capture.exited for child in children))
+            escaped, survivors = await kill_escaped(self.cookies, GRACE) if children and self.cookies else ({}, {})
+        except asyncio.CancelledError:
+            if self._abandoned:  # and the engine ends
+                _release(children)
+            raise
+        _release(children)
         await within(GRACE, *(child.capture.complete for child in children))
         self._children = []  # only now: a close that the engine can't go on with is taken over by `abandon`
         errors = []
@@ -60,18 +67,43 @@ class Ending:
         raise_together(errors, "programs did not end as they should")
 
     def abandon(self) -> list[Exception]:
-        """Kill all of them on this thread, at once: the engine is held up. Called again it does nothing.
+        """Kill all of them on this thread, at once, and what left their groups. Called again it does nothing.
 
-        Gives an error for each that had to be killed.
+        Either the engine is held up, or who waits for `close` is interrupted: then that goes on meanwhile, for as
+        long as the engine runs. Gives an error for each that had to be killed, as it is told of an engine that is
+        held up.
         """
         children = [] if self._abandoned or sys.platform == "win32" else self._children
         self._abandoned = True
-        groups = [child for child in children if child.capture.leads_group and living([child.pid])]
-        return [
-            RuntimeError(f"{child.told} had to be killed: the engine, which would have ended it, is held up")
-            for child in groups
-            if signal_group(child.pid, signal.SIGKILL)
-        ]
+        if not children:
+            return []
+        groups = living([child.pid for child in children if child.capture.leads_group])
+        escaped = self._escaped(groups)  # before they are killed, for then nothing is to be told any more
+        for pgid in groups:
+            signal_group(pgid, signal.SIGKILL)
+        self.cookies.kill(*(child.cookie for child in children))
+        errors: list[Exception] = []
+        for child in children:
+            told = _complaints(child, [], escaped.get(child.cookie, []), [])
+            if child.pid in groups:
+                told.insert(0, "had to be killed: the engine, which would have ended it, is held up")
+            errors += [RuntimeError(f"{child.told} {text}") for text in told]
+        return errors
+
+    def _escaped(self, groups: Collection[int]) -> Told:
+        """Who has a cookie of theirs, and is in none of these groups."""
+        told: Told = {}
+        found, _ = self.cookies.found()
+        for pid, number in found.items():
+            with suppress(ProcessLookupError):
+                if os.getpgid(pid) not in groups:
+                    told.setdefault(number, []).append(told_process(pid))
+        return told
+
+
+def _release(children: list[Child]) -> None:
+    for child in children:
+        child.release()
 
 
 async def _after_eof(children: list[Child]) -> None:

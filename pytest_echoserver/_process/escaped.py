@@ -46,14 +46,14 @@ class Cookies:
         inherited = os.environ.get(NAME, "")
         return {**environment, NAME: inherited + ours}, self._count
 
-    def kill(self, number: int) -> None:
-        """Kill whatever has the cookie with this number, on this thread."""
+    def kill(self, *numbers: int) -> None:
+        """Kill whatever has a cookie with one of these numbers, on this thread."""
         for _ in range(ROUNDS):
             found, unseen = self.found()
-            of_it = [pid for pid, cookie in found.items() if cookie == number]
-            for pid in of_it:
-                _kill(pid)
-            if of_it or not unseen:
+            for pid, number in found.items():
+                if number in numbers:
+                    _kill(pid)
+            if not unseen:
                 return
             real_sleep(PROBE)  # one that is amid execve(2) can't be told from others: see `found`
 

@@ -78,6 +78,19 @@ def test_one_is_killed_where_a_handler_holds_the_engine_up(downstream: Downstrea
     assert not alive(int(Path(downstream.pytester.path, "pid").read_text()))
 
 
+@needs_proc
+@pytest.mark.skipif(shutil.which("setsid") is None, reason="setsid is not installed")
+def test_so_is_what_left_its_group(subprocess_runner: SubprocessRunner) -> None:
+    process = subprocess_runner("sh", "-c", LEAVES, stdin=subprocess.PIPE, ready=b"\n")
+    (killed, left) = subprocess_runner._ending.abandon()
+    assert "(sh -c 'setsid " in str(killed)
+    assert str(killed).endswith("had to be killed: the engine, which would have ended it, is held up")
+    pid = process.stdout.decode().strip()
+    told = rf"left behind what had left its process group, and had to be killed: pid {pid} \((sh|sleep)[^,]*\); if"
+    assert re.search(told, str(left))
+    assert process.wait().result().returncode == -signal.SIGKILL
+
+
 def test_an_interrupted_run_says_so_beside_what_it_killed(downstream: Downstream) -> None:
     result = downstream.run_apart(
         f"""
@@ -91,6 +104,53 @@ def test_an_interrupted_run_says_so_beside_what_it_killed(downstream: Downstream
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.re_match_lines([r".*KeyboardInterrupt"])
     assert re.search(r"process-1 .* had to be killed", result.stdout.str())
+
+
+# By TERM it is told that the end of its test has come, and that is waited for.
+INTERRUPTS = "trap 'kill -{signal} $PPID' TERM; trap '' HUP; echo $$; while :; do kill -STOP $$; done"
+INTERRUPTED = """
+    import asyncio, pathlib, signal, sys
+    import pytest
+
+    if {signal!r} == "ALRM":
+        @pytest.fixture(scope="module", autouse=True)
+        def timeout():  # as pytest-timeout has it
+            before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it takes too long"))
+            yield
+            signal.signal(signal.SIGALRM, before)
+
+    def test_it(subprocess_runner):
+        daemon = subprocess_runner("sh", "-c", {leaves!r}, ready=b"\\n")
+        process = subprocess_runner("sh", "-c", {interrupts!r}, ready=b"\\n", {options})
+        pathlib.Path("pids").write_bytes(daemon.stdout + process.stdout)
+"""
+
+
+@needs_proc
+@pytest.mark.skipif(shutil.which("setsid") is None, reason="setsid is not installed")
+@pytest.mark.parametrize(
+    ("signal_name", "options"),
+    [("INT", ""), ("INT", "protocol=asyncio.SubprocessProtocol"), ("INT", "pty=True"), ("ALRM", "")],
+)
+def test_a_tear_down_that_is_interrupted_kills_at_once(
+    downstream: Downstream, signal_name: str, options: str
+) -> None:
+    interrupts = INTERRUPTS.format(signal=signal_name)
+    result = downstream.run_apart(
+        INTERRUPTED.format(signal=signal_name, leaves=LEAVES, interrupts=interrupts, options=options)
+    )
+    left = [pid for pid in map(int, Path("pids").read_text().split()) if alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+    if signal_name == "INT":
+        assert result.ret == pytest.ExitCode.INTERRUPTED
+        result.stdout.re_match_lines([r".*KeyboardInterrupt"])
+    else:
+        result.assert_outcomes(passed=1, errors=1)
+        result.stdout.re_match_lines([r"E +Failed: it takes too long"])
+    assert "had to be killed" not in result.stdout.str()
+    result.stderr.no_fnmatch_line("*")
 
 
 @pytest.mark.parametrize("script", [IGNORES_TERM, LEAVES])
