@@ -4,6 +4,7 @@ import asyncio
 
 from .._bytestream import EndOfStream
 from .._futures import CaptureTimeout
+from .._quiet import until_quiet
 from .child import Child
 from .group import within
 from .output import NAMES, STDOUT
@@ -12,8 +13,10 @@ from .telling import told_output, told_status, told_why_unknown
 
 __tracebackhide__ = True
 
-LAST_OUTPUT = 0.5
-"""Seconds that a program's output may take to come after its exit: a grandchild may hold the pipe."""
+LATE_EXIT = 0.5
+"""Seconds that a program's exit may take to come after the end of its outputs."""
+MOST_TURNS = 50
+"""Turns of the loop in which all is read that was in a pipe or, in small pieces, at a terminal."""
 
 
 class ProcessDied(RuntimeError):
@@ -37,9 +40,9 @@ async def until_ready(check: Check, child: Child, limit: float, command: str, hi
         if met.done() and (printed is None or printed.met):
             return met.result()
         if met.done():  # its outputs have ended: as a rule, so has the program
-            await within(LAST_OUTPUT, child.capture.exited)
+            await within(LATE_EXIT, child.capture.exited)
         if child.capture.exited.is_set():
-            await within(LAST_OUTPUT, child.capture.complete)
+            await _read_what_it_left(child)
             return None if printed and printed.met else _died(check, child, command)
         if met.done():
             return _silent(check, child, command)
@@ -50,6 +53,15 @@ async def until_ready(check: Check, child: Child, limit: float, command: str, hi
         met.cancel()
         exited.cancel()
         await asyncio.wait({met, exited})
+
+
+async def _read_what_it_left(child: Child) -> None:
+    """Read what a program had printed by its exit; what a child of it prints later is not meant."""
+    turns = iter(range(MOST_TURNS))
+    await until_quiet(
+        lambda: len(child.record.rows),
+        lambda: not child.capture.complete.is_set() and next(turns, None) is not None,
+    )
 
 
 def _died(check: Check, child: Child, command: str) -> ProcessDied:

@@ -31,7 +31,7 @@ from .child import Child
 from .ending import Ending
 from .environment import complete_environment
 from .process import Process
-from .ready import LAST_OUTPUT, until_ready
+from .ready import LATE_EXIT, until_ready
 from .ready_checks import Check, Printed, Ready, checked_ready
 from .spawned import can_spawn
 from .telling import command_line
@@ -205,7 +205,7 @@ class SubprocessRunner:
         held = "this call held up the event loop of its thread meanwhile" if asyncio_runs_here() else ""
         scope = self._scope
         error = scope.engine.run(
-            scope.context, until_ready, check, child, limit, command, held, patience=limit + LAST_OUTPUT + ANSWER
+            scope.context, until_ready, check, child, limit, command, held, patience=limit + LATE_EXIT + ANSWER
         )
         if error is not None:
             raise error

@@ -1,6 +1,7 @@
 """``ready=``: to return when the program is ready, and to fail at once when it never will be."""
 
 import asyncio
+import os
 import pickle
 import re
 import signal
@@ -9,17 +10,26 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_echoserver import CaptureTimeout, Process, ProcessDied, SubprocessRunner
+from pytest_echoserver import CaptureTimeout, DatagramPeer, Process, ProcessDied, SubprocessRunner
 
 from ..conftest import Downstream
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the engine's loop starts no programs on Windows")
 
+EITHER_WAY = pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="ours"),
+        pytest.param({"protocol": asyncio.SubprocessProtocol}, id="asyncio's"),
+        pytest.param({"pty": True}, id="terminal"),
+    ],
+)
 LISTEN = """
 import socket, sys
 family, address = ({family}, {address!r})
@@ -180,6 +190,57 @@ def test_where_stdout_is_not_captured_that_is_told(subprocess_runner: Subprocess
 def test_one_that_dies_while_its_child_holds_the_pipe_fails_soon(subprocess_runner: SubprocessRunner) -> None:
     with pytest.raises(ProcessDied, match="b'starting"):
         subprocess_runner("sh", "-c", "echo starting; sleep 60 & exit 1", ready=b"never", timeout=60)
+
+
+# Prints once its parent's end was seen, and then some: that is not what the program printed.
+DAEMONIZES = """
+import os, time
+parent = os.getpid()
+if os.fork(): os._exit(0)
+while True:
+    try: os.kill(parent, 0)
+    except ProcessLookupError: break
+    time.sleep(0.01)
+time.sleep(0.3)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@EITHER_WAY
+@pytest.mark.parametrize("pattern", [b"ready\n", re.compile(rb"read\w")])
+def test_what_a_daemon_prints_after_the_exit_of_its_program_does_not_count(
+    subprocess_runner: SubprocessRunner, pattern: Any, options: Any
+) -> None:
+    with pytest.raises(ProcessDied, match=r"exited with 0 before it was ready .*not followed.*\n  stdout: nothing"):
+        python(subprocess_runner, DAEMONIZES, ready=pattern, **options)
+
+
+# Prints once the engine is held up, which goes on when this has exited.
+LEAVES_MUCH = """
+import os, socket, subprocess
+subprocess.Popen(["sleep", "60"])
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", {port}))
+open({held_up!r}).close()
+os.write(1, b"x" * 20_000 + b"ready")
+"""
+
+
+@pytest.mark.parametrize("options", [{}, {"protocol": asyncio.SubprocessProtocol}], ids=["ours", "asyncio's"])
+def test_what_it_printed_before_does_though_its_exit_is_seen_with_it(
+    subprocess_runner: SubprocessRunner, udp_peer: DatagramPeer, tmp_path: Path, options: Any
+) -> None:
+    held_up = tmp_path / "held_up"
+    os.mkfifo(held_up)
+
+    @udp_peer.serve
+    def hold_up_the_engine(_: object) -> None:
+        held_up.write_bytes(b"")
+        with suppress(ChildProcessError):  # a thread of asyncio's may be faster to collect it
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+
+    code = LEAVES_MUCH.format(port=udp_peer.port, held_up=str(held_up))
+    python(subprocess_runner, code, ready=b"ready", **options)
 
 
 @pytest.mark.parametrize("pattern", [b"never", re.compile(rb"never")])
