@@ -339,6 +339,7 @@ def test_a_datagram_handler_that_raises_in_the_tear_down_is_logged_and_fails_nob
             client.sendto(b"QUIT", udp_peer.address)
             client.close()
             udp_peer.next_datagram().result()
+            udp_peer.close()  # after the handler
             assert "after the judgement: ZeroDivisionError" in caplog.text
 
         def test_it(client): pass

@@ -223,14 +223,15 @@ def test_what_the_target_had_answered_by_its_close_is_recorded_and_passed_on(
 
     answers = [b"%d" % number for number in range(100)]
 
-    def answer_and_close(_: object) -> None:  # on the engine: it reads nothing between these lines
+    def answer_and_close(_: object) -> bytes:  # on the engine: it reads nothing between these lines
         for answer in answers:
             target.sendto(answer, flow)
         proxy.close()
+        return b"closed"
 
-    beside = peers.udp(answer_and_close)
-    client.sendto(b"now", beside.address)
-    beside.next_datagram().result()
+    beside = udp_client()
+    beside.sendto(b"now", peers.udp(answer_and_close).address)
+    assert beside.recv(100) == b"closed"
     assert [event.args[0] for event in proxy.events if event.name == "target_datagram_received"] == answers
     assert [sent.data for sent in proxy.sent] == answers
     assert [client.recv(100) for _ in answers] == answers
