@@ -1,10 +1,10 @@
 """`DatagramRecord`: a record that keeps millions of datagrams in little room."""
 
-import time
 from array import array
 from collections.abc import Sequence
 from typing import Any, overload
 
+from ._neighbours import real_monotonic
 from ._record import Address, Record, Row
 
 
@@ -40,19 +40,19 @@ class DatagramRecord(Record):
         return _Rows(self, "datagram_sent")
 
     def note(self, name: str, *args: Any) -> None:
-        (self._columns or self._begin()).add(time.monotonic(), name, args)
+        (self._columns or self._begin()).add(real_monotonic(), name, args)
 
     def note_end(self, name: str, *args: Any) -> None:
         """Add an entry likewise; if it is the first, nearly always no other comes, and it is seldom looked at."""
         if self._columns is None:
-            self._end = time.monotonic(), name, args
+            self._end = real_monotonic(), name, args
         else:
             self.note(name, *args)
 
     def note_datagram(self, name: str, data: bytes, address: Address) -> None:
         """Add a ``datagram_received`` or ``datagram_sent``, stamped now, before the peer acts on it."""
         columns = self._columns or self._begin()
-        columns.times.append(time.monotonic())
+        columns.times.append(real_monotonic())
         columns.fields += (name, data, address)
         places = columns.places.get(name)
         if places is None:

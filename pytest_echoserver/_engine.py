@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
-from ._neighbours import refuse_if_blocked
+from ._neighbours import real_monotonic, refuse_if_blocked
 from ._outcomes import fail, fulfil, start
 from ._readers import Readers, best_readers
 from ._sleep import let_turn
@@ -65,6 +65,8 @@ class Engine:
         self.loop: asyncio.AbstractEventLoop = new_loop()
         self._debug = self.loop.get_debug()
         self.reclaim_loop()
+        if getattr(type(self.loop), "time", None) is asyncio.BaseEventLoop.time:
+            self.loop.time = real_monotonic  # type: ignore[method-assign]  # its own calls what a test may replace
         self.timetable: Timetable = Timetable(self.loop)
         self.owners: list[Owner] = []
         self._unowned: list[BaseException] = []

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 
@@ -27,6 +28,9 @@ _REAL = _RealSubprocess()
 real_kill = os.kill
 real_killpg: Any = getattr(os, "killpg", None)  # not on Windows
 real_sleep = time.sleep
+# freezegun changes names of ours, too, wherever they stand for these functions themselves.
+real_monotonic = partial(time.monotonic)
+real_time_ns = partial(time.time_ns)
 
 
 def real_popen() -> type["subprocess.Popen[Any]"]:

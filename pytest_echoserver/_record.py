@@ -1,12 +1,12 @@
 """What a peer saw and said, in order, with times: written by peers, read by tests and by the evidence."""
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
 
 from ._locks import Locked
+from ._neighbours import real_monotonic
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ class RowRecord(Record):
         return self._rows
 
     def note(self, name: str, *args: Any) -> None:
-        self._rows.append((time.monotonic(), name, *args))
+        self._rows.append((real_monotonic(), name, *args))
 
     def clear(self) -> None:
         self._rows.clear()

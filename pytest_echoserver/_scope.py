@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import threading
-import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ._blamed import Blamed, likeness
 from ._engine import ANSWER, OWNER, Engine
+from ._neighbours import real_monotonic
 from ._outcomes import raise_together
 from ._quiet import until_quiet
 from ._record import Record
@@ -79,7 +79,7 @@ class Scope:
         self._lock = threading.RLock()  # the garbage collector may come amid, with an error to blame on this
         self._judged = False
         self._closed = False
-        self._started = self._shown_from = self._last_judged = time.monotonic()
+        self._started = self._shown_from = self._last_judged = real_monotonic()
         self._ordinals: dict[str, Iterator[int]] = {}
         self._members: list[Adopted] = []
         self._posted = False
@@ -225,7 +225,7 @@ class Scope:
             if self.wide:
                 self._blamed.begin_anew()
                 self._part_with_released()
-            self._last_judged = time.monotonic()
+            self._last_judged = real_monotonic()
         if self.wide and errors and self._can_be_asked:
             self.call(self._tell)
         return errors
@@ -360,9 +360,9 @@ class Scope:
     def _settle(self) -> None:
         self.engine.run(self.context, self._settle_engine)
         to_be_asked = [member._settle for member in self._members if member._settle is not None]
-        deadline = time.monotonic() + SETTLING
+        deadline = real_monotonic() + SETTLING
         seen = -1
-        while to_be_asked and seen != self._activity() and time.monotonic() < deadline:
+        while to_be_asked and seen != self._activity() and real_monotonic() < deadline:
             seen = self._activity()
             for settle in to_be_asked:
                 settle()
@@ -380,9 +380,9 @@ class Scope:
         return sum(len(member._record.rows) for member in self._members)
 
     async def _settle_engine(self) -> None:
-        deadline = time.monotonic() + SETTLING
+        deadline = real_monotonic() + SETTLING
         at_rest = await until_quiet(
-            lambda: None if self._tasks.busy() else self._activity(), lambda: time.monotonic() < deadline
+            lambda: None if self._tasks.busy() else self._activity(), lambda: real_monotonic() < deadline
         )
         if not at_rest:
             for task in self._tasks.busy():

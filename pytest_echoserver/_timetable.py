@@ -3,9 +3,10 @@
 import asyncio
 import heapq
 import itertools
-import time
 from collections.abc import Callable
 from contextvars import Context
+
+from ._neighbours import real_monotonic
 
 Agenda = dict[int, tuple[Callable[[], object], Context]]
 """What is to be called for somebody, by its number. What is taken out of it is let go of, and isn't called."""
@@ -41,12 +42,12 @@ class Timetable:
         if self._timer is not None:
             self._timer.cancel()
         self._next = when
-        self._timer = self._loop.call_later(max(0.0, when - time.monotonic()), self._come, context=Context())
+        self._timer = self._loop.call_later(max(0.0, when - real_monotonic()), self._come, context=Context())
 
     def _come(self) -> None:
         self._timer, self._next = None, float("inf")
         entries = self._entries
-        while entries and entries[0][0] <= time.monotonic():
+        while entries and entries[0][0] <= real_monotonic():
             _, number, agenda = heapq.heappop(entries)
             if number in agenda:
                 function, context = agenda.pop(number)

@@ -6,10 +6,10 @@ TLS as its plain text, a Unix socket's with invented addresses. What the network
 
 import heapq
 import struct
-import time
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from .._neighbours import real_monotonic, real_time_ns
 from .._telling import escaped
 from .._traffic import PeerTraffic, Traffic
 from .packets import Flow, client_of, invented, packed, udp_packet
@@ -56,7 +56,7 @@ def file_of(traffic: Traffic, reading: Reading, comment: str) -> Iterator[bytes]
         told = "; ".join(filter(None, (peer.kind, where, NOTES.get(peer.kind, ""))))
         options: Options = {NAME: peer.name, DESCRIPTION: told, RESOLUTION: b"\x09"}
         yield _block(INTERFACE, struct.pack("=HHI", RAW_IP, 0, 0), options)
-    epoch = time.time_ns() - time.monotonic_ns() + int(traffic.started * 1e9)
+    epoch = real_time_ns() + int((traffic.started - real_monotonic()) * 1e9)
     of_peers = [_packets(interface, peer, traffic.started, reading) for interface, peer in enumerate(peers)]
     for at, interface, packet, told in heapq.merge(*of_peers, key=lambda each: each[0]):
         stamp = epoch + int(at * 1e9)

@@ -1,12 +1,12 @@
 """`DatagramLane`: carries datagrams one way through a bad network."""
 
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from .._neighbours import real_monotonic
 from .deciding import Decider
 from .verdict import PASS, Direction, Packet, Verdict, flipped
 
@@ -84,7 +84,7 @@ class DatagramLane:
     def carry(self, data: bytes, addr: Sockaddr, sent: Callable[[OSError | None], object] | None = None) -> None:
         """Take a datagram on its way; ``sent`` hears when it has left, or was lost, which nobody can tell apart."""
         flow = self._flow(addr)
-        now = time.monotonic()
+        now = real_monotonic()
         verdict = self._verdict(Packet(data, self._direction, flow.ordinal, flow.count, now))
         flow.count += 1
         previous = self._last if flow.last is None else flow.last
@@ -178,7 +178,7 @@ class DatagramLane:
         if verdict.reorder or verdict.late:
             flow.held.append(carried)
             if verdict.reorder:
-                self._at(time.monotonic() + REORDERED_WITHIN, partial(self._wait_no_more, flow, carried))
+                self._at(real_monotonic() + REORDERED_WITHIN, partial(self._wait_no_more, flow, carried))
             return
         self._pass_on(carried)
         while flow.held:

@@ -1,10 +1,10 @@
 """`StreamLane`: carries a stream's bytes one way through a bad network."""
 
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from .._neighbours import real_monotonic
 from .deciding import StreamDecider
 from .places import Places
 from .verdict import BLOCK, PASS, Direction, Ending, Packet, Verdict, flipped
@@ -91,11 +91,11 @@ class StreamLane:
         if self._offset:
             self._end_now()
         else:
-            self._at(time.monotonic() + CONNECTING, self._end_now)
+            self._at(real_monotonic() + CONNECTING, self._end_now)
 
     def carry(self, data: bytes) -> None:
         """Take bytes on their way."""
-        now = time.monotonic()
+        now = real_monotonic()
         self._end_here()
         at, end = 0, len(data)
         while at < end and not (self.ended or self._stalled):
@@ -112,7 +112,7 @@ class StreamLane:
     def carry_eof(self) -> None:
         """Take EOF on its way, after all before it."""
         if not self.ended:
-            self._queue.append(Carried(self._last_due(time.monotonic())))
+            self._queue.append(Carried(self._last_due(real_monotonic())))
             self._go_on()
 
     def begin_anew(self) -> None:
@@ -202,7 +202,7 @@ class StreamLane:
         if verdict is None:
             return
         self._keep(verdict)
-        self._queue.append(Carried(self._last_due(time.monotonic()), end=verdict.end))
+        self._queue.append(Carried(self._last_due(real_monotonic()), end=verdict.end))
         if verdict.end == "stall":
             self._stalled = True
         else:
@@ -225,7 +225,7 @@ class StreamLane:
     def _go_on(self) -> None:
         """Deliver what is due."""
         while self._queue and not (self._busy or self.blocked):
-            now = time.monotonic()
+            now = real_monotonic()
             if self._queue[0].due > now:
                 self._wake_at(self._queue[0].due)
                 return

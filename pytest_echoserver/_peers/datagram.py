@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .. import _deadline
 from .._checks import whole_number
 from .._futures import CaptureFuture
+from .._neighbours import real_monotonic
 from .._outcomes import as_exception, end_with
 from .._readers import Readers, let_in
 from .._record import Address, Datagram, Event, Record, SentDatagram
@@ -234,7 +234,7 @@ class DatagramPeer(ServedPeer):
         dealt_with = 0 if self._script is None else self._script.dealt_with
         start = max(self._end.cursor.position, dealt_with)
         self._asked_of_engine = True
-        self._scope.post(begin_silence, self, limit, future, start, time.monotonic())
+        self._scope.post(begin_silence, self, limit, future, start, real_monotonic())
         return future
 
     def clear(self, *, script: bool = False) -> None:
@@ -437,7 +437,7 @@ class DatagramPeer(ServedPeer):
         if not received:
             return f"no datagram came{told_of_network}"
         last = received[-1]
-        ago = time.monotonic() - last.time
+        ago = real_monotonic() - last.time
         return (
             f"{_datagrams(len(received))} had come by then, "
             f"the last {told_bytes(len(last.data))} {first_bytes(self._redacted(last.data))} "

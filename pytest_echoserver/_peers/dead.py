@@ -3,11 +3,11 @@
 import selectors
 import socket
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
 from .._adopted import Member
+from .._neighbours import real_monotonic
 from .._record import RowRecord
 from .._scope import Scope
 from .._telling import told_place
@@ -171,8 +171,8 @@ def _ready(sock: socket.socket, event: int, within: float) -> bool:
     """Whether ``sock`` becomes readable or writable within so many seconds."""
     with selectors.DefaultSelector() as selector:
         selector.register(sock, event)
-        deadline = time.monotonic() + within
-        while (left := deadline - time.monotonic()) > 0:
+        deadline = real_monotonic() + within
+        while (left := deadline - real_monotonic()) > 0:
             if selector.select(left):
                 return True
     return False

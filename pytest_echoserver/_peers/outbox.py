@@ -1,12 +1,12 @@
 """`Outbox`: things to do in order, each begun when the one before it has ended."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .._futures import CaptureFuture
+from .._neighbours import real_monotonic
 from .._outcomes import fail, fulfil
 from .._sleep import sleep
 
@@ -91,6 +91,6 @@ class Outbox:
 
 async def _at_least(seconds: float) -> None:
     """Let so much time pass: a loop may wake a little early, and uvloop's counts from when it last looked."""
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
+    until = real_monotonic() + seconds
+    while (left := until - real_monotonic()) > 0:
         await sleep(left)

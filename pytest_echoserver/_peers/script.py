@@ -5,7 +5,6 @@ It knows what came and what is to be done, and nothing of sockets: who reads mes
 """
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 from .._checks import whole_number
 from .._cursors import Cursor
 from .._futures import CaptureFuture
+from .._neighbours import real_monotonic
 from .._tracebacks import call_site
 from .._traffic import Expected
 from .telling import shown
@@ -239,7 +239,7 @@ class Script:
             step.last = subject
             if step is self.current and step.met:
                 self._position += 1
-            step.served.append((target, subject, time.monotonic()))
+            step.served.append((target, subject, real_monotonic()))
             actions = list(step.actions)
         for action in actions:
             target.act(subject, action)

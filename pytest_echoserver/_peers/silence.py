@@ -1,10 +1,10 @@
 """Silence on a datagram peer: how it is kept, and how it is broken."""
 
-import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from .._futures import CaptureFuture
+from .._neighbours import real_monotonic
 from .._outcomes import fail, fulfil
 from .._record import Datagram
 from .._telling import told_bytes, told_place
@@ -54,7 +54,7 @@ def begin_silence(
             end.transport.drain()  # what has come counts, though the loop may not have read it
         fulfil(future, None)
 
-    peer._at(time.monotonic() + seconds, kept, peer._own_agenda())
+    peer._at(real_monotonic() + seconds, kept, peer._own_agenda())
     end.watch(broken, look).add_done_callback(breach)
     future.add_done_callback(lambda _: broken.cancel())
 

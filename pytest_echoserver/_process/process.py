@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, overload
@@ -14,6 +13,7 @@ from typing import Any, Literal, overload
 from .._checks import bytes_like, whole_number
 from .._cursors import Cursor
 from .._futures import CaptureFuture
+from .._neighbours import real_monotonic
 from .._patterns import Told, compile_pattern
 from .._record import Event
 from .._scope import Scope
@@ -215,7 +215,7 @@ class Process:
         last, *_ = self._child.record.rows[-1]
         seen, exited = threading.Event(), self.exited
         exited.add_done_callback(lambda _: seen.set())
-        seen.wait(max(0.0, last + A_MOMENT - time.monotonic()))
+        seen.wait(max(0.0, last + A_MOMENT - real_monotonic()))
         exited.cancel()
 
     def __repr__(self) -> str:

@@ -10,10 +10,10 @@ import select
 import socket
 import struct
 import sys
-import time
 from contextlib import closing, suppress
 from typing import NamedTuple
 
+from .._neighbours import real_monotonic
 from .._sleep import sleep
 
 Plain = socket.SocketType
@@ -95,7 +95,7 @@ async def turn(turns: int) -> int:
 
 
 async def _until(sock: socket.socket, limit: float, *, read: bool) -> bool:
-    deadline = time.monotonic() + limit
+    deadline = real_monotonic() + limit
     turns = 0
     while True:
         try:
@@ -107,7 +107,7 @@ async def _until(sock: socket.socket, limit: float, *, read: bool) -> bool:
             return True
         if not pending:
             return True
-        if time.monotonic() > deadline:
+        if real_monotonic() > deadline:
             return False
         turns = await turn(turns)
 

@@ -150,3 +150,54 @@ def test_programs_get_their_signals_though_kill_is_replaced(downstream: Downstre
         subprocess_runner("sleep", "100", stdin={stdin})
     """
     ).assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("loop", EITHER_LOOP)
+def test_peers_and_programs_go_by_the_real_clock(downstream: Downstream, loop: str) -> None:
+    downstream.run_apart(
+        """
+    import asyncio, socket, sys, time
+    from unittest import mock
+
+    import pytest
+    from pytest_echoserver import DatagramFaults
+
+    @pytest.fixture(autouse=True, params=[{"side_effect": [0.0, 10.0]}, {"return_value": 100.0}])
+    def replaced(request, monkeypatch):
+        real, clock = time.monotonic, mock.Mock(**request.param)
+        for module in [module for name, module in sys.modules.items() if name.startswith("pytest_echoserver")]:
+            for name, value in list(vars(module).items()):
+                if value is real:  # as freezegun does it
+                    monkeypatch.setattr(module, name, clock)
+        monkeypatch.setattr(time, "monotonic", clock)
+        yield
+        assert not clock.mock_calls
+
+    def test_an_answer_that_waits(tcp_peer):
+        tcp_peer.expect(b"hi").reply(b"ho", after=0.01)
+        with socket.socket() as client:
+            client.settimeout(5)
+            client.connect(tcp_peer.address)
+            client.sendall(b"hi")
+            assert client.recv(2) == b"ho"
+
+    def test_delay_and_silence(peers):
+        peer = peers.udp_echo(faults=DatagramFaults(delay=0.01))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(5)
+            client.sendto(b"hi", peer.address)
+            assert client.recv(2) == b"hi"
+        peer.next_datagram().result()
+        peer.expect_silence(0.01).result()
+
+    def test_harness(stream_harness):
+        stream = stream_harness.connect(asyncio.Protocol)
+        stream.send(b"x")
+        stream.close()
+        assert stream.lost.result() is None
+
+    def test_program(subprocess_runner):
+        subprocess_runner(sys.executable, "-c", "import time; print('up'); time.sleep(100)", ready=b"up")
+    """,
+        f"--echoserver-loop={loop}",
+    ).assert_outcomes(passed=8)
