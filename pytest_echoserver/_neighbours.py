@@ -27,6 +27,7 @@ _REAL = _RealSubprocess()
 # As they were before any test had replaced them, to see what its code would have done.
 real_kill = os.kill
 real_killpg: Any = getattr(os, "killpg", None)  # not on Windows
+real_open = open
 real_sleep = time.sleep
 # freezegun changes names of ours, too, wherever they stand for these functions themselves.
 real_monotonic = partial(time.monotonic)

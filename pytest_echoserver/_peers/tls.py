@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._directory import PrivateDirectory
+from .._neighbours import real_open
 from .._record import Address
 from .._telling import told_place
 
@@ -316,6 +317,6 @@ def _check_name(name: object) -> None:
 
 
 def _write(path: Path, content: bytes) -> Path:
-    with open(path, "wb", opener=partial(os.open, mode=0o600)) as file:
+    with real_open(path, "wb", opener=partial(os.open, mode=0o600)) as file:
         file.write(content)
     return path

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .._checks import in_short, whole_number
+from .._neighbours import real_open
 
 __tracebackhide__ = True
 
@@ -152,7 +153,7 @@ def _found(program: str, environment: Mapping[str, str], cwd: str | os.PathLike[
 
 
 def _interpreter_missing(found: str, program: str) -> FileNotFoundError | None:
-    with suppress(OSError), open(found, "rb") as script:  # noqa: PTH123
+    with suppress(OSError), real_open(found, "rb") as script:
         line = script.readline(256)
         if line.startswith(b"#!"):
             told = repr(line.removesuffix(b"\n"))[1:]

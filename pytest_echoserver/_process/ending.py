@@ -50,11 +50,9 @@ class Ending:
             killed, left = await _end_groups(children)
             await within(GRACE, *(child.capture.exited for child in children))
             escaped, survivors = await kill_escaped(self.cookies, GRACE) if children and self.cookies else ({}, {})
-        except asyncio.CancelledError:
-            if self._abandoned:  # and the engine ends
-                _release(children)
-            raise
-        _release(children)
+        finally:
+            for child in children:
+                child.release()
         await within(GRACE, *(child.capture.complete for child in children))
         self._children = []  # only now: a close that the engine can't go on with is taken over by `abandon`
         errors = []
@@ -99,11 +97,6 @@ class Ending:
                 if os.getpgid(pid) not in groups:
                     told.setdefault(number, []).append(told_process(pid))
         return told
-
-
-def _release(children: list[Child]) -> None:
-    for child in children:
-        child.release()
 
 
 async def _after_eof(children: list[Child]) -> None:

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from .._neighbours import real_kill, real_sleep
+from .._neighbours import real_kill, real_open, real_sleep
 from .._sleep import sleep
 from .._telling import escaped
 from .group import PROBE, all_pids, until_exited
@@ -107,7 +107,7 @@ def told_process(pid: int) -> str:
     """A process by its id and, where the system tells, its command line, as any terminal can show it."""
     if sys.platform == "linux":
         with suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+            words = _read(pid, "cmdline").rstrip(b"\0").split(b"\0")
             line = os.fsdecode(b" ".join(words))
             return f"pid {pid} ({escaped(line[:SHOWN])}{'…' if len(line) > SHOWN else ''})"
     return f"pid {pid}"
@@ -118,8 +118,7 @@ def _environments() -> Iterator[tuple[int, bytes | None]]:
     if sys.platform == "linux":
         for pid in all_pids():
             try:
-                with open(f"/proc/{pid}/environ", "rb", buffering=0) as environ:  # noqa: PTH123  it is read often
-                    yield pid, environ.read() or _again(pid)
+                yield pid, _read(pid, "environ") or _again(pid)
             except OSError:  # not ours, or gone
                 continue
     elif (psutil := _psutil()) is not None:
@@ -131,9 +130,15 @@ def _environments() -> Iterator[tuple[int, bytes | None]]:
 def _again(pid: int) -> bytes | None:
     """The environment of a process that seemed to have none; None while it is amidst execve(2)."""
     Path(f"/proc/{pid}/exe").readlink()  # an OSError: a thread of the kernel, or a zombie
-    if not Path(f"/proc/{pid}/cmdline").read_bytes():
+    if not _read(pid, "cmdline"):
         return None
-    return Path(f"/proc/{pid}/environ").read_bytes()
+    return _read(pid, "environ")
+
+
+def _read(pid: int, name: str) -> bytes:
+    """A file of proc_pid(5), whole."""
+    with real_open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:
+        return cast(bytes, file.read())
 
 
 def _psutil() -> Any:

@@ -5,9 +5,8 @@ import os
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from pathlib import Path
 
-from .._neighbours import real_killpg
+from .._neighbours import real_killpg, real_open
 from .._sleep import sleep
 
 PROBE = 0.01
@@ -36,7 +35,8 @@ def living(pgids: Collection[int]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for pid in all_pids():
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+            with real_open(f"/proc/{pid}/stat", errors="replace") as file:
+                stat = file.read()
         except OSError:  # it ended meanwhile
             continue
         # proc_pid_stat(5): "pid (comm) state ppid pgrp ...", and comm may hold anything.

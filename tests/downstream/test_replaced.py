@@ -201,3 +201,35 @@ def test_peers_and_programs_go_by_the_real_clock(downstream: Downstream, loop: s
     """,
         f"--echoserver-loop={loop}",
     ).assert_outcomes(passed=8)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no file is read")
+@pytest.mark.parametrize("what", ["builtins.open", "pathlib.Path.open", "pathlib.Path.read_text"])
+def test_programs_end_though_files_are_replaced(downstream: Downstream, what: str) -> None:
+    result = downstream.run_apart(
+        f"""
+    import sys
+    from unittest import mock
+
+    import pytest
+    from pytest_echoserver import CaptureTimeout
+
+    @pytest.fixture(autouse=True)
+    def replaced():
+        with mock.patch("{what}", mock.mock_open(read_data="a = 1")) as replaced:
+            yield
+            assert not replaced.mock_calls
+
+    def test_holder(subprocess_runner):
+        program = subprocess_runner(sys.executable, "-c", "import os, signal; os.fork() or signal.pause()")
+        program.exited.result()
+        with pytest.raises(CaptureTimeout, match="which it started, still holds its stdout"):
+            program.output_complete.result(timeout=0.01)
+
+    def test_escaped(subprocess_runner):
+        code = "import os, signal; os.fork() or (os.setsid(), print('up', flush=True), signal.pause())"
+        subprocess_runner(sys.executable, "-c", code).read_until(b"up").result()
+    """
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["E*RuntimeError: *left its process group, and had to be killed: pid * (*"])
