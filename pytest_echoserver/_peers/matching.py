@@ -11,9 +11,6 @@ from .telling import shown
 
 __tracebackhide__ = True
 
-FIRST_PART = 4_096
-"""With so many bytes of a burst a framing callable is asked first for a message that isn't its first."""
-
 
 @dataclass(frozen=True, slots=True)
 class MessagePattern:
@@ -155,10 +152,10 @@ class _DelimitedEnds:
 
 
 class _MeasuredEnds:
-    """Asks a callable for the length of the first message: with all that is unread, once that has grown.
+    """Asks a callable for the length of the first message, with all that is unread, once that has grown.
 
-    A copy of it for each message of a burst would be far too much. So for the others it is asked with a first part,
-    of which an answer counts only if it hardly goes by where the part ends: a length of no more than half of it.
+    One that gives a length beyond what has come isn't asked again before that is there, and then once more: what it
+    gave may have been the length of a header.
     """
 
     def __init__(self, length_of: Callable[[bytes], int | None]) -> None:
@@ -167,44 +164,19 @@ class _MeasuredEnds:
         self._end: int | None = None
         self._least = 1
         """How long the buffer has to be before it is asked again."""
-        self._asked = 0
-        """How long the buffer was when it was last asked with all that was unread."""
-        self._before = 0
-        """The length of the message before."""
 
     def find(self, buffer: bytearray, start: int) -> int | None:
         if start != self._start:
-            self._before = 0 if self._end is None else self._end - self._start
             self._start, self._end, self._least = start, None, start + 1
         if self._end is None and len(buffer) >= self._least:
-            length = self._length(buffer)
+            length = self._checked(cut(buffer, start))
             if length is None:
                 self._least = len(buffer) + 1
             elif start + length > len(buffer):
-                # It is asked once more then: what it knew by now may have been the length of a header.
                 self._least = start + length
             else:
                 self._end = start + length
         return self._end
-
-    def _length(self, buffer: bytearray) -> int | None:
-        length = self._length_in_a_part(buffer) if len(buffer) == self._asked else None
-        if length is None:
-            self._asked = len(buffer)
-            length = self._checked(cut(buffer, self._start))
-        return length
-
-    def _length_in_a_part(self, buffer: bytearray) -> int | None:
-        part, unread = max(FIRST_PART, 2 * self._before), len(buffer) - self._start
-        while part < unread:
-            try:
-                length = self._checked(cut(buffer, self._start, self._start + part))
-            except Exception:  # noqa: BLE001  perhaps for where the part ends; what it says of more counts
-                length = None
-            if length is not None and 2 * length <= part:
-                return length
-            part = 2 * max(part, length or 0)
-        return None
 
     def _checked(self, unread: bytes) -> int | None:
         length = self._length_of(unread)

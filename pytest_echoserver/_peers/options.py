@@ -47,8 +47,8 @@ class TCPOptions(UDPOptions, total=False):
     """Beside those of `UDPOptions`: what a stream has.
 
     - ``framing``: where a message ends: a delimiter, which belongs to it, or a callable that gets what is unread
-      (or the first part of it) and gives the length of the first message, or None as long as that isn't known. A
-      script's patterns then match whole messages.
+      and gives the length of the first message, or None as long as that isn't known; one that has given a length is
+      asked again once so much is there. A script's patterns then match whole messages.
     - ``tls``: True, or an `ssl.SSLContext` for the server's side.
     """
 

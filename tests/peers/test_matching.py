@@ -1,6 +1,5 @@
 """What patterns match, by themselves: whole messages, the next bytes of a stream, and where messages end."""
 
-import itertools
 import re
 from typing import Any
 
@@ -123,55 +122,6 @@ def test_it_is_asked_once_more_then_for_it_may_have_told_of_a_header() -> None:
         return 4 if len(data) < 4 else 4 + data[3]
 
     assert ends_of(header_first, [b"\0", b"\0\0\x05ab", b"cde"])[0] == [9]
-
-
-@pytest.mark.parametrize("size", [2, 50, 5_000])
-def test_in_a_burst_it_is_not_given_all_that_is_left_for_each_message(size: int) -> None:
-    message = (size - 2).to_bytes(2, "big") + bytes(size - 2)
-    count = 200_000 // size
-    ends, given = ends_of(lambda data: 2 + int.from_bytes(data[:2], "big"), [message * count])
-    assert ends == [size * n for n in range(1, count + 1)]
-    assert len(given[0]) == 200_000
-    assert max(map(len, given[1:])) <= 2 * size + 4_096
-    assert len(given) <= count + 2
-
-
-def of_text(data: bytes) -> int | None:
-    text = data.decode()  # which fails within a character
-    return len(text.partition("|")[0].encode()) + 1 if "|" in text else None
-
-
-def of_folded_lines(data: bytes) -> int | None:
-    found = re.match(rb"[^\n]*\n(?:[ ][^\n]*\n)*", data)
-    return found.end() if found else None
-
-
-@pytest.mark.parametrize(
-    ("length_of", "data", "lengths"),
-    [
-        (of_text, "|".join(["é" * 700] * 20).encode() + b"|", [1401] * 20),
-        (of_text, b"a|" + "é".encode() * 20_000 + b"|", [2, 40_001]),
-        (of_folded_lines, b"a\n" + b"b\n" + b" c\n" * 5_000 + b"d\n", [2, 15_002, 2]),
-        (lambda data: min(len(data), 6_000), b"a" * 20_000, [6_000, 6_000, 6_000, 2_000]),
-        (lambda data: data.rfind(b"|") + 1 or None, b"a|" * 9_000 + b"b" * 9_000, [18_000]),
-        (by_header, (4_996).to_bytes(4, "big") + bytes(4_996) + bytes(4) * 2_000, [5_000] + [4] * 2_000),
-    ],
-)
-def test_where_a_part_ends_makes_no_difference(length_of: Any, data: bytes, lengths: list[int]) -> None:
-    ends, _ = ends_of(length_of, [data])
-    assert [b - a for a, b in itertools.pairwise([0, *ends])] == lengths
-
-
-def test_what_it_raises_or_gives_for_all_that_is_left_counts() -> None:
-    def raises(data: bytes) -> int:
-        if data[0]:
-            raise LookupError(len(data))
-        return 2
-
-    with pytest.raises(LookupError, match=r"^20000$"):
-        ends_of(raises, [b"\0a" * 5 + b"b" * 20_000])
-    with pytest.raises(TypeError, match=r"or None, not '20000'$"):
-        ends_of(lambda data: str(len(data)) if data[0] else 2, [b"\0a" * 5 + b"b" * 20_000])
 
 
 @pytest.mark.parametrize(
