@@ -163,29 +163,28 @@ class StreamLane:
             return size, found
         if not decider.by_block:
             return size, PASS
-        new = block != self._block
+        new, verdict = block != self._block, self._verdict
         if new:
             self._block = block
-            self._verdict = self._decided(Packet(data[at : at + size], self._direction, self._flow, block, now))
-        verdict = self._verdict
-        if new and verdict.end is not None:
-            place = max(self._offset, verdict.at or 0)
-            places.add_end(place, verdict.end)
-            size = min(size, place - self._offset)
+            verdict = self._decided(Packet(data[at : at + size], self._direction, self._flow, block, now))
+            if verdict.end is not None:  # what else it says is of what passes before that
+                place = max(self._offset, verdict.at or 0)
+                places.add_end(place, verdict.end)
+                size = min(size, place - self._offset)
+                verdict = replace(verdict, end=None, at=None) if size else PASS
+            if verdict not in (PASS, self._verdict):  # of the same on block after block, the first tells
+                self._note(self._direction, self._offset, verdict)
+            self._verdict = verdict
         flip = None if verdict.flip is None else 8 * BLOCK * block + verdict.flip
         return size, Verdict(delay=verdict.delay, flip=flip, data=verdict.data if new else None)
 
     def _decided(self, packet: Packet) -> Verdict:
         assert self._decider is not None
         try:
-            verdict = self._decider.decide(packet)
+            return self._decider.decide(packet)
         except BaseException as error:  # noqa: BLE001  of a user's callable
             self._fail(error)
             return PASS
-        told = verdict if verdict.end is None else replace(verdict, end=None, at=None)  # noted where it ends
-        if told not in (PASS, self._verdict):  # of the same on block after block, the first tells
-            self._note(self._direction, self._offset, told)
-        return verdict
 
     def _keep(self, verdict: Verdict) -> None:
         assert self._decider is not None

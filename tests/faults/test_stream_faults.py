@@ -416,6 +416,18 @@ def test_a_callable_ends_a_stream(
     assert read_until_it_stalls(client, passes) == (bytes(passes), end)
 
 
+@pytest.mark.parametrize(("at", "passes"), [(None, bytes(1_024)), (1_027, bytes(1_024) + b"changed")])
+def test_what_is_changed_before_an_end_is_what_passes(
+    peers: Peers, connect: Connect, at: int | None, passes: bytes
+) -> None:
+    peer = peers.tcp(
+        inbound=lambda packet: Verdict(data=b"changed", end="close", at=at) if packet.index == 1 else None
+    )
+    for each in (peer, peers.tcp(faults=peer.schedule)):
+        connect(each).sendall(bytes(3_000))
+        assert each.connection.read(-1).result() == passes
+
+
 def test_a_wait_in_vain_tells_what_the_network_keeps(peers: Peers, connect: Connect) -> None:
     peer = peers.tcp(inbound=StreamFaults(delay=60))
     connect(peer).sendall(b"hello")
