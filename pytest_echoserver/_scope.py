@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from ._blamed import Blamed, likeness
 from ._engine import ANSWER, OWNER, Engine
 from ._neighbours import real_monotonic
-from ._outcomes import raise_together
+from ._outcomes import as_exception, raise_together
 from ._quiet import until_quiet
 from ._record import Record
 from ._tasks import Watched, end_tasks, frames_of_users
@@ -233,6 +233,8 @@ class Scope:
     def test_is_over(self) -> None:
         """A test was reported: what a wide scope shows from now on is the next one's; another shows no more."""
         if self.wide:
+            if self._can_be_asked:
+                self.engine.reclaim_loop()
             with self._lock:
                 self._part_with_released()
                 self._parted.clear()
@@ -296,7 +298,11 @@ class Scope:
             self._judged = self._closed = True
         try:
             if (self._members or self._tasks) and not self.engine.forked:
-                failures = self._leave_other_loops() + self._run_close()
+                failures: list[Exception] = []
+                try:
+                    failures += self._leave_other_loops()
+                finally:  # Ctrl-C there must not keep the others open
+                    failures += self._run_close()
                 for failure in failures:
                     put_traceback(failure, without_our_frames(failure.__traceback__))
                 errors = failures + errors
@@ -316,8 +322,10 @@ class Scope:
             if member._tell_closed is not None:
                 try:
                     member._tell_closed()
-                except Exception as error:  # noqa: BLE001  a hook of the user's
-                    failures.append(error)
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:  # noqa: BLE001  of a hook of the user's, maybe by pytest.fail()
+                    failures.append(as_exception(error))
         return failures
 
     def _leave_other_loops(self) -> list[Exception]:
@@ -327,8 +335,9 @@ class Scope:
             if member._leave is not None:
                 try:
                     failures += member._leave()
-                except Exception as error:  # noqa: BLE001  the others must be closed all the same
-                    failures.append(error)
+                # The others must be closed all the same; and a task that is ended may raise what ends its loop.
+                except (Exception, asyncio.CancelledError, SystemExit) as error:  # noqa: BLE001
+                    failures.append(as_exception(error))
         return failures
 
     def _run_close(self) -> list[Exception]:

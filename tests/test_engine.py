@@ -407,6 +407,36 @@ def test_an_engine_that_cannot_start_leaves_nothing(
     assert open_and_running() <= before, raised  # whose frames hold it all: nothing is left to the collector
 
 
+def test_so_is_it_where_tests_have_only_peers_of_the_session(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+        import asyncio, socket
+
+        def talk_to(server):
+            with server, socket.create_connection(server.address) as client:
+                assert client.recv(10) == b""
+
+        async def swallows(connection):
+            asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+
+        async def raises(connection):
+            asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+        def test_sets(session_peers):
+            talk_to(session_peers.tcp(swallows))
+
+        def test_a_callback(session_peers):
+            talk_to(session_peers.tcp(raises))
+        """,
+        "-p",
+        "no:randomly",
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["E*ZeroDivisionError*"])
+
+
 @pytest.mark.parametrize("loop", EITHER_LOOP)
 def test_what_one_test_sets_on_the_loop_is_undone_for_the_next(downstream: Downstream, loop: str) -> None:
     result = downstream.run(

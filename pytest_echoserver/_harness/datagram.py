@@ -60,7 +60,7 @@ class DatagramHarness:
         """Put a protocol on the running asyncio loop of an async test; the far end lives on the engine.
 
         ``await endpoint.close()`` before the test ends: then ``connection_lost`` was called, and no task that its
-        calls have started is left.
+        calls have started is left. What those raise fails the test, as with `StreamHarness.connect_here`.
 
         Raises:
             RuntimeError: no asyncio loop runs here. `connect` works in any test.

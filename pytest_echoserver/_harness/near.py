@@ -208,8 +208,12 @@ class NearEnd:
         return []
 
     async def _let_go(self) -> list[Exception]:
-        await self.abort()
-        return await self._end_tasks()
+        left: list[Exception] = []
+        try:
+            await self.abort()
+        finally:
+            left += await self._end_tasks()
+        return left
 
     def _let_go_at_once(self) -> None:
         self._abort_unless_lost()

@@ -77,8 +77,8 @@ class StreamHarness:
 
         ``await stream.close()`` before the test ends: then the protocol has got all that was sent,
         ``connection_lost`` was called, and no task that its calls have started is left. What its calls raise fails
-        the test. So does what such tasks and callbacks of the loop raise, unless somebody looks at it, or the loop
-        has an exception handler of yours.
+        the test. So does what such tasks raise, unless somebody has looked by then; and what callbacks raise that
+        its calls gave to the loop, unless that has an exception handler of yours.
 
         Raises:
             RuntimeError: no asyncio loop runs here. `connect` works in any test.

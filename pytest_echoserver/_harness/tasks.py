@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from .._engine import OWNER, owner_of
 from .._tasks import Watched, end_tasks
-from .._tracebacks import without_our_frames
 
 T = TypeVar("T")
 
@@ -49,6 +48,10 @@ class ProtocolTasks:
         self.blame_failed()
         self._tasks.clear()
         return left
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
 
     def cancel(self) -> None:
         """Cancel what is left of them."""
@@ -95,14 +98,13 @@ class _Watching:
         if self._loop.get_exception_handler() == self.on_error:
             self._loop.set_exception_handler(None)
 
-    @staticmethod
-    def on_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         owner, error = owner_of(context), context.get("exception")
-        # One of the loop's own making, as uvloop's of a handshake that was cancelled, is no protocol's fault.
-        if owner is None or error is None or without_our_frames(error.__traceback__) is None:
-            loop.default_exception_handler(context)
-        else:
+        # Of one that has ended, or was never connected, the test has had its judgement, or an error of its own.
+        if isinstance(owner, ProtocolTasks) and not owner.ended and error is not None:
             owner.blame(error)
+        else:
+            loop.default_exception_handler(context)
 
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> "asyncio.Future[Any]":
         make: Any = self._before or asyncio.Task

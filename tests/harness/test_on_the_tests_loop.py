@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from ..conftest import Downstream
 
 
@@ -18,6 +20,12 @@ def test_what_is_raised_outside_of_calls_on_the_tests_loop_fails_the_test(downst
             async def work(self):
                 raise LookupError("in a task")
 
+        class InTheLoop(asyncio.Protocol):
+            def connection_made(self, transport):
+                done = asyncio.get_running_loop().create_future()
+                done.set_result(1)
+                asyncio.get_running_loop().call_soon(done.set_result, 2)
+
         class InATimer(asyncio.Protocol):
             def connection_made(self, transport):
                 asyncio.get_running_loop().call_soon(self.fail)
@@ -31,7 +39,7 @@ def test_what_is_raised_outside_of_calls_on_the_tests_loop_fails_the_test(downst
         def streams():
             return asyncio.StreamReaderProtocol(asyncio.StreamReader(), serve)
 
-        KINDS = pytest.mark.parametrize("factory", [InATask, InATimer, streams])
+        KINDS = pytest.mark.parametrize("factory", [InATask, InATimer, InTheLoop, streams])
         CLOSED = pytest.mark.parametrize("closed", [True, False])
 
         @KINDS
@@ -52,6 +60,17 @@ def test_what_is_raised_outside_of_calls_on_the_tests_loop_fails_the_test(downst
             assert [str(error) for error in told] == ["in a callback"]
 
         @pytest.mark.asyncio
+        async def test_one_of_two_that_ends(stream_harness, caplog):
+            loop = asyncio.get_running_loop()
+            await stream_harness.connect_here(asyncio.Protocol)
+            first = loop.get_task_factory(), loop.get_exception_handler()
+            loop.set_task_factory(None)
+            other = await stream_harness.connect_here(asyncio.Protocol)
+            await other.close()
+            loop.set_task_factory(first[0])
+            assert loop.get_exception_handler() == first[1]
+
+        @pytest.mark.asyncio
         async def test_no_protocols(stream_harness, caplog):
             loop = asyncio.get_running_loop()
             stream = await stream_harness.connect_here(asyncio.Protocol)
@@ -64,7 +83,8 @@ def test_what_is_raised_outside_of_calls_on_the_tests_loop_fails_the_test(downst
         "-oasyncio_default_fixture_loop_scope=function",
         plugins=("pytest_asyncio.plugin",),
     )
-    result.assert_outcomes(failed=6, passed=2)
+    result.assert_outcomes(failed=8, passed=3)
+    assert len(re.findall(r"^E +asyncio.exceptions.InvalidStateError", result.stdout.str(), re.MULTILINE)) == 2
     for text in ("in a task", "in a callback", "in a server of streams"):
         assert len(re.findall(rf"^E +LookupError: {text}$", result.stdout.str(), re.MULTILINE)) == 2
 
@@ -128,3 +148,39 @@ def test_a_task_that_will_not_end_is_an_error_of_the_tear_down(downstream: Downs
     )
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["E*RuntimeError: *was cancelled, but did not end*"])
+
+
+@pytest.mark.parametrize("ends", ["for task in asyncio.all_tasks(): task.cancel()", "raise SystemExit(3)"])
+def test_what_ends_the_loop_as_its_task_is_ended_keeps_no_peer_open(downstream: Downstream, ends: str) -> None:
+    result = downstream.run_apart(
+        f"""
+        import asyncio
+        import socket
+        import pytest
+
+        addresses, loops = [], []
+
+        class Works(asyncio.Protocol):
+            def connection_made(self, transport):
+                self.task = asyncio.ensure_future(self.work())
+
+            async def work(self):
+                try:
+                    await asyncio.sleep(100)
+                finally:
+                    {ends}
+
+        def test_it(stream_harness, tcp_peer):
+            addresses.append(tcp_peer.address)
+            loops.append(asyncio.new_event_loop())
+            loops[0].run_until_complete(stream_harness.connect_here(Works))
+
+        def test_the_next():
+            loops[0].close()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(addresses[0])
+        """,
+        "-p",
+        "no:randomly",
+    )
+    result.assert_outcomes(passed=2, errors=1)
