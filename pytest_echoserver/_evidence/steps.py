@@ -172,7 +172,8 @@ def _told_fault(name: str, value: Any, asked: dict[str, Any]) -> str:
         case "drop":
             return "lost"
         case "delay":
-            return f"delayed {value:.4g} s" if value >= 10 else f"delayed {value * 1000:.4g} ms"
+            milliseconds = value * 1000
+            return f"delayed {milliseconds:.4g} ms" if milliseconds < 1000 else f"delayed {milliseconds:.0f} ms"
         case "copies":
             return f"{value} copies"
         case "data":

@@ -299,7 +299,7 @@ def test_faults_of_streams_say_where_in_the_stream() -> None:
     ) == [
         "~~  the way out: reset after 10 bytes",
         "~~  the way in from byte 2,048 on: delayed 500 ms",
-        "~~  the way in from byte 4,096 on: delayed 60 s",
+        "~~  the way in from byte 4,096 on: delayed 60000 ms",
     ]
 
 
