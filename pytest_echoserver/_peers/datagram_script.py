@@ -78,7 +78,8 @@ class DatagramScript:
         """Follow the script from here on; what came before and was not read may meet it as well."""
         if self.end.transport is not None:
             self.end.transport.drain()
-        first, untaken = self.end.cursor.position, self.end.untaken()
+        with self.end.record.lock:  # a test may take the next one meanwhile
+            first, untaken = self.end.cursor.position, self.end.untaken()
         self._late = [(datagram, at in self.end.copies) for at, datagram in enumerate(untaken, first)]
         self.end.listener = self._came
 
