@@ -271,23 +271,6 @@ def test_a_callable_that_has_told_a_length_is_asked_again_only_once_that_has_com
     assert given == [4, 504]
 
 
-def test_a_callable_is_not_given_all_of_a_burst_for_each_of_its_messages(peers: Peers, dial: Dial) -> None:
-    given: list[int] = []
-
-    def of_two(data: bytes) -> int:
-        given.append(len(data))
-        return 2
-
-    peer = peers.tcp(framing=of_two)
-    peer.expect(b"x\n", times=10_000)
-    peer.expect(b"y\n").reply(b"ok")
-    client = dial(peer)
-    client.sendall(b"x\n" * 10_000 + b"y\n")
-    assert receive(client, 2) == b"ok"
-    assert len(given) < 11_000  # however it was cut
-    assert sum(given) < 5_000 * len(given)
-
-
 @pytest.mark.parametrize(
     ("gives", "error", "text"),
     [

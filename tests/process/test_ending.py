@@ -120,7 +120,8 @@ INTERRUPTED = """
             signal.signal(signal.SIGALRM, before)
 
     def test_it(subprocess_runner):
-        daemon = subprocess_runner("sh", "-c", {leaves!r}, ready=b"\\n")
+        daemon = subprocess_runner("sh", "-c", {leaves!r})
+        daemon.read_until(b"\\n").result()
         process = subprocess_runner("sh", "-c", {interrupts!r}, ready=b"\\n", {options})
         pathlib.Path("pids").write_bytes(daemon.stdout + process.stdout)
 """
