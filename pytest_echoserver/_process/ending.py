@@ -52,7 +52,8 @@ class Ending:
             escaped, survivors = await kill_escaped(self.cookies, GRACE) if children and self.cookies else ({}, {})
         finally:
             for child in children:
-                child.release()
+                child.release()  # and kill what still runs, if this is cut short: its end is to be seen, too
+            await within(GRACE, *(child.capture.exited for child in children))
         await within(GRACE, *(child.capture.complete for child in children))
         self._children = []  # only now: a close that the engine can't go on with is taken over by `abandon`
         errors = []
