@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from .._engine import OWNER, owner_of
 from .._tasks import Watched, end_tasks
+from .._tracebacks import without_our_frames
 
 T = TypeVar("T")
 
@@ -100,11 +101,12 @@ class _Watching:
 
     def on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         owner, error = owner_of(context), context.get("exception")
-        # Of one that has ended, or was never connected, the test has had its judgement, or an error of its own.
-        if isinstance(owner, ProtocolTasks) and not owner.ended and error is not None:
-            owner.blame(error)
-        else:
+        # Of one that has ended the test has had its judgement.
+        of_protocol = isinstance(owner, ProtocolTasks) and not owner.ended
+        if owner is None or error is None or not of_protocol or _is_uvloops_own(error):
             loop.default_exception_handler(context)
+        else:
+            owner.blame(error)
 
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> "asyncio.Future[Any]":
         make: Any = self._before or asyncio.Task
@@ -113,3 +115,9 @@ class _Watching:
         if owner is not None and isinstance(task, asyncio.Task):
             owner.watch(task)
         return task
+
+
+def _is_uvloops_own(error: BaseException) -> bool:
+    """Whether it is what uvloop raises within itself where a TLS handshake was cancelled."""
+    closed = isinstance(error, RuntimeError) and str(error).endswith("; the handler is closed")
+    return closed and without_our_frames(error.__traceback__) is None
