@@ -208,11 +208,10 @@ class NearEnd:
         return []
 
     async def _let_go(self) -> list[Exception]:
-        left: list[Exception] = []
         try:
             await self.abort()
         finally:
-            left += await self._end_tasks()
+            left = await self._end_tasks()
         return left
 
     def _let_go_at_once(self) -> None:

@@ -25,7 +25,8 @@ class ProtocolTasks:
         self.context: Context = copy_context()
         self.context.run(OWNER.set, self)
         self._watching = _Watching.on(self._loop)
-        self._ended = False
+        self.ended = False
+        """Whether no more of them are watched."""
 
     async def run(self, coro: Coroutine[Any, Any, T]) -> T:
         """Run what puts the protocol on the loop."""
@@ -50,10 +51,6 @@ class ProtocolTasks:
         self._tasks.clear()
         return left
 
-    @property
-    def ended(self) -> bool:
-        return self._ended
-
     def cancel(self) -> None:
         """Cancel what is left of them."""
         self._leave_loop()
@@ -61,8 +58,8 @@ class ProtocolTasks:
             task.cancel()
 
     def _leave_loop(self) -> None:
-        if not self._ended:
-            self._ended = True
+        if not self.ended:
+            self.ended = True
             self._watching.release()
 
 
@@ -102,11 +99,10 @@ class _Watching:
     def on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         owner, error = owner_of(context), context.get("exception")
         # Of one that has ended the test has had its judgement.
-        of_protocol = isinstance(owner, ProtocolTasks) and not owner.ended
-        if owner is None or error is None or not of_protocol or _is_uvloops_own(error):
-            loop.default_exception_handler(context)
-        else:
+        if isinstance(owner, ProtocolTasks) and not (owner.ended or error is None or _is_uvloops_own(error)):
             owner.blame(error)
+        else:
+            loop.default_exception_handler(context)
 
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> "asyncio.Future[Any]":
         make: Any = self._before or asyncio.Task

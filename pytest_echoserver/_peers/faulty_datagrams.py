@@ -56,8 +56,11 @@ class FaultyDatagrams(asyncio.DatagramProtocol):
 
     def told(self) -> str:
         """Tell, as a clause, what it keeps from the peer of what was sent there; empty if nothing."""
-        lost, under_way = self.inbound.lost, self.inbound.under_way
-        told = [f"has lost {lost}"] * bool(lost) + [f"holds {under_way} back"] * bool(under_way)
+        told = []
+        if lost := self.inbound.lost:
+            told.append(f"has lost {lost}")
+        if under_way := self.inbound.under_way:
+            told.append(f"holds {under_way} back")
         return f"; its network {' and '.join(told)}" if told else ""
 
     def sendto(self, data: bytes, addr: Sockaddr, sent: Any = None) -> None:

@@ -7,8 +7,16 @@ import pytest
 from ..conftest import Downstream
 
 
+def run_async(downstream: Downstream, test_file: str) -> pytest.RunResult:
+    """Run a file of tests of pytest-asyncio's, in a process of its own."""
+    return downstream.run_apart(
+        test_file, "-oasyncio_default_fixture_loop_scope=function", plugins=("pytest_asyncio.plugin",)
+    )
+
+
 def test_what_is_raised_outside_of_calls_on_the_tests_loop_fails_the_test(downstream: Downstream) -> None:
-    result = downstream.run_apart(
+    result = run_async(
+        downstream,
         """
         import asyncio
         import pytest
@@ -80,8 +88,6 @@ def test_what_is_raised_outside_of_calls_on_the_tests_loop_fails_the_test(downst
             await stream.close()
             assert loop.get_exception_handler() is None
         """,
-        "-oasyncio_default_fixture_loop_scope=function",
-        plugins=("pytest_asyncio.plugin",),
     )
     result.assert_outcomes(failed=8, passed=3)
     assert len(re.findall(r"^E +asyncio.exceptions.InvalidStateError", result.stdout.str(), re.MULTILINE)) == 2
@@ -90,7 +96,8 @@ def test_what_is_raised_outside_of_calls_on_the_tests_loop_fails_the_test(downst
 
 
 def test_what_a_protocol_started_on_a_loop_that_lives_on_ends_with_the_test(downstream: Downstream) -> None:
-    result = downstream.run_apart(
+    result = run_async(
+        downstream,
         """
         import asyncio
         import pytest
@@ -111,14 +118,13 @@ def test_what_a_protocol_started_on_a_loop_that_lives_on_ends_with_the_test(down
             assert [task.cancelled() for task in tasks] == [True, True]
             assert (loop.get_task_factory(), loop.get_exception_handler()) == (None, None)
         """,
-        "-oasyncio_default_fixture_loop_scope=function",
-        plugins=("pytest_asyncio.plugin",),
     )
     result.assert_outcomes(passed=2)
 
 
 def test_a_task_that_will_not_end_is_an_error_of_the_tear_down(downstream: Downstream) -> None:
-    result = downstream.run_apart(
+    result = run_async(
+        downstream,
         """
         import asyncio
         import pytest
@@ -143,8 +149,6 @@ def test_a_task_that_will_not_end_is_an_error_of_the_tear_down(downstream: Downs
         async def test_the_next():
             enough.append(True)
         """,
-        "-oasyncio_default_fixture_loop_scope=function",
-        plugins=("pytest_asyncio.plugin",),
     )
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["E*RuntimeError: *was cancelled, but did not end*"])
