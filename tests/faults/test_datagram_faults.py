@@ -102,17 +102,20 @@ def test_corrupt_flips_one_bit(peers: Peers, client: socket.socket) -> None:
 def test_a_delay_is_never_early_and_hardly_late(peers: Peers, client: socket.socket) -> None:
     peer = peers.udp_echo(outbound=DatagramFaults(delay=0.01))
     client.connect(peer.address)
-    medians = []
+    later_than_a_sleep = []
     for _ in range(5):
-        taken = []
+        taken, slept = [], []
         for _ in range(20):
             before = time.monotonic()
+            time.sleep(0.01)
+            between = time.monotonic()
             client.send(b"x")
             client.recv(10)
-            taken.append(time.monotonic() - before)
+            slept.append(between - before)
+            taken.append(time.monotonic() - between)
         assert min(taken) >= 0.01
-        medians.append(statistics.median(taken))
-    assert min(medians) <= 0.0115  # of the quietest: what else runs here makes any clock late
+        later_than_a_sleep.append(statistics.median(taken) - statistics.median(slept))
+    assert min(later_than_a_sleep) <= 0.0015  # on a busy machine a bare sleep is late, too
 
 
 def test_jitter_spreads_evenly_and_keeps_the_order(peers: Peers, client: socket.socket) -> None:
