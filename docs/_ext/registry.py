@@ -112,8 +112,11 @@ class MarkerLine(Generated):
 def documented(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element) -> nodes.Node | None:
     """Have a reference lead to what is documented by that name, wherever it is made and by whatever module."""
     python = env.domains.python_domain
-    name = node.get("reftarget", "").rpartition(".")[2]
-    found = [full for full in python.objects if full.rpartition(".")[2] == name and full.startswith(PACKAGE)]
+    target: str = node.get("reftarget", "")
+    ours = [full for full, entry in python.objects.items() if full.startswith(PACKAGE) and not entry.aliased]
+    found = [full for full in ours if full.endswith(f".{target}")]
+    if not found:
+        found = [full for full in ours if full.rpartition(".")[2] == target.rpartition(".")[2]]
     if node.get("refdomain") != "py" or len(found) != 1:
         return None
     return python.resolve_xref(env, node["refdoc"], app.builder, "obj", found[0], node, content)
