@@ -110,7 +110,11 @@ class CaptureFuture(Future[T]):
         self._finish(result, None)
 
     def set_exception(self, exception: BaseException | None) -> None:
-        """End it with an exception, which `result` then raises, likewise."""
+        """End it with an exception, which `result` then raises.
+
+        Raises:
+            concurrent.futures.InvalidStateError: it is done, as for `set_result`.
+        """
         self._finish(None, exception)
 
     def _finish(self, result: T | None, error: BaseException | None) -> None:

@@ -19,7 +19,7 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Datagram:
-    """A datagram that came in: its payload, the (host, port) that sent it, and when, in monotonic seconds."""
+    """A datagram that came in: its payload, the (host, port) that sent it, and when (`Event`)."""
 
     data: bytes
     source: Address
@@ -28,7 +28,7 @@ class Datagram:
 
 @dataclass(frozen=True, slots=True)
 class SentDatagram:
-    """A datagram that went out: its payload, the (host, port) it went to, and when, in monotonic seconds."""
+    """A datagram that went out: its payload, the (host, port) it went to, and when (`Event`)."""
 
     data: bytes
     to: Address
@@ -37,7 +37,10 @@ class SentDatagram:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened: when (monotonic seconds), its name, and what it carried."""
+    """One thing that happened: when, in seconds of ``time.monotonic()``, its name, and what it carried.
+
+    The reference has all names, and the arguments of each: "Records and events".
+    """
 
     time: float
     name: str

@@ -29,17 +29,30 @@ def pytest_echoserver_loop_factory(config: pytest.Config) -> Callable[[], Abstra
 
 @pytest.hookspec
 def pytest_echoserver_peer_opened(peer: BoundPeer) -> None:
-    """A peer was opened: it is bound, and nobody has its address yet. Called on the thread that asked for it."""
+    """A peer was opened: it is bound, and nobody has its address yet. Called on the thread that asked for it.
+
+    Args:
+        peer: a `DatagramPeer`, a `StreamPeer`, a proxy, or a `DeadPeer`.
+    """
 
 
 @pytest.hookspec
 def pytest_echoserver_peer_closed(peer: BoundPeer) -> None:
-    """A peer was closed, by the test or at the end of its scope; what it captured is still there."""
+    """A peer was closed, by the test or at the end of its scope; what it captured is still there.
+
+    Args:
+        peer: as for ``opened``.
+    """
 
 
 @pytest.hookspec
 def pytest_echoserver_traffic(item: pytest.Item, traffic: Traffic) -> None:
-    """A test with peers is over: ``traffic`` is all that they saw. Called once a test, whether it passed or not."""
+    """A test with peers is over. Called once a test, whether it passed or not.
+
+    Args:
+        item: the test.
+        traffic: all that its peers saw.
+    """
 
 
 @pytest.hookspec(firstresult=True)

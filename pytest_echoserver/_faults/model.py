@@ -70,7 +70,8 @@ class DatagramFaults(ToldInShort):
         jitter: seconds by which that varies, evenly, to both sides; it never changes the order.
         corrupt: the probability that one bit of it is flipped. It is delivered, as where no checksum guards.
         rate: bytes a second that the link carries, each way; None for any number.
-        seed: what all of it is decided from; by default the marker's or the run's.
+        seed: what all of it is decided from, a whole number; by default the marker's or the run's.
+        triggers: what ``.on(...)`` has added: say it by that.
 
     Raises:
         TypeError, ValueError: a figure isn't what is allowed.
@@ -128,7 +129,8 @@ class StreamFaults(ToldInShort):
         stall_after: or hangs: nothing passes any more, either way.
         corrupt: the probability that in each 1,024 bytes of the stream one bit is flipped, anywhere in them: of a
             stream of ten bytes hardly ever. There ``.on(bytes=3).corrupt()`` hits the fourth.
-        seed: what all of it is decided from; by default the marker's or the run's.
+        seed: what all of it is decided from, a whole number; by default the marker's or the run's.
+        triggers: what ``.on(...)`` has added: say it by that.
 
     Raises:
         TypeError, ValueError: a figure isn't what is allowed; ``loss``, ``duplicate`` and ``reorder`` never are.

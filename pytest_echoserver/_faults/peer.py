@@ -13,7 +13,7 @@ __tracebackhide__ = True
 
 
 class FaultNotMet(AssertionError):
-    """A fault was to happen at a place that nothing has passed."""
+    """A fault was to happen at a place that nothing has passed; the text says at which place of which peer."""
 
     __module__ = "pytest_echoserver"  # where users find it
     _only_missing = True

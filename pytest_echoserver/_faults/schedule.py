@@ -78,16 +78,25 @@ class Schedule(Mapping[Key, Verdict]):
         self.segments: dict[Direction, int] = _by_direction(segments, "segments", partial(whole_number, least=1))
 
     def add(self, key: Key, verdict: Verdict) -> None:
-        """Keep what was decided."""
+        """Keep what was decided.
+
+        Args:
+            key: (direction, flow, index), as in a `Packet`.
+            verdict: what happened to that packet; one that lets it pass as it was isn't kept.
+        """
         if verdict != PASS:
             self._verdicts[key] = verdict
 
     def clear(self) -> None:
-        """Forget what was decided."""
+        """Forget all verdicts; ``rates`` and ``segments`` stay."""
         self._verdicts.clear()
 
     def save(self, path: "str | Path") -> None:
-        """Write it to a file, as it is printed, for `load`."""
+        """Write it to a file, as it is printed, for `load`; one that is there is replaced.
+
+        Raises:
+            OSError: the file can't be written.
+        """
         Path(path).write_text(f"{self}\n", encoding="utf-8")
 
     @classmethod

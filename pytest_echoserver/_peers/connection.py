@@ -36,6 +36,8 @@ class Connection:
     Handler and test have the same object, and each reads with a cursor of its own: reads go on from where the
     last one ended, in the order in which they were asked for; `received` has all from the start. Everything that
     takes time gives a `CaptureFuture`; what is sent is sent in order even if nobody looks at the future.
+
+    A handler may wait until the test ends; the waits of a test have the peer's timeout.
     """
 
     def __init__(self, scope: Scope, name: str, timeout: float, end: StreamEnd) -> None:
@@ -71,13 +73,19 @@ class Connection:
 
     @property
     def ended(self) -> CaptureFuture[str]:
-        """How the other side ended it, ``"eof"`` or ``"reset"``; `ConnectionAbortedError` if we did first."""
+        """A future of how the other side ended it: ``"eof"``, or ``"reset"`` for an RST.
+
+        It raises ``ConnectionAbortedError`` if this side was first.
+        """
         return self._end.when_ended(self._future("the end of the connection"))
 
     def read(self, n: int = -1) -> CaptureFuture[bytes]:
         """What has come, at most ``n`` bytes, as soon as there is any; ``b""`` at EOF.
 
         Without ``n``: everything up to EOF.
+
+        Raises:
+            TypeError, ValueError: ``n`` is no number of bytes, 1 or more.
         """
         if n != -1:
             whole_number(n, "n", least=1)
@@ -85,7 +93,11 @@ class Connection:
         return self._reader.read(self._future(what), n)
 
     def read_exactly(self, n: int) -> CaptureFuture[bytes]:
-        """The next ``n`` bytes. EOF before that is an `asyncio.IncompleteReadError`, with what there was."""
+        """The next ``n`` bytes. EOF before that is an `asyncio.IncompleteReadError`, with what there was.
+
+        Raises:
+            TypeError, ValueError: ``n`` is no number of bytes, 1 or more.
+        """
         whole_number(n, "n", least=1)
         return self._reader.read_exactly(self._future(f"exactly {told_bytes(n)}"), n)
 
@@ -107,7 +119,7 @@ class Connection:
         return self._reader.read_until(self._future(Told(wanted, self._redacted)), wanted)
 
     async def lines(self) -> AsyncIterator[bytes]:
-        r"""The lines as they come, each with its ``\n``, up to EOF; a last one may lack it."""
+        r"""The lines as they come, each with its ``\n``, up to EOF; a last one may lack it. For ``async for``."""
         while True:
             try:
                 yield await self.read_until(b"\n")
@@ -151,7 +163,11 @@ class Connection:
         return self._do(self._end.send_eof, self._sending("EOF to be sent"))
 
     def close(self) -> CaptureFuture[None]:
-        """Close it, after what was sent has left and what has come in was read: the other side sees clean EOF."""
+        """Close it, after what was sent has left and what has come in was read: the other side sees clean EOF.
+
+        Returns:
+            A future that is done when it is closed; to close it again does nothing.
+        """
         self._write_ended = True
         return self._do(self._start_closing, self._sending("the connection to be closed"))
 
@@ -176,7 +192,7 @@ class Connection:
         return self._do(self._done_by(self._end.stall), self._future("reading to stop"))
 
     def unstall(self) -> CaptureFuture[None]:
-        """Go on reading."""
+        """Go on reading, after `stall`."""
         return self._do(self._done_by(self._end.unstall), self._future("reading to go on"))
 
     def expect(self, pattern: PatternLike, *, times: int = 1) -> StreamExpectation:
@@ -196,7 +212,11 @@ class Connection:
         return self._script.expect(pattern, times)
 
     def expect_eof(self) -> StreamExpectation:
-        """Add to the script of this connection: the client has to end it next, or its direction of it."""
+        """Add to the script of this connection: the client has to end it next, or its direction of it.
+
+        Raises:
+            RuntimeError: a handler serves the connection.
+        """
         return self._script.expect_moment(Moment.EOF)
 
     @property

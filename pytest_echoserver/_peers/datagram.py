@@ -104,7 +104,7 @@ class DatagramPeer(ServedPeer):
     def events(self) -> Sequence[Event]:
         """Everything that happened, in order: ``datagram_received(data, source)``, ``datagram_sent(data, to)``,
         ``unexpected(data, source)``, ``fault(direction, data, address, verdict)``, ``error_received(exc)``,
-        ``connection_lost(exc)``."""
+        ``connection_lost(exc)``; of a `UDPProxy` more."""
         return self._record.events
 
     @property

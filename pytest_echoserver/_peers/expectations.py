@@ -63,8 +63,8 @@ class Expectation(Rule):
 
     @property
     def met(self) -> CaptureFuture[Any]:
-        """What met it: the match of a regular expression, else the `Datagram` or the message's bytes; for
-        ``expect_connection`` and ``expect_eof`` the `Connection`. With ``times=n``, that of the last time."""
+        """A future of what met it: the match of a regular expression, else the `Datagram` or the message's bytes;
+        for ``expect_connection`` and ``expect_eof`` the `Connection`. With ``times=n``, that of the last time."""
         return self._script.when_met(self._step)
 
 
@@ -85,7 +85,7 @@ class StreamRule(Rule):
         return self._then(Act.RESET)
 
     def stall(self) -> Self:
-        """Then read no more."""
+        """Then read no more from this connection; a script goes on with the next one."""
         return self._then(Act.STALL)
 
     def send_eof(self) -> Self:

@@ -21,7 +21,11 @@ CLIENT_HELLO = re.compile(rb"\x16\x03...\x01", re.DOTALL)
 
 
 class ScriptMismatch(AssertionError):
-    """The code under test has sent what its peer's script doesn't expect, or has not sent what it does."""
+    """The code under test has sent what its peer's script doesn't expect, or has not sent what it does.
+
+    The text has the script, with what of it was met and in which line each step stands, what came, and the first
+    difference between the two.
+    """
 
     __module__ = "pytest_echoserver"
     _only_missing = False

@@ -70,6 +70,10 @@ class Proxying(ServedPeer):
             outbound: the same as ``downstream``.
             upstream: from the client to the target alone.
             downstream: from the target to the client alone.
+
+        Raises:
+            TypeError, ValueError: such faults can't be given to this proxy, or one way by both of its names.
+            RuntimeError: the proxy is closed.
         """
         up = _by_either_name(inbound=inbound, upstream=upstream)
         down = _by_either_name(outbound=outbound, downstream=downstream)
@@ -77,7 +81,7 @@ class Proxying(ServedPeer):
             yield
 
     def partition(self) -> None:
-        """Let nothing pass either way, until `heal`.
+        """Let nothing pass either way, until `heal`: datagrams are lost, a stream stalls.
 
         Raises:
             RuntimeError: the proxy is closed.

@@ -73,6 +73,10 @@ class ServedPeer(BoundPeer):
         """The faults of its network, as they were given; settable while it runs. See `PeerOptions`.
 
         What has come by then passes by the faults before.
+
+        Raises:
+            TypeError, ValueError: such faults can't be given to this peer; the text says why.
+            RuntimeError: they are set, and the peer is closed.
         """
         return None if self._faults is None else self._faults.given
 
@@ -92,6 +96,10 @@ class ServedPeer(BoundPeer):
             faults: as for ``faults=`` of a new peer.
             inbound: for one direction alone, in its place.
             outbound: likewise.
+
+        Raises:
+            TypeError, ValueError: such faults can't be given to this peer; the text says why.
+            RuntimeError: the peer is closed.
         """
         before = self.faults
         self.faults = one_or_both(faults, inbound, outbound)

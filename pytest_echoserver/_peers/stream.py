@@ -136,7 +136,7 @@ class StreamPeer(ServedPeer):
         ``eof_sent(n)``, ``reset_sent(n)``, ``unexpected(n, data)``, ``kept_waiting(n, other)``,
         ``fault(n, direction, offset, verdict)`` with the place in the stream where it begins,
         ``connection_lost(n, exc)``, and over TLS ``handshake_completed(n, version)`` and
-        ``handshake_failed(n, exc)``."""
+        ``handshake_failed(n, exc)``; of a `TCPProxy` more."""
         return self._record.events
 
     def next_connection(self) -> CaptureFuture[Connection]:
@@ -182,11 +182,19 @@ class StreamPeer(ServedPeer):
         return self._scripting("expect()").expect(pattern, times)
 
     def expect_connection(self) -> StreamExpectation:
-        """Add to the script: a new connection has to come next. Its ``reply`` is a greeting."""
+        """Add to the script: a new connection has to come next. Its ``reply`` is a greeting.
+
+        Raises:
+            RuntimeError: a handler serves the peer; or it is closed.
+        """
         return self._scripting("expect_connection()").expect_moment(Moment.CONNECTION)
 
     def expect_eof(self) -> StreamExpectation:
-        """Add to the script: the client has to end the connection next, or its direction of it."""
+        """Add to the script: the client has to end the connection next, or its direction of it.
+
+        Raises:
+            RuntimeError: a handler serves the peer; or it is closed.
+        """
         return self._scripting("expect_eof()").expect_moment(Moment.EOF)
 
     def on(self, pattern: PatternLike) -> StreamRule:

@@ -28,8 +28,13 @@ PARTITIONED = "the network is partitioned"
 class TCPProxy(Proxying, StreamPeer):
     """Passes each connection on to a target, both ways, with its half-closes and its resets.
 
-    Get one by ``peers.tcp_proxy(target)``. Its ``connections`` are those of the clients: ``received`` is what came
-    from there, ``sent`` what went back. What one side doesn't read isn't read from the other, as in one connection.
+    Get one by ``peers.tcp_proxy(target)``. It is a `StreamPeer`, but takes no handler, script or rule
+    (``RuntimeError``). Its ``connections`` are those of the clients: ``received`` is what came from there, ``sent``
+    what went back. What one side doesn't read isn't read from the other, as in one connection.
+
+    The target's side is in ``events``: ``target_connected(n, address)`` or ``target_refused(n, exc)``,
+    ``target_data_sent(n, data)``, ``target_data_received(n, data)``, ``target_eof_sent(n)``,
+    ``target_eof_received(n)``, ``target_lost(n, exc)``, with ``partitioned(n)`` and ``healed(n)``.
     """
 
     def __init__(

@@ -20,9 +20,13 @@ __tracebackhide__ = True
 class UDPProxy(Proxying, DatagramPeer):
     """Passes datagrams on to a target, and its answers back; a flow of its own for each client's address.
 
-    Get one by ``peers.udp_proxy(target)``. ``received``, ``sent`` and ``next_datagram()`` are of the clients' side.
-    An error that the target's system reports, such as a refused port, is an event: a proxy can't pass it on. If too
-    many files are open for one more client, that fails the test.
+    Get one by ``peers.udp_proxy(target)``. It is a `DatagramPeer`, but takes no handler, script or rule
+    (``RuntimeError``). ``received``, ``sent`` and ``next_datagram()`` are of the clients' side; the target's is in
+    ``events``: ``target_datagram_sent(data, client)`` and ``target_datagram_received(data, client)``, with
+    ``partitioned()`` and ``healed()``.
+
+    An error that the target's system reports, such as a refused port, is an event, ``error_received(exc)``: a proxy
+    can't pass it on. If too many files are open for one more client, that fails the test.
     """
 
     def __init__(

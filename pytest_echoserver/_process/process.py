@@ -75,7 +75,7 @@ class Process:
 
     @property
     def stderr(self) -> bytes:
-        """What it has printed to stderr so far, likewise."""
+        """What it has printed to stderr so far, as for `stdout`; empty at a terminal, or if stderr is no pipe."""
         return bytes(self._child.outputs.streams[STDERR])
 
     @property
@@ -90,9 +90,9 @@ class Process:
 
     @property
     def exited(self) -> CaptureFuture[int]:
-        """The exit status, once the program has exited. Its output may still be on its way.
+        """A future of the exit status, negative for a signal. Its output may still be on its way then.
 
-        A `ChildProcessError`, if somebody else has collected the status: see `returncode`.
+        It raises ``ChildProcessError``, if somebody else has collected the status: see `returncode`.
         """
         capture = self._capture
         return self._when(capture.exit_cursor, capture.exited, "the exit", self._status)
@@ -107,7 +107,11 @@ class Process:
         return self._when(capture.end_cursor, capture.complete, "the end of its output", lambda: None)
 
     def wait(self) -> CaptureFuture["subprocess.CompletedProcess[bytes]"]:
-        """Both `exited` and `output_complete`; gives what `subprocess.run` would, or the error of `exited`."""
+        """Wait for both `exited` and `output_complete`.
+
+        Returns:
+            A future of what `subprocess.run` would give, or of the error of `exited`.
+        """
         capture = self._capture
 
         def completed() -> "subprocess.CompletedProcess[bytes]":
@@ -130,6 +134,10 @@ class Process:
             pattern: bytes or a compiled regular expression of bytes.
             stream: ``"stdout"``, ``"stderr"``, or ``"both"``: what came by either, in order of arrival. Each has a
                 cursor of its own.
+
+        Raises:
+            TypeError, ValueError: there is no such stream, or such a pattern can't be read up to.
+            RuntimeError: that output isn't captured.
         """
         wanted = compile_pattern(pattern, anchored=False)
         if stream not in list(STREAMS):  # what can't be hashed isn't either
