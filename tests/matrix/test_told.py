@@ -292,7 +292,7 @@ def test_a_timeout_by_thread_ends_the_run_and_the_next_one_tidies_up(
     monkeypatch.setenv("TMPDIR", str(short_path))
     options = ("-p", "pytest_timeout", f"--timeout={ENOUGH}", "--timeout-method=thread")
     result = downstream.run_apart(HANGS, *options)
-    # pytest-timeout asks nobody: what of the README's section on programs escapes, escapes here.
+    # pytest-timeout asks nobody: what of the documentation's page on programs escapes, escapes here.
     os.kill(int((downstream.pytester.path / "pid").read_text()), signal.SIGKILL)
     assert result.ret == 1
     result.stdout.no_fnmatch_line("*in test_after_it*")
