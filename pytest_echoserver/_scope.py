@@ -185,15 +185,24 @@ class Scope:
         """Notice a task that a protocol started: if it fails unseen, and if it is still there at the end."""
         self._tasks.watch(task)
 
+    def tasks(self) -> "list[asyncio.Task[Any]]":
+        """All that haven't ended, but for the one that asks."""
+        here = asyncio.current_task()
+        return [task for task in self._tasks if task is not here and not task.done()]
+
     @property
     def judged(self) -> bool:
         """Whether what goes wrong now is nobody's fault any more."""
         return self._judged
 
+    def settle(self) -> None:
+        """Have the engine read what has already arrived."""
+        self.engine.run(self.context, self._settle_engine)
+
     def verify(self, verdict: Callable[[], list[Exception]], told: Callable[[], None]) -> None:
         """Raise what ``verdict`` gives, after reading what has already arrived; ``told`` is called if it is."""
         __tracebackhide__ = True
-        self.engine.run(self.context, self._settle_engine)
+        self.settle()
         errors = self.call(verdict)
         if errors:
             self.call(told)
@@ -367,7 +376,7 @@ class Scope:
         return errors + self.call(self._verdicts) if self._members and self._can_be_asked else errors
 
     def _settle(self) -> None:
-        self.engine.run(self.context, self._settle_engine)
+        self.settle()
         to_be_asked = [member._settle for member in self._members if member._settle is not None]
         deadline = real_monotonic() + SETTLING
         seen = -1
@@ -375,7 +384,7 @@ class Scope:
             seen = self._activity()
             for settle in to_be_asked:
                 settle()
-            self.engine.run(self.context, self._settle_engine)
+            self.settle()
 
     def _verdicts(self) -> list[Exception]:
         return [error for member in self._members if member._verdict is not None for error in member._verdict()]

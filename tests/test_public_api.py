@@ -19,12 +19,13 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
+from types import ModuleType
 from typing import Any, Generic, get_type_hints
 
 import pytest
 
 import pytest_echoserver
-from pytest_echoserver import Peers, hookspecs, strategies
+from pytest_echoserver import Peers, conformance, hookspecs, strategies
 from pytest_echoserver._peers.options import PeerOptions, TCPOptions, UDPOptions, UnixOptions
 
 from .conftest import Downstream
@@ -61,10 +62,16 @@ MADE_OF: dict[str, tuple[Any, ...]] = {"EndOfStream": (b"ab", 4, "a text"), "Pro
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in pytest_echoserver.__all__ if is_exception(getattr(pytest_echoserver, name))]
+    ("module", "name"),
+    [
+        (module, name)
+        for module in (pytest_echoserver, conformance)
+        for name in module.__all__
+        if is_exception(getattr(module, name))
+    ],
 )
-def test_exceptions_can_be_pickled(name: str) -> None:
-    error = getattr(pytest_echoserver, name)(*MADE_OF.get(name, ("a text",)))
+def test_exceptions_can_be_pickled(module: ModuleType, name: str) -> None:
+    error = getattr(module, name)(*MADE_OF.get(name, ("a text",)))
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert (str(again), vars(again)) == (str(error), vars(error))
@@ -82,7 +89,7 @@ def public_interface() -> Iterator[str]:
             if gives.startswith("Iterator["):  # it ends what it gives
                 gives = gives.removeprefix("Iterator[").removesuffix("]")
             yield f"fixture {name} -> {gives}"
-    for module in (hookspecs, strategies):
+    for module in (conformance, hookspecs, strategies):
         yield from ("", f"module {module.__name__}")
         for name, value in sorted(vars(module).items()):
             if not name.startswith("_") and inspect.isfunction(value) and value.__module__ == module.__name__:

@@ -1,0 +1,1 @@
+"""What `pytest_echoserver.conformance` tries protocols with."""

@@ -1,0 +1,324 @@
+"""What is tried with a stream protocol."""
+
+import asyncio
+import re
+import socket
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from .._checks import bytes_like
+from .._futures import CaptureFuture, CaptureTimeout
+from .._harness.sides import Kind
+from .._harness.stream import HarnessedStream, StreamHarness
+from .._patterns import compile_pattern
+from .._peers.telling import first_bytes
+from .._telling import told_bytes
+from .trials import CONVERSATION, TWO, Trial, Trials, Unlike, answered, damaged, spread, told_in_short
+
+__tracebackhide__ = True
+
+P = TypeVar("P")
+
+CUT = "cut"
+
+Answers = bytes | re.Pattern[bytes]
+Segments = int | list[int] | None
+
+LONG = b"x" * 100_000
+"""More than a line or a message has as a rule: asyncio's streams, for one, take 64 KiB by default."""
+MOST_PIECES = 4_096
+SMALL = 4_096
+"""Bytes that a client that doesn't read sends at once, and that a transport may keep before it says so: few, for
+asyncio's transports take longer for each piece the more they have."""
+IN_KERNEL = 65_536
+"""Bytes that the system takes of what a client doesn't read, where it was told to take few."""
+MOST_SENT = 1_048_576
+"""Bytes that are sent to fill all that, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the far end sends, and what the protocol has to answer."""
+
+    sends: bytes
+    answers: Answers
+
+
+def checked_conversation(conversation: Any) -> list[Turn]:
+    """Check what a far end is to send, and to get.
+
+    Raises:
+        TypeError, ValueError: it isn't what is allowed.
+    """
+    if isinstance(conversation, (bytes, str)) or not isinstance(conversation, Iterable):
+        raise TypeError(f"a conversation is a list of (bytes to send, bytes of the answer), not {conversation!r}")
+    turns = []
+    for turn in conversation:
+        if not (isinstance(turn, tuple) and len(turn) == 2):
+            raise TypeError(f"a turn must be (bytes to send, bytes of the answer), not {turn!r}")
+        sends, answers = turn
+        if isinstance(answers, re.Pattern):
+            compile_pattern(answers, anchored=True)  # raises for what can't be told on a stream
+        else:
+            answers = bytes_like(answers, "an answer, if it isn't a regular expression,")
+        turns.append(Turn(bytes_like(sends, "what is sent"), answers))
+    if not any(turn.sends for turn in turns):
+        raise ValueError("a conversation has to send something, or there is nothing to try")
+    return turns
+
+
+class StreamTrials(Generic[P]):
+    """Tries a stream protocol with a conversation, and what may come in its place.
+
+    Args:
+        outcome: called with a protocol that has lost its connection, on its loop; gives what has to be the same
+            however the conversation was held.
+        repeats: whether it can be held again and again on one connection.
+    """
+
+    def __init__(
+        self,
+        harness: StreamHarness,
+        factory: Callable[[], P],
+        turns: list[Turn],
+        outcome: Callable[[P], object],
+        skip: Collection[str],
+        *,
+        repeats: bool,
+    ) -> None:
+        self._harness = harness
+        self._factory = factory
+        self._turns = turns
+        self._outcome = outcome
+        self._repeats = repeats
+        self._trials = Trials(harness._scope, skip)
+        self._came: tuple[bytes, object] = (b"", None)
+
+    @property
+    def _known_in_advance(self) -> bool:
+        """Whether all answers are the same each time."""
+        return not any(isinstance(turn.answers, re.Pattern) for turn in self._turns)
+
+    def run(self) -> None:
+        checks: dict[str, Callable[[], None]] = {
+            CONVERSATION: self._conversation,
+            CUT: self._cut,
+            TWO: self._two,
+            "eof": self._eof,
+            "reset": self._reset,
+            "damaged": self._damaged,
+            "joined": self._joined,
+            "flow": self._flow,
+        }
+        self._trials.run(checks)
+
+    def _conversation(self) -> None:
+        with self._trials.trial(CONVERSATION, "held as it was given") as trial:
+            stream = self._connect(trial)
+            self._hold(stream, self._turns)
+            trial.scope.settle()
+            if more := _unread(stream):
+                raise Unlike(f"after all that it was to answer, it also answered {first_bytes(more)}")
+            self._came = self._end(stream)
+
+    def _cut(self) -> None:
+        """What is sent arrives in other pieces."""
+        size = -(-max(len(turn.sends) for turn in self._turns) // MOST_PIECES)
+        self._cut_into(lambda _: size, f"what is sent arrives in pieces of {told_bytes(size)}")
+        places = [(turn, at) for turn in self._turns for at in range(1, len(turn.sends))]
+        for turn, at in spread(places):
+            told = f"{first_bytes(turn.sends)} arrives in two pieces, cut after {told_bytes(at)}"
+            self._cut_into({id(turn): [at, len(turn.sends) - at]}.get, told)
+
+    def _cut_into(self, sizes: Callable[[int], Segments], told: str) -> None:
+        with self._trials.trial(CUT, told) as trial:
+            stream = self._connect(trial)
+            self._hold(stream, self._turns, sizes)
+            self._see_the_same(stream)
+
+    def _two(self) -> None:
+        """Two connections at a time, which have nothing to do with each other."""
+        with self._trials.trial(TWO, "two connections at a time") as trial:
+            streams = [self._connect(trial), self._connect(trial)]
+            for turn in self._turns:
+                half = 0 if CUT in self._trials.failed else len(turn.sends) // 2
+                for part in (turn.sends[:half], turn.sends[half:]):
+                    for stream in streams:
+                        stream.send(part)
+                    trial.scope.settle()
+                for stream in streams:
+                    self._see(stream, turn)
+            for stream in streams:
+                self._see_the_same(stream)
+
+    def _eof(self) -> None:
+        self._end_amid("eof", "EOF", HarnessedStream.send_eof)
+
+    def _reset(self) -> None:
+        self._end_amid("reset", "a reset", HarnessedStream.reset)
+
+    def _end_amid(self, check: str, told: str, end: Callable[[HarnessedStream[P]], object]) -> None:
+        """The client ends it wherever it may: nothing may be raised, and the connection has to be lost by that."""
+        for turns, part, where in self._places():
+            with self._trials.trial(check, f"{told} {where}") as trial:
+                stream = self._connect(trial)
+                self._hold(stream, turns)
+                stream.send(part)
+                end(stream)
+                self._see_it_lost(stream)
+
+    def _damaged(self) -> None:
+        """No peer should send this, but some will: it may be refused, but nothing may be raised."""
+        for at, instead in spread(list(self._damages())):
+            told = f"{told_in_short(instead)} in place of {first_bytes(self._turns[at].sends)}"
+            with self._trials.trial("damaged", told) as trial:
+                stream = self._connect(trial)
+                self._hold(stream, self._turns[:at])
+                stream.send(instead)
+                stream.close().result()
+
+    def _joined(self) -> None:
+        """The whole conversation arrives at once, and then again: several messages in one read."""
+        if not self._repeats:
+            return
+        with self._trials.trial("joined", "all that is sent, twice and at once") as trial:
+            stream = self._connect(trial)
+            again = self._greet(stream)
+            stream.send(b"".join(turn.sends for turn in again) * 2)
+            for turn in again * 2:
+                self._see(stream, turn)
+            self._end(stream)
+
+    def _flow(self) -> None:
+        """A client that sends and doesn't read: the protocol has to stop, or its memory grows without end."""
+        if not self._repeats or not self._known_in_advance:
+            return
+        with self._trials.trial("flow", "a client sends on and on, and doesn't read") as trial:
+            stream = self._connect(trial, "socketpair")
+            again = self._greet(stream)
+            sends = b"".join(turn.sends for turn in again)
+            answers = b"".join(turn.answers for turn in again if isinstance(turn.answers, bytes))
+            if not answers:
+                return
+            may_wait = SMALL + 2 * SMALL * len(answers) // len(sends)
+            times = -(-2 * (may_wait + IN_KERNEL) // len(answers))
+            if times * len(sends) > MOST_SENT:
+                return
+            stream.stall().result()
+            stream.call(_take_little, stream.transport).result()
+            sent = stream.send(sends * times, segments=SMALL)
+            stream.next_call("pause_writing").result()
+            self._see_it_stop(trial, stream, sent, may_wait)
+            stream.unstall()
+            self._see_all(stream, answers * times)
+            self._end(stream)
+
+    def _see_it_stop(
+        self, trial: Trial, stream: HarnessedStream[P], sent: CaptureFuture[None], may_wait: int
+    ) -> None:
+        """See that what waits to be sent grows no more, before it has grown too large."""
+        stopped = False
+        while not stopped:
+            stopped = sent.done()
+            trial.scope.settle()
+            waits = stream.call(stream.transport.get_write_buffer_size).result()
+            if waits > may_wait:
+                raise Unlike(
+                    f"{told_bytes(waits)} wait in its transport, and it goes on writing: after pause_writing() it "
+                    "should write no more, nor read (transport.pause_reading()), until resume_writing()"
+                )
+            stopped = stopped or not stream.call(stream.transport.is_reading).result()
+
+    def _see_all(self, stream: HarnessedStream[P], answers: bytes) -> None:
+        for at in range(0, len(answers), SMALL):  # each wait has a deadline of its own
+            wanted = answers[at : at + SMALL]
+            if _next(stream, len(wanted)) != wanted:
+                raise Unlike("the client reads again, and not all answers came, or not as they should be")
+
+    def _places(self) -> "Iterable[tuple[list[Turn], bytes, str]]":
+        """Where it may end: the turns before that, what is sent after them, and where it is, in words."""
+        places: list[tuple[list[Turn], bytes, str]] = [([], b"", "at the beginning")]
+        for at, turn in enumerate(self._turns):
+            half = turn.sends[: len(turn.sends) // 2]
+            if half:
+                told = f"within {first_bytes(turn.sends)}, after {told_bytes(len(half))}"
+                places.append((self._turns[:at], half, told))
+            places.append((self._turns[: at + 1], b"", f"after {first_bytes(turn.sends)}"))
+        return spread(places)
+
+    def _damages(self) -> Iterable[tuple[int, bytes]]:
+        for at, turn in enumerate(self._turns):
+            if turn.sends:
+                yield from ((at, instead) for instead in (*damaged(turn.sends), LONG))
+
+    def _connect(self, trial: Trial, kind: Kind = "tcp") -> HarnessedStream[P]:
+        harness = StreamHarness(trial.scope, self._harness._host, self._harness._authority)
+        return trial.put(harness.connect(self._factory, kind))
+
+    def _hold(
+        self, stream: HarnessedStream[P], turns: list[Turn], sizes: Callable[[int], Segments] = lambda _: None
+    ) -> None:
+        """Hold so much of the conversation; ``sizes`` gives those of the pieces of each turn, by its id()."""
+        for turn in turns:
+            if turn.sends:
+                stream.send(turn.sends, segments=sizes(id(turn)))
+            self._see(stream, turn)
+
+    def _greet(self, stream: HarnessedStream[P]) -> list[Turn]:
+        """See what the protocol says by itself; give the turns that can be repeated."""
+        greeting = self._turns[0]
+        if greeting.sends:
+            return self._turns
+        self._see(stream, greeting)
+        return self._turns[1:]
+
+    def _see(self, stream: HarnessedStream[P], turn: Turn) -> None:
+        """See that the turn is answered as it should be."""
+        if isinstance(turn.answers, re.Pattern):
+            stream.read_until(turn.answers).result()
+            return
+        if turn.answers:
+            got = _next(stream, len(turn.answers))
+            if got != turn.answers:
+                raise Unlike(f"to {first_bytes(turn.sends)} {answered(got, turn.answers)}")
+
+    def _see_the_same(self, stream: HarnessedStream[P]) -> None:
+        """See that all comes out as it did when the conversation was held as it was given."""
+        answers, outcome = self._end(stream)
+        as_given, outcome_as_given = self._came
+        if answers != as_given and self._known_in_advance:
+            raise Unlike(answered(answers, as_given))
+        if outcome != outcome_as_given:
+            raise Unlike(f"its outcome is {outcome!r}, not {outcome_as_given!r}")
+
+    def _end(self, stream: HarnessedStream[P]) -> tuple[bytes, object]:
+        """Close the connection; give all that the protocol has answered, and what has come of it."""
+        stream.close().result()
+        return stream.received, stream.call(self._outcome, stream.protocol).result()
+
+    def _see_it_lost(self, stream: HarnessedStream[P]) -> None:
+        try:
+            stream.lost.result()
+        except CaptureTimeout:
+            told = f"{self._harness._scope.timeout:g} s later the connection isn't lost"
+            if (True,) in [event.args for event in stream.events if event.name == "eof_received"]:
+                told += ": eof_received returned True, and nothing has closed the transport since"
+            raise Unlike(told) from None
+
+
+def _take_little(transport: asyncio.Transport) -> None:
+    transport.set_write_buffer_limits(high=SMALL)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+
+
+def _next(stream: HarnessedStream[Any], count: int) -> bytes:
+    """The next bytes that the protocol writes; fewer if no more come."""
+    try:
+        return stream.read_exactly(count).result()
+    except (CaptureTimeout, asyncio.IncompleteReadError):
+        return _unread(stream)[:count]
+
+
+def _unread(stream: HarnessedStream[Any]) -> bytes:
+    return stream.received[stream._for_test.position :]

@@ -1,0 +1,189 @@
+"""Trials of a protocol: each on a connection and in a scope of its own, which tells what went wrong there."""
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from .._checks import not_async
+from .._harness.harnessed import Harnessed
+from .._here import refuse_to_block
+from .._outcomes import raise_together
+from .._peers.telling import first_bytes
+from .._scope import Scope
+from .._telling import told_function
+
+__tracebackhide__ = True
+
+T = TypeVar("T")
+
+CONVERSATION, TWO, LEFT = "conversation", "two", "left"
+LAST_WORDS = 1.0
+"""Seconds that a protocol's tasks have to end, after it has lost its connection."""
+MOST_PLACES = 64
+"""At so many places of what is sent something is tried, at most."""
+MOST_FLIPPED = 16
+
+
+class ConformanceError(AssertionError):
+    """A protocol doesn't do what all have to. The text begins with the name of the check, and says what was tried.
+
+    What the protocol has raised is its ``__cause__``.
+    """
+
+    __module__ = "pytest_echoserver.conformance"
+
+
+class Unlike(Exception):
+    """A trial has not come out as it should."""
+
+
+class Trials:
+    """Tries one protocol after the other, by checks that have names.
+
+    Args:
+        scope: that of the test.
+        skip: names of the checks to leave out.
+    """
+
+    def __init__(self, scope: Scope, skip: Collection[str]) -> None:
+        self._scope = scope
+        self._skip = skip
+        self._left: ConformanceError | None = None
+        self.failed: set[str] = set()
+        """Names of the checks that went wrong."""
+
+    def run(self, checks: dict[str, Callable[[], None]]) -> None:
+        """Do what is checked, the conversation itself first.
+
+        Where that goes wrong, or two at a time do, nothing else would tell anything: what they share, all others
+        would meet.
+
+        Raises:
+            ConformanceError: of each check, the first trial that went wrong; several as an `ExceptionGroup`.
+        """
+        refuse_to_block("the check of a protocol", "`await asyncio.to_thread(...)`, with all that you would call,")
+        _check_skip(self._skip, [*list(checks)[1:], LEFT])
+        flaws: list[Exception] = []
+        for name, check in checks.items():
+            if name not in self._skip:
+                try:
+                    check()
+                except ConformanceError as flaw:
+                    flaws.append(flaw.with_traceback(None))  # where we were tells nobody anything
+                    self.failed.add(name)
+                    if name in (CONVERSATION, TWO):
+                        break
+        if self._left is not None and LEFT not in self._skip:
+            flaws.append(self._left)
+        raise_together(flaws, "flaws of the protocol")
+
+    @contextmanager
+    def trial(self, check: str, tried: str) -> "Iterator[Trial]":
+        """A scope to connect protocols in, each of which loses its connection before this ends.
+
+        Raises:
+            ConformanceError: of what is raised meanwhile, by the protocols or within.
+        """
+        scope = Scope(self._scope.engine, self._scope.timeout)
+        trial = Trial(scope)
+        raised: Exception | None = None
+        left = ""
+        try:
+            try:
+                yield trial
+                left = "" if self._left else trial.left()
+            except Exception as error:  # noqa: BLE001  it is told below, beside what else went wrong
+                raised = error
+            wrong = scope.judge()
+        finally:
+            scope.close()
+        if wrong:  # what the protocol has raised tells more than what that led to
+            raised = wrong[0]
+        if isinstance(raised, Unlike):
+            raise ConformanceError(f"{check}: {tried}: {raised}")
+        if raised is not None:
+            raise ConformanceError(f"{check}: {tried}: {type(raised).__name__}: {raised}") from raised
+        if left:
+            self._left = ConformanceError(f"{LEFT}: {tried}: {left}")
+
+
+class Trial:
+    """One or several protocols, each on a connection."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self._harnessed: list[Harnessed[Any]] = []
+
+    def put(self, harnessed: T) -> T:
+        """Look at this protocol in the end."""
+        assert isinstance(harnessed, Harnessed)
+        self._harnessed.append(harnessed)
+        return harnessed
+
+    def left(self) -> str:
+        """What is left of the protocols, now that they have lost their connections; empty if nothing is."""
+        tasks = self.scope.run(self._tasks_left)
+        if tasks:
+            coro = tasks[0].get_coro()
+            return f"{LAST_WORDS:g} s after connection_lost a task of its still runs: {told_function(coro)}"
+        for each in self._harnessed:
+            for name in self.scope.call(_pending, each.protocol):
+                return f"after connection_lost its future `{name}` is still pending: who awaits it, waits for ever"
+        return ""
+
+    async def _tasks_left(self) -> "list[asyncio.Task[Any]]":
+        tasks = self.scope.tasks()
+        if tasks:
+            await asyncio.wait(tasks, timeout=LAST_WORDS)
+        return [task for task in tasks if not task.done()]
+
+
+def answered(got: bytes, wanted: bytes) -> str:
+    """That ``got`` was answered."""
+    return f"it answered {first_bytes(got)}, not {first_bytes(wanted)}" if got else "it answered nothing"
+
+
+def told_in_short(data: bytes) -> str:
+    """Bytes as an error has them; of many that are all the same, how many."""
+    if len(data) > 8 and len(set(data)) == 1:
+        return f"{len(data):,} times {data[:1]!r}"
+    return first_bytes(data)
+
+
+def damaged(data: bytes) -> Iterator[bytes]:
+    """``data`` as no peer should send it: bits flipped, cut short, and other data altogether."""
+    for at in spread(range(len(data)), MOST_FLIPPED):
+        yield data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
+    for length in spread(range(1, len(data)), MOST_FLIPPED):
+        yield data[:length]
+    yield from (bytes(64), b"\xff" * 64, bytes(range(256)), b"\r\n" * 32)
+
+
+def spread(places: Sequence[T], most: int = MOST_PLACES) -> list[T]:
+    """So many of the places at most, evenly spread, the first and the last among them."""
+    if len(places) <= most:
+        return list(places)
+    return [places[at * (len(places) - 1) // (most - 1)] for at in range(most)]
+
+
+def _pending(protocol: Any) -> list[str]:
+    kinds = (asyncio.Future, concurrent.futures.Future)
+    attributes = getattr(protocol, "__dict__", {}).items()
+    return [name for name, value in attributes if isinstance(value, kinds) and not value.done()]
+
+
+def checked_outcome(outcome: Any) -> Any:
+    """Give ``outcome`` back if it can be called with a protocol; raise TypeError if not."""
+    if not callable(outcome):
+        raise TypeError(f"outcome must be a function of the protocol, not {outcome!r}")
+    return not_async(outcome, "outcome")
+
+
+def _check_skip(skip: Any, allowed: Sequence[str]) -> None:
+    if isinstance(skip, str) or not isinstance(skip, Collection):
+        raise TypeError(f"skip must be a list of names of checks, as in skip=[{allowed[0]!r}], not {skip!r}")
+    for name in skip:
+        if name not in allowed:
+            raise ValueError(f"skip must be of {', '.join(map(repr, allowed))}, not {name!r}")

@@ -1,0 +1,381 @@
+"""A check of a stream protocol passes what is well made, and names what is wrong with what isn't."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from pytest_echoserver import StreamHarness
+from pytest_echoserver.conformance import ConformanceError, check_stream_protocol
+
+from .conftest import flaws_of
+
+CONVERSATION = [(b"hello\n", b"HELLO\n"), (b"one\ntwo\n", b"ONE\nTWO\n")]
+
+
+class Lines(asyncio.Protocol):
+    """Answers each line in capitals, and does all else right as well."""
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.rest = b""
+        self.lines: list[bytes] = []
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        self.lines += lines
+        for line in lines:
+            self.transport.write(line.upper() + b"\n")
+
+    def pause_writing(self) -> None:
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.transport.resume_reading()
+
+
+class BufferedLines(asyncio.BufferedProtocol, Lines):
+    """The same, with a buffer of its own."""
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        self.buffer = bytearray(1_024)
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self.buffer[:nbytes]))
+
+
+async def answer_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        async for line in reader:
+            writer.write(line.upper())
+            await writer.drain()
+    except (ConnectionError, ValueError):  # ValueError: a line was too long
+        pass
+    finally:
+        writer.close()
+
+
+def streams() -> asyncio.StreamReaderProtocol:
+    return asyncio.StreamReaderProtocol(asyncio.StreamReader(), answer_lines)
+
+
+@pytest.mark.parametrize("factory", [Lines, BufferedLines, streams], ids=lambda it: it.__name__)
+def test_what_is_well_made_passes(stream_harness: StreamHarness, factory: Callable[[], Any]) -> None:
+    check_stream_protocol(stream_harness, factory, CONVERSATION, repeats=True)
+
+
+class OneRead(Lines):
+    """Takes each read for a line."""
+
+    def data_received(self, data: bytes) -> None:
+        self.lines.append(data.strip())
+        self.transport.write(data.strip().upper() + b"\n")
+
+
+class ForgetsTheRest(Lines):
+    """Takes what a read begins with, and drops what comes behind the last line."""
+
+    def data_received(self, data: bytes) -> None:
+        for line in data.split(b"\n")[:-1]:
+            self.transport.write(line.upper() + b"\n")
+
+
+class OneOfSeveral(Lines):
+    """Takes one line of each read."""
+
+    def data_received(self, data: bytes) -> None:
+        self.rest += data
+        line, end, rest = self.rest.partition(b"\n")
+        if end:
+            self.rest = rest
+            self.transport.write(line.upper() + b"\n")
+
+
+class Shares(Lines):
+    """Has a buffer that all connections share."""
+
+    shared = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        self.shared += data
+        data = bytes(self.shared[: self.shared.rfind(b"\n") + 1])
+        del self.shared[: len(data)]
+        super().data_received(data)
+
+
+class StaysOpen(Lines):
+    """Keeps its half of the connection open, and never closes that."""
+
+    def eof_received(self) -> bool:
+        return True
+
+
+class RaisesAtTheEnd(Lines):
+    def eof_received(self) -> bool | None:
+        raise LookupError("no more")
+
+
+class RaisesAtReset(Lines):
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            raise exc
+
+
+class TrustsItsPeer(Lines):
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data.decode().encode())
+
+
+class KeepsWaiters(Lines):
+    """Has a future that nobody fulfils where the connection is lost before a line has come."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.first_line: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.lines and not self.first_line.done():
+            self.first_line.set_result(self.lines[0])
+
+
+class KeepsThreadsWaiting(KeepsWaiters):
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.first_line = Future()  # type: ignore[assignment]
+
+
+class GoesOn(Lines):
+    """Has a task that outlives the connection."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.task = asyncio.ensure_future(self.beat())
+
+    async def beat(self) -> None:
+        await asyncio.Event().wait()
+
+
+class WritesOn(Lines):
+    """Pays no heed to a client that doesn't read."""
+
+    def pause_writing(self) -> None:
+        pass
+
+
+class NeverResumes(Lines):
+    def resume_writing(self) -> None:
+        pass
+
+
+class Loses(Lines):
+    """Drops what it would have to write while it is paused."""
+
+    paused = False
+
+    def pause_writing(self) -> None:
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        self.paused = False
+
+    def data_received(self, data: bytes) -> None:
+        if not self.paused:
+            super().data_received(data)
+
+
+@pytest.mark.parametrize(
+    ("factory", "flaws"),
+    [
+        (OneRead, {"cut": "to b'hello\\n' it answered b'H\\nE\\nL\\n', not b'HELLO\\n'"}),
+        (ForgetsTheRest, {"cut": "to b'hello\\n' it answered b'\\n', not b'HELLO\\n'"}),
+        (OneOfSeveral, {"conversation": "to b'one\\ntwo\\n' it answered b'ONE\\n', not b'ONE\\nTWO\\n'"}),
+        (Shares, {"two": "two connections at a time: to b'hello\\n' it answered b'HELHEL', not b'HELLO\\n'"}),
+        (
+            StaysOpen,
+            {"eof": "EOF at the beginning: 3 s later the connection isn't lost: eof_received returned True"},
+        ),
+        (RaisesAtTheEnd, {"conversation": "LookupError: no more"}),
+        (RaisesAtReset, {"reset": "a reset at the beginning: ConnectionResetError"}),
+        (TrustsItsPeer, {"damaged": "64 times b'\\xff' in place of b'hello\\n': UnicodeDecodeError"}),
+        (
+            KeepsWaiters,
+            {"left": "EOF at the beginning: after connection_lost its future `first_line` is still pending"},
+        ),
+        (KeepsThreadsWaiting, {"left": "EOF at the beginning: after connection_lost its future `first_line`"}),
+        (GoesOn, {"left": "1 s after connection_lost a task of its still runs: GoesOn.beat"}),
+        (WritesOn, {"flow": "wait in its transport, and it goes on writing: after pause_writing() it should"}),
+        (NeverResumes, {"flow": "the client reads again, and not all answers came"}),
+        (Loses, {"flow": "the client reads again, and not all answers came"}),
+    ],
+    ids=lambda it: it.__name__ if isinstance(it, type) else "",
+)
+def test_what_is_wrong_is_named(
+    stream_harness: StreamHarness, factory: Callable[[], Any], flaws: dict[str, str]
+) -> None:
+    conversation = CONVERSATION[:1] if factory is OneRead else CONVERSATION
+    told = flaws_of(lambda: check_stream_protocol(stream_harness, factory, conversation, repeats=True))
+    for name, text in flaws.items():
+        assert text in told.get(name, ""), told
+    if factory is not OneRead and factory is not ForgetsTheRest:  # what isn't whole fails in many ways
+        assert told.keys() == flaws.keys()
+
+
+def test_several_messages_at_once_are_tried_where_they_repeat(stream_harness: StreamHarness) -> None:
+    one = CONVERSATION[:1]
+    assert flaws_of(lambda: check_stream_protocol(stream_harness, OneOfSeveral, one)) == {}
+    told = flaws_of(lambda: check_stream_protocol(stream_harness, OneOfSeveral, one, repeats=True, skip=["flow"]))
+    assert "all that is sent, twice and at once: to b'hello\\n' it answered nothing" in told["joined"]
+
+
+def test_the_cause_is_what_the_protocol_has_raised(stream_harness: StreamHarness) -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check_stream_protocol(stream_harness, RaisesAtReset, CONVERSATION)
+    assert isinstance(caught.value.__cause__, ConnectionResetError)
+
+
+def test_checks_can_be_left_out(stream_harness: StreamHarness) -> None:
+    check_stream_protocol(stream_harness, RaisesAtReset, CONVERSATION, skip=["reset"])
+    check_stream_protocol(stream_harness, GoesOn, CONVERSATION, skip={"left"})
+
+
+class Client(asyncio.Protocol):
+    """Speaks first; ends its connection with the answer."""
+
+    def __init__(self, done: "asyncio.Future[bytes]") -> None:
+        self.done = done
+        self.got = b""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        transport.write(b"time?\n")
+
+    def data_received(self, data: bytes) -> None:
+        self.got += data
+        if self.got.endswith(b"\n"):
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.cancelled():
+            self.done.set_result(self.got)
+
+
+class HastyClient(Client):
+    def data_received(self, data: bytes) -> None:
+        self.got += data
+        self.transport.close()
+
+
+def of_client(stream_harness: StreamHarness, client: type[Client]) -> dict[str, str]:
+    return flaws_of(
+        lambda: check_stream_protocol(
+            stream_harness,
+            lambda: client(asyncio.get_running_loop().create_future()),
+            [(b"", b"time?\n"), (b"noon\n", b"")],
+            outcome=lambda protocol: protocol.done.result(),
+        )
+    )
+
+
+def test_a_client_is_checked_by_what_has_come_of_it(stream_harness: StreamHarness) -> None:
+    assert of_client(stream_harness, Client) == {}
+    told = of_client(stream_harness, HastyClient)
+    assert "arrives in pieces of 1 byte: its outcome is b'n', not b'noon\\n'" in told["cut"]
+
+
+class Counts(Lines):
+    """Answers with a number that is another each time."""
+
+    count = 0
+
+    def data_received(self, data: bytes) -> None:
+        for _ in range(data.count(b"\n")):
+            type(self).count += 1
+            self.transport.write(b"number %d\n" % self.count)
+
+
+def test_answers_that_differ_are_told_by_a_regular_expression(stream_harness: StreamHarness) -> None:
+    conversation = [(b"next\n", re.compile(rb"number \d+\n")), (b"next\n", re.compile(rb"number \d+\n"))]
+    check_stream_protocol(stream_harness, Counts, conversation, repeats=True)
+    with pytest.raises(ConformanceError, match=r"conversation: held as it was given: CaptureTimeout"):
+        check_stream_protocol(stream_harness, Counts, [(b"next\n", re.compile(rb"letter \w+\n"))])
+
+
+class SaysMore(Lines):
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.transport.write(b"ok\n")
+
+
+def test_what_else_is_answered_is_a_flaw(stream_harness: StreamHarness) -> None:
+    told = flaws_of(lambda: check_stream_protocol(stream_harness, SaysMore, CONVERSATION[:1]))
+    assert told == {
+        "conversation": "held as it was given: after all that it was to answer, it also answered b'ok\\n'"
+    }
+
+
+def test_a_factory_that_fails_is_told(stream_harness: StreamHarness) -> None:
+    def fails() -> Lines:
+        raise LookupError("no such protocol")
+
+    told = flaws_of(lambda: check_stream_protocol(stream_harness, fails, CONVERSATION))
+    assert told == {"conversation": "held as it was given: LookupError: no such protocol"}
+
+
+def test_nothing_of_it_fails_the_test_or_is_shown(stream_harness: StreamHarness) -> None:
+    assert flaws_of(lambda: check_stream_protocol(stream_harness, RaisesAtReset, CONVERSATION)).keys() == {"reset"}
+    assert stream_harness._scope.errors == []
+    assert stream_harness._scope.traffic().peers == ()
+
+
+def test_it_would_block_a_loop(stream_harness: StreamHarness) -> None:
+    async def check() -> None:
+        with pytest.raises(RuntimeError, match=r"use `await asyncio.to_thread\(\.\.\.\)`"):
+            check_stream_protocol(stream_harness, Lines, CONVERSATION)
+        await asyncio.to_thread(check_stream_protocol, stream_harness, Lines, CONVERSATION)
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "text"),
+    [
+        ({"conversation": b"hello"}, TypeError, "a conversation is a list of"),
+        ({"conversation": 7}, TypeError, "a conversation is a list of"),
+        (
+            {"conversation": [b"hello"]},
+            TypeError,
+            "a turn must be (bytes to send, bytes of the answer), not b'hello'",
+        ),
+        ({"conversation": [("hello", b"")]}, TypeError, "what is sent must be bytes, not 'hello'"),
+        ({"conversation": [(b"hello", "HELLO")]}, TypeError, "must be bytes, not 'HELLO'"),
+        ({"conversation": [(b"hello", re.compile("HELLO"))]}, TypeError, "a pattern must be of bytes"),
+        ({"conversation": [(b"hello", re.compile(rb"\d+"))]}, ValueError, "doesn't end in a literal byte"),
+        ({"conversation": []}, ValueError, "has to send something"),
+        ({"conversation": [(b"", b"hello")]}, ValueError, "has to send something"),
+        ({"factory": None}, TypeError, "a factory of stream protocols"),
+        ({"outcome": 7}, TypeError, "outcome must be a function of the protocol, not 7"),
+        ({"repeats": 1}, TypeError, "repeats must be True or False, not 1"),
+        ({"skip": "cut"}, TypeError, "skip must be a list of names of checks, as in skip=['cut'], not 'cut'"),
+        (
+            {"skip": ["cuts"]},
+            ValueError,
+            "skip must be of 'cut', 'two', 'eof', 'reset', 'damaged', 'joined', 'flow'",
+        ),
+        ({"skip": ["conversation"]}, ValueError, "not 'conversation'"),
+    ],
+)
+def test_wrong_arguments(
+    stream_harness: StreamHarness, given: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    arguments: dict[str, Any] = {"factory": Lines, "conversation": CONVERSATION, **given}
+    with pytest.raises(error, match=re.escape(text)):
+        check_stream_protocol(stream_harness, **arguments)
