@@ -1,13 +1,16 @@
 """`PeerConnection`: a connection that a stream peer has accepted."""
 
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._outcomes import as_exception
 from .connection import Connection
 from .stream_end import StreamEnd
 from .stream_script import StreamScript
 
 if TYPE_CHECKING:
+    from .._timetable import Agenda
     from .faulty_streams import FaultyStream
     from .stream import StreamPeer
 
@@ -56,3 +59,23 @@ class PeerConnection(Connection):
 
     def _fail(self, error: Exception, *, of_user: bool) -> None:
         self._peer._fail(self, error, of_user)
+
+    def _needed_network(self) -> "FaultyStream":
+        """Its network, which stands between it and its transport from now on; without faults, if it had none."""
+        if self._network is None:
+            self._network = self._make_network()
+            self._network.stand_between()
+        return self._network
+
+    def _make_network(self) -> "FaultyStream":
+        from .faulty_streams import FaultyStream  # few peers have any faults
+
+        agenda: Agenda = {}
+        return FaultyStream(
+            self._end,
+            self.number - 1,
+            self._timeout,
+            at=partial(self._peer._at, agenda=agenda),
+            agenda=agenda,
+            fail=lambda error: self._fail(as_exception(error), of_user=True),
+        )

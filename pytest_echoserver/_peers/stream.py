@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._cursors import Cursor
 from .._futures import CaptureFuture
 from .._here import refuse_to_block
-from .._outcomes import as_exception
 from .._quiet import until_quiet
 from .._readers import Readers
 from .._record import Event, Record, RowRecord
@@ -31,9 +30,7 @@ from .stream_script import StreamScript
 from .tls import handshake_error
 
 if TYPE_CHECKING:
-    from .._timetable import Agenda
     from .defaults import CommonOptions
-    from .faulty_streams import FaultyStream
     from .socket_file import SocketFile
 
 __tracebackhide__ = True
@@ -323,7 +320,7 @@ class StreamPeer(ServedPeer):
             self._record.note("handshake_completed", connection.number, connection._end.tls_version)
         self._connections.append(connection)
         if self._faults is not None:
-            self._network_under(connection).have(self._faults)
+            connection._needed_network().have(self._faults)
         self._start(connection)
         self._made.serve()
         self._first.serve()
@@ -406,27 +403,7 @@ class StreamPeer(ServedPeer):
         faults.give(given)
         for connection in self._connections:
             if not connection._end.lost.is_set():
-                self._network_under(connection).have(faults)
-
-    def _network_under(self, connection: PeerConnection) -> "FaultyStream":
-        """The network that a connection goes by; put there if it has none, without faults."""
-        if connection._network is None:
-            connection._network = self._make_network(connection)
-            connection._network.stand_between()
-        return connection._network
-
-    def _make_network(self, connection: PeerConnection) -> "FaultyStream":
-        from .faulty_streams import FaultyStream  # few peers have any faults
-
-        agenda: Agenda = {}
-        return FaultyStream(
-            connection._end,
-            connection.number - 1,
-            self._timeout,
-            at=partial(self._at, agenda=agenda),
-            agenda=agenda,
-            fail=lambda error: self._fail(connection, as_exception(error)),
-        )
+                connection._needed_network().have(faults)
 
     def _verdict(self) -> list[Exception]:
         errors = super()._verdict()

@@ -72,7 +72,7 @@ class TCPProxy(Proxying, StreamPeer):
                 relay.target.resume_reading(PARTITIONED)
 
     def _stall(self, connection: PeerConnection, relay: "Relay") -> None:
-        network = self._network_under(connection)
+        network = connection._needed_network()
         connection._end.note("partitioned")
         network.cut_off()
         relay.target.pause_reading(PARTITIONED)
