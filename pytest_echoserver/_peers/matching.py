@@ -91,8 +91,22 @@ def stream_pattern(value: Any) -> StreamPattern:
     return StreamPattern(compiled if isinstance(compiled, Regex) else compiled.literal)
 
 
-class MessageEnds(Protocol):
+EndOf = Callable[[bytearray, int, int], int | None]
+"""Gives where the message that begins at a place ends, be it beyond what has come; None as yet.
+
+Up to the other place it was looked for before, in vain.
+"""
+
+
+class MessageEnds:
     """Finds where the messages of one connection end. It remembers what it needn't look at, or ask for, again."""
+
+    def __init__(self, end_of: EndOf) -> None:
+        self._end_of = end_of
+        self._start = 0
+        self._end: int | None = None
+        self._least = 1
+        """How long the buffer has to be before it is looked at again."""
 
     def find(self, buffer: bytearray, start: int) -> int | None:
         """Where the message that begins at ``start`` ends; None as yet. Each begins behind the one before.
@@ -100,6 +114,20 @@ class MessageEnds(Protocol):
         Raises:
             Exception: of the framing callable; a `TypeError` or `ValueError` if what it gave is no length.
         """
+        if start != self._start:
+            self._start, self._end, self._least = start, None, start + 1
+        if self._end is None and len(buffer) >= self._least:
+            end = self._end_of(buffer, start, self._least - 1)
+            if end is not None and end <= len(buffer):
+                self._end = end
+            else:
+                # What is said to end beyond that is looked at once more: it may have been the end of a header.
+                self._least = len(buffer) + 1 if end is None else end
+        return self._end
+
+    def missed(self, buffer: bytearray, start: int) -> bool:
+        """Whether all that has come from ``start`` on was looked at, and has no end of a message."""
+        return start == self._start and self._end is None and start < len(buffer) < self._least
 
 
 class Framing:
@@ -112,10 +140,10 @@ class Framing:
         has_text = isinstance(self._value, bytes) or hasattr(self._value, "__qualname__")
         return shown(self._value if has_text else type(self._value))
 
-    def ends(self) -> "MessageEnds":
+    def ends(self) -> MessageEnds:
         """Look for the ends of the messages of one connection."""
         value = self._value
-        return _DelimitedEnds(value) if isinstance(value, bytes) else _MeasuredEnds(value)
+        return MessageEnds(_delimited(value) if isinstance(value, bytes) else _measured(value))
 
 
 def check_framing(value: Any) -> Framing | None:
@@ -134,59 +162,28 @@ def check_framing(value: Any) -> Framing | None:
     return Framing(delimiter)
 
 
-class _DelimitedEnds:
-    def __init__(self, delimiter: bytes) -> None:
-        self._delimiter = delimiter
-        self._start = self._looked = 0
-        self._end: int | None = None
+def _delimited(delimiter: bytes) -> EndOf:
+    def end_of(buffer: bytearray, start: int, looked: int) -> int | None:
+        at = buffer.find(delimiter, max(start, looked - len(delimiter) + 1))
+        return None if at < 0 else at + len(delimiter)
 
-    def find(self, buffer: bytearray, start: int) -> int | None:
-        if start != self._start:
-            self._start = self._looked = start
-            self._end = None
-        if self._end is None:
-            at = buffer.find(self._delimiter, max(start, self._looked - len(self._delimiter) + 1))
-            self._looked = len(buffer)
-            self._end = None if at < 0 else at + len(self._delimiter)
-        return self._end
+    return end_of
 
 
-class _MeasuredEnds:
-    """Asks a callable for the length of the first message, with all that is unread, once that has grown.
+def _measured(length_of: Callable[[bytes], int | None]) -> EndOf:
+    """By a callable that is asked for the length of the first message, with all that is unread."""
 
-    One that gives a length beyond what has come isn't asked again before that is there, and then once more: what it
-    gave may have been the length of a header.
-    """
-
-    def __init__(self, length_of: Callable[[bytes], int | None]) -> None:
-        self._length_of = length_of
-        self._start = 0
-        self._end: int | None = None
-        self._least = 1
-        """How long the buffer has to be before it is asked again."""
-
-    def find(self, buffer: bytearray, start: int) -> int | None:
-        if start != self._start:
-            self._start, self._end, self._least = start, None, start + 1
-        if self._end is None and len(buffer) >= self._least:
-            length = self._checked(cut(buffer, start))
-            if length is None:
-                self._least = len(buffer) + 1
-            elif start + length > len(buffer):
-                self._least = start + length
-            else:
-                self._end = start + length
-        return self._end
-
-    def _checked(self, unread: bytes) -> int | None:
-        length = self._length_of(unread)
+    def end_of(buffer: bytearray, start: int, _: int) -> int | None:
+        length = length_of(cut(buffer, start))
         if length is None:
             return None
         if isinstance(length, bool) or not isinstance(length, int):
             raise TypeError(f"framing must give the length of the first message or None, not {length!r}")
         if length < 1:
             raise ValueError(f"framing gave {length} as the length of a message, which has at least 1 byte")
-        return length
+        return start + length
+
+    return end_of
 
 
 class _LiteralPrefix:

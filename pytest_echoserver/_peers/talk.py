@@ -38,7 +38,6 @@ class Talk:
         self._in_grace = self._grace_is_over = False
         self._searches: dict[Step, StreamSearch] = {}
         self._ends = None if follower.framing is None else follower.framing.ends()
-        self._looked = start
 
     @property
     def number(self) -> int | None:
@@ -66,8 +65,8 @@ class Talk:
     @property
     def framing_without_end(self) -> str:
         """The framing that has found no end of a message in what is unread; empty if it has, or there is none."""
-        framing, end = self._follower.framing, len(self._end.inbound)
-        return str(framing) if framing is not None and self.start < self._looked == end else ""
+        missed = self._ends is not None and self._ends.missed(self._end.inbound.buffer, self.start)
+        return str(self._follower.framing) if missed else ""
 
     def data_received(self, data: bytes) -> None:  # noqa: ARG002  it reads from the buffer
         self._look()
@@ -149,7 +148,6 @@ class Talk:
         buffer = self._end.inbound.buffer
         end = ends.find(buffer, self.start)
         if end is None:
-            self._looked = len(buffer)
             return None
         message = cut(buffer, self.start, end)
         for step in wanted:
@@ -289,7 +287,7 @@ class Talk:
         self._follower.wake()
 
     def _move_to(self, position: int) -> None:
-        self.start = self._looked = position
+        self.start = position
         self._searches.clear()
 
     def _is_over(self) -> None:
