@@ -81,22 +81,10 @@ class NearEnd:
 
     async def connect(self, open_: Open, factory: Callable[[], Any]) -> None:
         """Put the factory's protocol on a transport and the loop, and raise what its connection_made raises."""
-
-        async def put_on() -> BaseException | None:
-            # Before there is a socket: asyncio doesn't close that of a datagram endpoint whose factory fails.
-            try:
-                self.protocol = factory()
-            except (SystemExit, KeyboardInterrupt) as raised:  # a task of its own would end its loop with that, too
-                return raised
-            self.kind.check(self.protocol)
-            recorded = self.kind.record(self.protocol, self)
-            await open_(lambda: recorded)
-            return None
-
         self._tasks = None if self.on_engine else ProtocolTasks(self._blame)
         error: BaseException | None = None
         try:
-            error = await (put_on() if self._tasks is None else self._tasks.run(put_on()))
+            await self._put_on(open_, factory)
         except BaseException as raised:  # noqa: BLE001  it is raised, or what caused it
             error = raised
         else:
@@ -106,6 +94,16 @@ class NearEnd:
         if error is not None:
             await self._end_tasks()
             raise error from None
+
+    async def _put_on(self, open_: Open, factory: Callable[[], Any]) -> None:
+        tasks = self._tasks
+        # Before there is a socket: asyncio doesn't close that of a datagram endpoint whose factory fails. And in no
+        # task of its own: that would end its loop with a SystemExit, too.
+        self.protocol = factory() if tasks is None else tasks.context.run(factory)
+        self.kind.check(self.protocol)
+        recorded = self.kind.record(self.protocol, self)
+        opening = open_(lambda: recorded)
+        await (opening if tasks is None else tasks.run(opening))
 
     def making(self, transport: Any, recorded: Recorded) -> None:
         self.sockname = transport.get_extra_info("sockname")

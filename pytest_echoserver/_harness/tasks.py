@@ -29,7 +29,7 @@ class ProtocolTasks:
         """Whether no more of them are watched."""
 
     async def run(self, coro: Coroutine[Any, Any, T]) -> T:
-        """Run what puts the protocol on the loop."""
+        """Run what puts the protocol on a transport."""
         return await self._loop.create_task(coro, context=self.context)
 
     def blame(self, error: BaseException) -> None:
