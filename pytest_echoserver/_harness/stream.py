@@ -15,6 +15,7 @@ from .._futures import CaptureFuture
 from .._outcomes import raise_together, start
 from .._peers.closing import drain_and_close
 from .._peers.connection import Connection
+from .._peers.starttls import end_handshake, start_tls
 from .._peers.stream_end import StreamEnd
 from .._record import RowRecord
 from .._scope import Scope
@@ -181,7 +182,7 @@ class HarnessedStream(Connection, Harnessed[P]):
             raise ValueError(f"context must be one for a {side}, which this end is, not {context!r}")
         name = "localhost" if self._far_is_client else None
         future = self._do(
-            self._end.start_tls, context, name, bytes_like(after, "after"), self._future("the TLS handshake")
+            start_tls, self._end, context, name, bytes_like(after, "after"), self._future("the TLS handshake")
         )
         future.add_done_callback(lambda _: self._near.out_of_sight())  # where it isn't followed, it is seen now
         return future
@@ -192,7 +193,6 @@ class HarnessedStream(Connection, Harnessed[P]):
 
     async def _attach(self, factory: Callable[[], P], connected: Callable[[], tuple[Side, Side]]) -> None:
         """Put the factory's protocol on one side and the running loop, and our end on the other."""
-
         near, far = connected()
         self._near.sock = near.sock
         self._end.sock, self._end.reader, self._end.tls = far.sock, near.sock, far.context is not None
@@ -239,7 +239,7 @@ class HarnessedStream(Connection, Harnessed[P]):
 
     async def _close(self) -> None:
         self._end.unstall()  # lest what the protocol has still to send hold its end up
-        await self._end.end_handshake()
+        await end_handshake(self._end)
         if self._end.tls:
             await drain_and_close(self._end)  # it ends both directions
         else:

@@ -22,8 +22,6 @@ from .segments import write_segments
 
 __tracebackhide__ = True
 
-HANDSHAKE = 0.25
-"""Seconds that a TLS handshake has to end, once the connection is to be closed. The other side may not be in it."""
 STALLED = "it was told to stall"
 
 
@@ -86,7 +84,8 @@ class StreamEnd(PausableProtocol):
         """Whether the other side had ended it before we closed it, and nobody had read of that."""
         self.closed_by_us: bool = False
         self._queue: WriteQueue | None = None
-        self._handshake: asyncio.Future[None] | None = None
+        self.handshake: asyncio.Future[None] | None = None
+        """Done once a TLS handshake has ended that was begun amid the connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -188,13 +187,6 @@ class StreamEnd(PausableProtocol):
         told = "what has left has not arrived at the other end"
         self.outbox.put(partial(arrive_and_reset, self), future, told)
 
-    def start_tls(
-        self, context: ssl.SSLContext, server_name: str | None, last: bytes, future: CaptureFuture[None]
-    ) -> None:
-        """Send ``last`` and go on over TLS, with nothing read in between: as its client if there is a name."""
-        told = "the TLS handshake is not over"
-        self.outbox.put(lambda: self._start_tls(context, server_name, last), future, told)
-
     def stall(self) -> None:
         """Stop reading: the window closes once the buffers are full."""
         self.pause_reading(STALLED)
@@ -287,14 +279,6 @@ class StreamEnd(PausableProtocol):
         self.send_eof(left)
         await left
 
-    async def end_handshake(self) -> None:
-        """Wait for a TLS handshake that was begun, for a while: then what was to be done after it is dropped."""
-        if self._handshake is not None:
-            await asyncio.wait({self._handshake}, timeout=HANDSHAKE)
-            if not self._handshake.done():
-                self.closed_by_us = True
-                self.outbox.cancel()
-
     def note_our_end(self) -> None:
         """Note, and take it as done, that our half ends, where none has: that tells who has closed a connection."""
         if self.ends or self.sock is None:
@@ -308,35 +292,6 @@ class StreamEnd(PausableProtocol):
         if not self._eof_sent:
             self._eof_sent = True
             self.note("eof_sent")
-
-    async def _start_tls(self, context: ssl.SSLContext, server_name: str | None, last: bytes) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            raise self._gone()
-        transport.pause_reading()  # the other side may begin its handshake as soon as it has got that
-        if last:
-            self._write(last, None)
-        await self._emptied()
-        self.note("start_tls")
-        loop = asyncio.get_running_loop()
-        self._handshake = loop.create_future()
-        try:
-            upgraded = await loop.start_tls(
-                transport, self, context, server_side=server_name is None, server_hostname=server_name
-            )
-        except BaseException as error:
-            transport.abort()  # a context for the wrong side is refused before asyncio has a hold on it
-            # Of a connection that ends in its handshake asyncio doesn't tell.
-            self.connection_lost(error if isinstance(error, Exception) else None)
-            raise
-        finally:
-            self._handshake.cancel()
-        if upgraded is None:
-            raise self._gone("the connection was lost in the TLS handshake")
-        self.tls = True
-        self._transport, self._queue = upgraded, WriteQueue(upgraded, self._gone)
-        if STALLED in self._paused_by:  # what came with the handshake's end was passed on by now
-            self.stall()
 
     async def _emptied(self) -> None:
         """Wait until the kernel has all that was written."""
