@@ -101,9 +101,14 @@ class OfSession:
 
     @cached_property
     def _peers_type(self) -> type[Peers]:
-        from ._peers.peers import with_kinds
+        from ._peers.peers import Peers
 
-        return with_kinds(self._config.hook.pytest_echoserver_peer_types())
+        given = self._config.hook.pytest_echoserver_peer_types()
+        if not given:
+            return Peers
+        from ._peers.kinds import with_kinds
+
+        return with_kinds(given)
 
     @cached_property
     def _usual(self) -> Defaults:
