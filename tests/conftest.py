@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import ssl
+import struct
 import sys
 import threading
 import warnings
@@ -20,6 +21,7 @@ import pytest
 import trustme  # noqa: F401  before a run within this process imports it, and takes it away: it can't be had twice
 
 from pytest_echoserver import Peers, StreamPeer, TLSAuthority
+from pytest_echoserver._engine import Engine
 
 pytest.register_assert_rewrite("tests.golden")
 
@@ -109,6 +111,14 @@ def make_peer(request: pytest.FixtureRequest, peers: Peers) -> MakePeer:
 
 
 @pytest.fixture
+def engine() -> Iterator[Engine]:
+    """An engine of asyncio's, beside that of the run."""
+    engine = Engine(asyncio.SelectorEventLoop)
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
 def asyncios_transports(pytestconfig: pytest.Config) -> None:
     """Skips where the engine's loop is another's, whose transports take no attributes of ours."""
     if pytestconfig.getoption("--echoserver-loop") not in (None, "asyncio"):
@@ -124,6 +134,12 @@ def leave(peer: StreamPeer, client: socket.socket) -> None:
     if speaks_tls(peer):
         peer.connections[-1].send(b".")
         assert client.recv(1) == b"."
+    client.close()
+
+
+def reset(client: socket.socket) -> None:
+    """Close a client by a RST."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
@@ -21,13 +21,6 @@ CONTEXT = contextvars.Context()
 
 def loop_of_asyncio() -> asyncio.AbstractEventLoop:
     return asyncio.SelectorEventLoop()
-
-
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    engine = Engine(loop_of_asyncio)
-    yield engine
-    engine.stop()
 
 
 def test_it_is_one_named_daemon_thread(engine: Engine) -> None:

@@ -28,13 +28,6 @@ def nothing() -> PeerTraffic:
     return PeerTraffic("any", "none", None, ())
 
 
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    engine = Engine(asyncio.SelectorEventLoop)
-    yield engine
-    engine.stop()
-
-
 def test_it_closes_the_newest_first_even_if_one_close_fails(engine: Engine) -> None:
     scope = Scope(engine, 5)
     closed: list[str] = []

@@ -7,20 +7,12 @@ from typing import Any
 import dns.exception
 import dns.message
 import dns.query
-import dns.rrset
 import pytest
 
-from pytest_echoserver import Datagram, DatagramFaults, DatagramPeer, Peers, Verdict
+from pytest_echoserver import DatagramFaults, DatagramPeer, Peers, Verdict
 
 from ..conftest import Client, Downstream
-
-
-def answer(datagram: Datagram) -> bytes:
-    """What a name server says to a question."""
-    query = dns.message.from_wire(datagram.data)
-    response = dns.message.make_response(query)
-    response.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "A", "192.0.2.1"))
-    return response.to_wire()
+from .name_server import answer
 
 
 def ask(peer: DatagramPeer, name: str = "example.org.", **options: Any) -> dns.message.Message:

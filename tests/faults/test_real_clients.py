@@ -8,17 +8,11 @@ from typing import Any
 
 import dns.message
 import dns.resolver
-import dns.rrset
 import pytest
 
-from pytest_echoserver import Datagram, DatagramFaults, Peers, TLSAuthority
+from pytest_echoserver import DatagramFaults, Peers, TLSAuthority
 
-
-def answer(datagram: Datagram) -> bytes:
-    query = dns.message.from_wire(datagram.data)
-    response = dns.message.make_response(query)
-    response.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "A", "192.0.2.1"))
-    return response.to_wire()
+from .name_server import answer
 
 
 def test_dnspython_asks_again_what_was_lost(peers: Peers) -> None:

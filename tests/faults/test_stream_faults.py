@@ -5,7 +5,6 @@ import itertools
 import re
 import socket
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from pytest_echoserver import CaptureTimeout, Connection, Packet, Peers, Schedul
 from pytest_echoserver._faults.peer import PeerFaults
 from pytest_echoserver._faults.streams import StreamLane
 
-from ..conftest import Connect
+from ..conftest import Connect, reset
 
 SIZES = [0, 1, 2, 1_023, 1_024, 1_025, 100_000, 1 << 20]
 
@@ -44,11 +43,6 @@ def read_to_the_end(client: socket.socket, _: int = 0) -> tuple[bytes, str]:
     except TimeoutError:
         return bytes(came), "stall"
     return bytes(came), "close"
-
-
-def reset(client: socket.socket) -> None:
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
 
 
 @pytest.mark.parametrize("size", SIZES)

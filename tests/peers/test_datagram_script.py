@@ -13,15 +13,9 @@ import pytest
 from pytest_echoserver import DatagramPeer, Peers, Rule, ScriptMismatch
 
 from ..conftest import Client
+from .conftest import mismatch
 
 FAMILIES = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
-
-
-def mismatch(peer: DatagramPeer) -> str:
-    """What is wrong with the peer's script, which the test isn't failed for then."""
-    with pytest.raises(ScriptMismatch) as caught:
-        peer.verify()
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("host", FAMILIES)

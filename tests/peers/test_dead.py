@@ -4,8 +4,6 @@ import asyncio
 import errno
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any, Literal
 
 import pytest
@@ -15,9 +13,9 @@ from pytest_echoserver._peers import dead
 from pytest_echoserver._transports.listening import bound_stream_socket, listen
 
 from ..conftest import Client, Downstream, forked_child
+from .conftest import Opened
 
 Transport = Literal["tcp", "udp"]
-Opened = Callable[[socket.socket], socket.socket]
 
 FAMILIES = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
 WILDCARDS = {"127.0.0.1": "0.0.0.0", "::1": "::"}
@@ -29,13 +27,6 @@ HANGS = 0.3
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads how Linux's own backlog behaves")
 no_blackhole = pytest.mark.skipif(sys.platform == "win32", reason="Windows refuses where the backlog is full")
 by_host = pytest.mark.parametrize("host", FAMILIES)
-
-
-@pytest.fixture
-def opened() -> Iterator[Opened]:
-    """Closes a socket with the test."""
-    with ExitStack() as stack:
-        yield stack.enter_context
 
 
 def connecting(peer: DeadPeer, timeout: float = 5) -> None:

@@ -20,8 +20,7 @@ from pytest_echoserver._peers import ports
 from pytest_echoserver._peers.ports import PortLock, bindable, candidates, ephemeral_range, lock_a_port
 
 from ..conftest import Downstream
-
-Opened = Callable[[socket.socket], socket.socket]
+from .conftest import Opened
 
 ROOT = Path(__file__).parents[2]
 ANYWHERE = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6, "127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
@@ -29,13 +28,6 @@ TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the range is Linux's to tell")
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="forks, kills and owners are POSIX's")
-
-
-@pytest.fixture
-def opened() -> Iterator[Opened]:
-    """Closes a socket with the test."""
-    with ExitStack() as stack:
-        yield stack.enter_context
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import io
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -20,48 +20,21 @@ from pytest_echoserver import (
     StreamExpectation,
     StreamPeer,
     StreamRule,
-    TLSAuthority,
 )
 
-from ..conftest import Downstream, receive, receive_all
-
-Dial = Callable[[StreamPeer], socket.socket]
-
-
-@pytest.fixture
-def dial() -> Iterator[Dial]:
-    """Connects blocking clients, with a deadline."""
-    clients: list[socket.socket] = []
-
-    def connect(peer: StreamPeer) -> socket.socket:
-        client = socket.socket(peer.family, socket.SOCK_STREAM)
-        clients.append(client)
-        client.settimeout(5)
-        client.connect(peer.address)
-        return client
-
-    yield connect
-    for client in clients:
-        client.close()
-
-
-def mismatch(peer: StreamPeer) -> str:
-    """What is wrong with the peer's script, which the test isn't failed for then."""
-    with pytest.raises(ScriptMismatch) as caught:
-        peer.verify()
-    return str(caught.value)
-
+from ..conftest import Connect, Downstream, receive, receive_all
+from .conftest import mismatch
 
 # What is matched, on a stream without framing.
 
 
-def test_an_smtp_conversation(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_an_smtp_conversation(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect_connection().reply(b"220 ready\r\n")
     tcp_peer.expect(b"EHLO me\r\n").reply(b"250 ok\r\n")
     mail = tcp_peer.expect(re.compile(rb"MAIL FROM:<(.*)>\r\n"))
     mail.reply(lambda match: b"250 " + match[1] + b"\r\n", after=0.01)
     tcp_peer.expect(b"QUIT\r\n").reply(b"221 bye\r\n").close()
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     assert receive(client, 11) == b"220 ready\r\n"
     client.sendall(b"EHLO me\r\n")
     assert receive(client, 8) == b"250 ok\r\n"
@@ -74,25 +47,25 @@ def test_an_smtp_conversation(tcp_peer: StreamPeer, dial: Dial) -> None:
 
 
 @pytest.mark.asyncio
-async def test_in_an_async_test(tcp_peer: StreamPeer, dial: Dial) -> None:
+async def test_in_an_async_test(tcp_peer: StreamPeer, connect: Connect) -> None:
     ping = tcp_peer.expect(b"ping").reply(b"pong")
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"ping")
     assert await ping.met == b"ping"
 
 
 @pytest.mark.parametrize("kind", ["ipv6", "unix"])
-def test_on_a_peer_of_another_kind(peers: Peers, dial: Dial, kind: str) -> None:
+def test_on_a_peer_of_another_kind(peers: Peers, connect: Connect, kind: str) -> None:
     peer = peers.unix() if kind == "unix" else peers.tcp(host="::1")
     peer.expect(b"ping").reply(b"pong")
-    client = dial(peer)
+    client = connect(peer)
     client.sendall(b"ping")
     assert receive(client, 4) == b"pong"
 
 
-def test_over_tls(tls_peer: StreamPeer, tls_authority: TLSAuthority, dial: Dial) -> None:
+def test_over_tls(tls_peer: StreamPeer, connect: Connect) -> None:
     tls_peer.expect(b"ping").reply(b"pong").close()
-    with tls_authority.client_context().wrap_socket(dial(tls_peer), server_hostname="localhost") as client:
+    with connect(tls_peer) as client:
         client.sendall(b"ping")
         assert receive_all(client) == b"pong"
 
@@ -141,10 +114,10 @@ def _outcome(peers: Peers, script: list[Any], rules: list[Any], strict: bool, pi
             return connection.sent, "well"
 
 
-def test_a_regex_is_met_by_the_shortest_prefix(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_a_regex_is_met_by_the_shortest_prefix(tcp_peer: StreamPeer, connect: Connect) -> None:
     first = tcp_peer.expect(re.compile(rb"(.+)\n", re.DOTALL))
     second = tcp_peer.expect(b"b\n")
-    dial(tcp_peer).sendall(b"a\nb\n")
+    connect(tcp_peer).sendall(b"a\nb\n")
     assert second.met.result() == b"b\n"
     assert first.met.result()[1] == b"a"
 
@@ -161,11 +134,11 @@ def test_a_regex_that_does_not_end_in_a_literal_is_refused(tcp_peer: StreamPeer)
         tcp_peer.expect(re.compile(rb"\d+"))
 
 
-def test_a_rule_is_tried_at_the_end_if_the_script_can_match_no_more(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_a_rule_is_tried_at_the_end_if_the_script_can_match_no_more(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"A").reply(b"a")
     tcp_peer.expect(b"NOOP").reply(b"s")
     tcp_peer.on(b"NO").reply(b"r")
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"ANO")
     client.shutdown(socket.SHUT_WR)
     assert receive_all(client) == b"ar"
@@ -175,13 +148,13 @@ def test_a_rule_is_tried_at_the_end_if_the_script_can_match_no_more(tcp_peer: St
 # What is matched, with framing.
 
 
-def test_a_delimiter_makes_messages(peers: Peers, dial: Dial) -> None:
+def test_a_delimiter_makes_messages(peers: Peers, connect: Connect) -> None:
     peer = peers.tcp(framing=b"\r\n")
     peer.expect(b"one\r\n").reply(b"1")
     two = peer.expect(re.compile(rb"(\w+)\s*")).reply(lambda match: match[1].upper())
     three = peer.expect(lambda message: message.startswith(b"th")).reply(lambda message: message[:2])
     four = peer.expect(...)
-    client = dial(peer)
+    client = connect(peer)
     for piece in (b"one", b"\r", b"\ntwo\r\nthree\r\n\r\n"):
         client.sendall(piece)
     assert receive(client, 6) == b"1TWOth"
@@ -191,10 +164,10 @@ def test_a_delimiter_makes_messages(peers: Peers, dial: Dial) -> None:
 
 
 def test_a_regular_expression_whose_dot_stops_at_a_newline_is_told_as_such(
-    tcp_peer: StreamPeer, dial: Dial
+    tcp_peer: StreamPeer, connect: Connect
 ) -> None:
     tcp_peer.expect(re.compile(rb"GET / .*\r\n\r\n"))
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     tcp_peer.connection.read_until(b"\r\n\r\n").result()
     assert "a newline is what `.` doesn't match: (?s:.*) does" in mismatch(tcp_peer)
@@ -205,11 +178,11 @@ def test_a_regular_expression_whose_dot_stops_at_a_newline_is_told_as_such(
     ("first", "told"), [(b"\x16\x03\x01\x00\x05\x01", True), (b"\x16\x03\x01\x00\x05\x02", False)]
 )
 def test_a_client_that_speaks_tls_to_a_peer_that_does_not_is_told_as_such(
-    peers: Peers, dial: Dial, framing: bytes | None, first: bytes, told: bool
+    peers: Peers, connect: Connect, framing: bytes | None, first: bytes, told: bool
 ) -> None:
     peer = peers.tcp(framing=framing)
     hello = peer.expect(b"HELO\r\n").met
-    dial(peer).sendall(first + b"\x00\r\n")
+    connect(peer).sendall(first + b"\x00\r\n")
     with pytest.raises(ScriptMismatch):
         hello.result()
     said = "this looks like a TLS ClientHello: tls_peer speaks TLS, and what is made with tls=True"
@@ -220,11 +193,11 @@ def test_a_client_that_speaks_tls_to_a_peer_that_does_not_is_told_as_such(
 @pytest.mark.parametrize(
     "pattern", [..., lambda message: message.startswith(b"h"), re.compile(rb"h.*\n"), b"hello\r\n"]
 )
-def test_what_is_no_whole_message_is_told_as_such(peers: Peers, dial: Dial, pattern: Any, ends: bool) -> None:
+def test_what_is_no_whole_message_is_told_as_such(peers: Peers, connect: Connect, pattern: Any, ends: bool) -> None:
     peer = peers.tcp(framing=b"\r\n")
     peer.expect(pattern)
     peer.expect(b"hello\n")
-    client = dial(peer)
+    client = connect(peer)
     client.sendall(b"hello\n")
     if ends:
         client.close()
@@ -241,11 +214,11 @@ def by_length(buffer: bytes) -> int | None:
     return 1 + buffer[0] if buffer else None
 
 
-def test_a_callable_tells_lengths_even_of_what_has_yet_to_come(peers: Peers, dial: Dial) -> None:
+def test_a_callable_tells_lengths_even_of_what_has_yet_to_come(peers: Peers, connect: Connect) -> None:
     peer = peers.tcp(framing=by_length)
     peer.expect(b"\x03abc").reply(b"ok")
     peer.expect(b"\x00").reply(b".")
-    client = dial(peer)
+    client = connect(peer)
     connection = peer.connection
     for piece in (b"\x03", b"a", b"b", b"c\x00"):
         client.sendall(piece)
@@ -253,7 +226,9 @@ def test_a_callable_tells_lengths_even_of_what_has_yet_to_come(peers: Peers, dia
     assert receive(client, 3) == b"ok."
 
 
-def test_a_callable_that_has_told_a_length_is_asked_again_only_once_that_has_come(peers: Peers, dial: Dial) -> None:
+def test_a_callable_that_has_told_a_length_is_asked_again_only_once_that_has_come(
+    peers: Peers, connect: Connect
+) -> None:
     given: list[int] = []
 
     def by_header(data: bytes) -> int | None:
@@ -262,7 +237,7 @@ def test_a_callable_that_has_told_a_length_is_asked_again_only_once_that_has_com
 
     peer = peers.tcp(framing=by_header)
     peer.expect(lambda message: len(message) == 504).reply(b"ok")
-    client = dial(peer)
+    client = connect(peer)
     connection = peer.connection
     for piece in [(500).to_bytes(4, "big"), *[bytes(10)] * 50]:
         client.sendall(piece)
@@ -281,25 +256,25 @@ def test_a_callable_that_has_told_a_length_is_asked_again_only_once_that_has_com
     ],
 )
 def test_a_callable_that_gives_no_length_fails_the_test(
-    peers: Peers, dial: Dial, gives: Any, error: type[Exception], text: str
+    peers: Peers, connect: Connect, gives: Any, error: type[Exception], text: str
 ) -> None:
     peer = peers.tcp(framing=lambda buffer: gives)
     met = peer.expect(b"x").met
-    dial(peer).sendall(b"x")
+    connect(peer).sendall(b"x")
     with pytest.raises(error, match=text):
         met.result()
     with pytest.raises(error, match=text):
         peer.verify()
 
 
-def test_what_a_predicate_or_the_framing_raises_fails_the_test(peers: Peers, dial: Dial) -> None:
+def test_what_a_predicate_or_the_framing_raises_fails_the_test(peers: Peers, connect: Connect) -> None:
     def raises(data: bytes) -> int:
         raise LookupError("of the user")
 
     framed, asked = peers.tcp(framing=raises), peers.tcp(framing=b"\n")
     for peer in (framed, asked):
         peer.expect(raises if peer is asked else b"x")
-        client = dial(peer)
+        client = connect(peer)
         client.sendall(b"x\n")
         with pytest.raises(ConnectionResetError):
             client.recv(1)
@@ -323,25 +298,25 @@ def test_framing_that_is_none_is_refused(peers: Peers, framing: Any, error: type
 # What is then done.
 
 
-def test_several_replies_go_out_in_order(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_several_replies_go_out_in_order(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"a").reply(b"1", lambda got: [got, b"2"], lambda got: None).reply(b"3", after=0.01).reply(b"4")
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"a")
     assert receive(client, 5) == b"1a234"
 
 
-def test_a_reply_comes_no_earlier_than_its_time(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_a_reply_comes_no_earlier_than_its_time(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"a").reply(b"1", after=0.05)
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"a")
     receive(client, 1)
     times = {event.name: event.time for event in tcp_peer.events}
     assert times["data_sent"] - times["data_received"] >= 0.05
 
 
-def test_times_n_is_met_n_times_and_answered_each_time(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_times_n_is_met_n_times_and_answered_each_time(tcp_peer: StreamPeer, connect: Connect) -> None:
     three = tcp_peer.expect(re.compile(rb"(.)\n"), times=3).reply(b"x", b"y")
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"1\n2\n")
     assert receive(client, 4) == b"xyxy"
     met = three.met
@@ -350,10 +325,10 @@ def test_times_n_is_met_n_times_and_answered_each_time(tcp_peer: StreamPeer, dia
     assert met.result()[1] == three.met.result()[1] == b"3"
 
 
-def test_a_met_that_runs_out_of_time_tells_how_far_it_came(peers: Peers, dial: Dial) -> None:
+def test_a_met_that_runs_out_of_time_tells_how_far_it_came(peers: Peers, connect: Connect) -> None:
     peer = peers.tcp()
     two = peer.expect(b"a", times=2).reply(b"x")
-    client = dial(peer)
+    client = connect(peer)
     client.sendall(b"a")
     receive(client, 1)
     with pytest.raises(CaptureTimeout, match=r"for expect\(b'a', times=2\) on tcp-1 .*: it was met 1 of 2 times$"):
@@ -362,11 +337,11 @@ def test_a_met_that_runs_out_of_time_tells_how_far_it_came(peers: Peers, dial: D
     receive(client, 1)
 
 
-def test_connection_and_eof_can_be_expected(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_connection_and_eof_can_be_expected(tcp_peer: StreamPeer, connect: Connect) -> None:
     made = tcp_peer.expect_connection().reply(lambda connection: b"hello %d" % connection.peername[1])
     tcp_peer.expect(b"a")
     ended = tcp_peer.expect_eof().reply(b"bye")
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     hello = b"hello %d" % client.getsockname()[1]
     assert receive(client, len(hello)) == hello
     assert made.met.result() is tcp_peer.connection
@@ -376,37 +351,37 @@ def test_connection_and_eof_can_be_expected(tcp_peer: StreamPeer, dial: Dial) ->
     assert ended.met.result() is tcp_peer.connection
 
 
-def test_after_its_eof_a_client_is_closed_on(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_after_its_eof_a_client_is_closed_on(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"a").reply(b"1", after=0.01)
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"a")
     client.shutdown(socket.SHUT_WR)
     assert receive_all(client) == b"1"
 
 
-def test_send_eof_leaves_reading_open(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_send_eof_leaves_reading_open(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"a").reply(b"1").send_eof()
     more = tcp_peer.expect(b"b")
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"a")
     assert receive_all(client) == b"1"
     client.sendall(b"b")
     assert more.met.result() == b"b"
 
 
-def test_reset_comes_after_what_was_replied(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_reset_comes_after_what_was_replied(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"a").reply(b"1").reset()
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"a")
     assert client.recv(10) == b"1"
     with pytest.raises(ConnectionResetError):
         client.recv(10)
 
 
-def test_stall_stops_reading(peers: Peers, dial: Dial) -> None:
+def test_stall_stops_reading(peers: Peers, connect: Connect) -> None:
     peer = peers.tcp(receive_buffer=4096)
     peer.expect(b"a").reply(b"1").stall()
-    client = dial(peer)
+    client = connect(peer)
     client.sendall(b"a")
     assert receive(client, 1) == b"1"
     client.setblocking(False)
@@ -420,30 +395,30 @@ def test_stall_stops_reading(peers: Peers, dial: Dial) -> None:
 
 @pytest.mark.parametrize("how", ["close", "reset", "the client's"])
 def test_after_an_end_the_script_goes_on_with_the_next_connection(
-    tcp_peer: StreamPeer, dial: Dial, how: str
+    tcp_peer: StreamPeer, connect: Connect, how: str
 ) -> None:
     first = tcp_peer.expect(b"a").reply(b"1")
     if how != "the client's":
         getattr(first, how)()
     tcp_peer.expect(b"b").reply(b"2")
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"a")
     assert client.recv(1) == b"1"
     if how == "the client's":
         client.close()
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"b")
     assert client.recv(1) == b"2"
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_client_may_be_back_before_its_end_was_read(tcp_peer: StreamPeer, dial: Dial, named: bool) -> None:
+def test_a_client_may_be_back_before_its_end_was_read(tcp_peer: StreamPeer, connect: Connect, named: bool) -> None:
     for number in range(50):
         if named:
             tcp_peer.expect_connection()
         tcp_peer.expect(b"%d\n" % number).reply(b".")
     for number in range(50):
-        with dial(tcp_peer) as client:
+        with connect(tcp_peer) as client:
             client.sendall(b"%d\n" % number)
             if number % 2:
                 client.recv(1)
@@ -451,12 +426,12 @@ def test_a_client_may_be_back_before_its_end_was_read(tcp_peer: StreamPeer, dial
 
 
 def test_a_rule_holds_any_number_of_times_on_all_connections_beside_the_script(
-    tcp_peer: StreamPeer, dial: Dial
+    tcp_peer: StreamPeer, connect: Connect
 ) -> None:
     tcp_peer.expect(b"a").reply(b"1")
     tcp_peer.expect(b"b").reply(b"2")
     rule = tcp_peer.on(b"noop\n").reply(b"ok")
-    clients = [dial(tcp_peer) for _ in range(3)]
+    clients = [connect(tcp_peer) for _ in range(3)]
     for client in clients * 2:
         client.sendall(b"noop\n")
         assert receive(client, 2) == b"ok"
@@ -467,17 +442,17 @@ def test_a_rule_holds_any_number_of_times_on_all_connections_beside_the_script(
     assert not isinstance(rule, StreamExpectation)
 
 
-def test_the_script_comes_before_a_rule(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_the_script_comes_before_a_rule(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.on(b"a").reply(b"rule")
     tcp_peer.expect(b"a").reply(b"script")
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"aa")
     assert receive(client, 10) == b"scriptrule"
 
 
-def test_connections_may_have_scripts_of_their_own(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_connections_may_have_scripts_of_their_own(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.on(b"noop\n").reply(b"ok")
-    one, other = dial(tcp_peer), dial(tcp_peer)
+    one, other = connect(tcp_peer), connect(tcp_peer)
     for connection, name in zip(_connections(tcp_peer, 2), (b"one", b"other"), strict=True):
         connection.expect(name).reply(name.upper())
         connection.expect_eof().reply(b"bye")
@@ -489,15 +464,17 @@ def test_connections_may_have_scripts_of_their_own(tcp_peer: StreamPeer, dial: D
     assert receive_all(other) == b"okOTHERbye"
 
 
-def test_the_peers_script_and_rules_may_come_after_a_connections_own(tcp_peer: StreamPeer, dial: Dial) -> None:
-    one = dial(tcp_peer)
+def test_the_peers_script_and_rules_may_come_after_a_connections_own(
+    tcp_peer: StreamPeer, connect: Connect
+) -> None:
+    one = connect(tcp_peer)
     (connection,) = _connections(tcp_peer, 1)
     one.sendall(b"noop\n")
     connection.expect(b"one").reply(b"ONE")
     tcp_peer.on(b"noop\n").reply(b"ok")
     tcp_peer.expect(b"two").reply(b"TWO")
     assert receive(one, 2) == b"ok"
-    two = dial(tcp_peer)
+    two = connect(tcp_peer)
     two.sendall(b"two")
     one.sendall(b"one")
     assert receive(two, 3) == b"TWO"
@@ -508,8 +485,8 @@ def _connections(peer: StreamPeer, count: int) -> list[Connection]:
     return [peer.next_connection().result() for _ in range(count)]
 
 
-def test_what_the_test_has_not_read_belongs_to_a_late_script(tcp_peer: StreamPeer, dial: Dial) -> None:
-    client = dial(tcp_peer)
+def test_what_the_test_has_not_read_belongs_to_a_late_script(tcp_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(tcp_peer)
     client.sendall(b"read|ab")
     assert tcp_peer.connection.read_until(b"|").result() == b"read|"
     tcp_peer.expect(b"a").reply(b"1")
@@ -517,9 +494,9 @@ def test_what_the_test_has_not_read_belongs_to_a_late_script(tcp_peer: StreamPee
     assert receive(client, 2) == b"12"
 
 
-def test_a_script_that_comes_right_after_the_client_has_no_race_with_it(peers: Peers, dial: Dial) -> None:
+def test_a_script_that_comes_right_after_the_client_has_no_race_with_it(peers: Peers, connect: Connect) -> None:
     for _ in range(200):
-        with peers.tcp() as peer, dial(peer) as client:
+        with peers.tcp() as peer, connect(peer) as client:
             client.sendall(b"ab")
             peer.expect(b"a").reply(b"1")
             peer.expect(b"b").reply(b"2").close()
@@ -529,17 +506,17 @@ def test_a_script_that_comes_right_after_the_client_has_no_race_with_it(peers: P
 # What fails the test.
 
 
-def test_unmet(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_unmet(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"a")
     tcp_peer.expect(b"b", times=3)
-    dial(tcp_peer).sendall(b"abb")
+    connect(tcp_peer).sendall(b"abb")
     text = mismatch(tcp_peer)
     assert "1 of the script's 2 steps was not met" in text
     assert re.search(r"1\. expect\(b'a'\) +met +test_script\.py:\d+", text)
     assert re.search(r"> 2\. expect\(b'b', times=3\) +met 2 of 3 times", text)
 
 
-def test_what_a_caught_verify_raised_is_not_reported_again(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_what_a_caught_verify_raised_is_not_reported_again(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"a")
     mismatch(tcp_peer)
     tcp_peer.verify()
@@ -547,24 +524,24 @@ def test_what_a_caught_verify_raised_is_not_reported_again(tcp_peer: StreamPeer,
     assert "1 of the script's 2 steps was not met" in mismatch(tcp_peer)
 
 
-def test_after_a_caught_verify_what_goes_wrong_is_reported(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_after_a_caught_verify_what_goes_wrong_is_reported(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"a").reply(b"1")
     for _ in range(2):
-        client = dial(tcp_peer)
+        client = connect(tcp_peer)
         client.sendall(b"x")
         with pytest.raises(ConnectionResetError):
             client.recv(1)
         assert "unexpected" in mismatch(tcp_peer)
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"a")
     assert client.recv(1) == b"1"
     tcp_peer.expect(b"b")
     assert "1 of the script's 2 steps was not met" in mismatch(tcp_peer)
 
 
-def test_a_mismatch_resets_the_connection_and_ends_what_waits(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_a_mismatch_resets_the_connection_and_ends_what_waits(tcp_peer: StreamPeer, connect: Connect) -> None:
     unmet = tcp_peer.expect(b"abcd").met
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     connection = tcp_peer.next_connection().result()
     waiting: list[CaptureFuture[Any]] = [connection.read_exactly(9), unmet, tcp_peer.next_connection()]
     client.sendall(b"abXd")
@@ -577,8 +554,8 @@ def test_a_mismatch_resets_the_connection_and_ends_what_waits(tcp_peer: StreamPe
     assert "the first difference is at offset 2 (0x2): 0x63 b'c' expected, 0x58 b'X' got" in text
 
 
-def test_a_mismatch_ends_the_waits_for_a_connections_own_script(tcp_peer: StreamPeer, dial: Dial) -> None:
-    client = dial(tcp_peer)
+def test_a_mismatch_ends_the_waits_for_a_connections_own_script(tcp_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(tcp_peer)
     met = tcp_peer.connection.expect(b"abcd").met
     client.sendall(b"abX")
     with pytest.raises(ScriptMismatch, match="unexpected input on connection 1"):
@@ -586,33 +563,33 @@ def test_a_mismatch_ends_the_waits_for_a_connections_own_script(tcp_peer: Stream
     mismatch(tcp_peer)
 
 
-def test_out_of_order_is_told_as_such(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_out_of_order_is_told_as_such(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"a\n")
     tcp_peer.expect(b"b\n")
-    dial(tcp_peer).sendall(b"b\n")
+    connect(tcp_peer).sendall(b"b\n")
     assert "it would match step 2: is it out of order, or is something missing before it?" in mismatch(tcp_peer)
 
 
-def test_more_than_the_script_has_is_unexpected(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_more_than_the_script_has_is_unexpected(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"a")
-    dial(tcp_peer).sendall(b"ab")
+    connect(tcp_peer).sendall(b"ab")
     text = mismatch(tcp_peer)
     assert "unexpected input on connection 1: the script is at its end" in text
     assert "got: b'b' (1 byte)" in text
 
 
-def test_a_beginning_is_left_over(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_a_beginning_is_left_over(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"abc")
-    dial(tcp_peer).sendall(b"ab")
+    connect(tcp_peer).sendall(b"ab")
     text = mismatch(tcp_peer)
     assert "left over on connection 1:" in text
     assert "at offset 2 (0x2): 0x63 b'c' expected, and nothing more came" in text
 
 
-def test_what_was_told_as_left_over_is_told_anew_only_if_more_comes(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_what_was_told_as_left_over_is_told_anew_only_if_more_comes(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"abc").reply(b"1")
     tcp_peer.expect(b"def")
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"ab")
     mismatch(tcp_peer)
     tcp_peer.verify()
@@ -621,9 +598,9 @@ def test_what_was_told_as_left_over_is_told_anew_only_if_more_comes(tcp_peer: St
     assert "left over on connection 1:\n  got: b'd' (1 byte)" in mismatch(tcp_peer)
 
 
-def test_what_was_told_as_left_over_is_not_told_again_at_its_end(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_what_was_told_as_left_over_is_not_told_again_at_its_end(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"abc")
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"ab")
     mismatch(tcp_peer)
     client.shutdown(socket.SHUT_WR)
@@ -631,17 +608,19 @@ def test_what_was_told_as_left_over_is_not_told_again_at_its_end(tcp_peer: Strea
     tcp_peer.verify()
 
 
-def test_eof_in_the_middle_is_a_mismatch(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_eof_in_the_middle_is_a_mismatch(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"abc")
-    with dial(tcp_peer) as client:
+    with connect(tcp_peer) as client:
         client.sendall(b"ab")
     assert "unexpected input on connection 1, and then the end of the connection" in mismatch(tcp_peer)
 
 
-def test_a_second_connection_at_once_is_told_to_have_a_script_of_its_own(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_a_second_connection_at_once_is_told_to_have_a_script_of_its_own(
+    tcp_peer: StreamPeer, connect: Connect
+) -> None:
     tcp_peer.expect(b"a").reply(b"1")
     tcp_peer.expect(b"b")
-    one, other = dial(tcp_peer), dial(tcp_peer)
+    one, other = connect(tcp_peer), connect(tcp_peer)
     one.sendall(b"a")
     one.recv(1)
     other.sendall(b"b")
@@ -688,25 +667,25 @@ def test_an_answer_that_takes_other_arguments_is_told_with_its_place(downstream:
     )
 
 
-def test_a_peer_with_neither_script_nor_rule_only_records(tcp_peer: StreamPeer, dial: Dial) -> None:
-    dial(tcp_peer).sendall(b"whatever")
+def test_a_peer_with_neither_script_nor_rule_only_records(tcp_peer: StreamPeer, connect: Connect) -> None:
+    connect(tcp_peer).sendall(b"whatever")
     tcp_peer.connection.read_exactly(8).result()
     tcp_peer.verify()
 
 
-def test_a_peer_with_a_rule_is_strict(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_a_peer_with_a_rule_is_strict(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.on(b"ping")
-    dial(tcp_peer).sendall(b"pong")
+    connect(tcp_peer).sendall(b"pong")
     text = mismatch(tcp_peer)
     assert "unexpected input on connection 1\n" in text
     assert re.search(r"a rule: on\(b'ping'\)  never came", text)
 
 
-def test_if_it_is_not_strict_the_unexpected_is_passed_over_and_recorded(peers: Peers, dial: Dial) -> None:
+def test_if_it_is_not_strict_the_unexpected_is_passed_over_and_recorded(peers: Peers, connect: Connect) -> None:
     peer = peers.tcp(strict=False)
     peer.expect(b"a").reply(b"1")
     peer.expect(b"b").reply(b"2").close()
-    client = dial(peer)
+    client = connect(peer)
     client.sendall(b"xyzaxyb")
     assert receive_all(client) == b"12"
     passed_over = [event.args for event in peer.events if event.name == "unexpected"]
@@ -714,11 +693,11 @@ def test_if_it_is_not_strict_the_unexpected_is_passed_over_and_recorded(peers: P
 
 
 @pytest.mark.echoserver(strict=False)
-def test_the_marker_can_say_that_peers_are_not_strict(tcp_peer: StreamPeer, peers: Peers, dial: Dial) -> None:
+def test_the_marker_can_say_that_peers_are_not_strict(tcp_peer: StreamPeer, peers: Peers, connect: Connect) -> None:
     strict = peers.tcp(strict=True)
     for peer in (tcp_peer, strict):
         peer.expect(b"a")
-        dial(peer).sendall(b"xa")
+        connect(peer).sendall(b"xa")
     assert "unexpected" in mismatch(strict)
     tcp_peer.verify()
 
@@ -729,13 +708,13 @@ def test_what_is_unmet_counts_all_the_same(tcp_peer: StreamPeer) -> None:
     assert "was not met" in mismatch(tcp_peer)
 
 
-def test_what_makes_an_answer_may_raise(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_what_makes_an_answer_may_raise(tcp_peer: StreamPeer, connect: Connect) -> None:
     def raises(got: bytes) -> bytes:
         raise LookupError("of the user")
 
     asked = tcp_peer.expect(b"a").reply(raises)
     met = asked.met
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"a")
     with pytest.raises(ConnectionResetError):
         client.recv(1)
@@ -745,16 +724,16 @@ def test_what_makes_an_answer_may_raise(tcp_peer: StreamPeer, dial: Dial) -> Non
 
 
 @pytest.mark.parametrize("answer", ["text", 3, ["text"]])
-def test_what_is_no_answer_fails_the_test(tcp_peer: StreamPeer, dial: Dial, answer: Any) -> None:
+def test_what_is_no_answer_fails_the_test(tcp_peer: StreamPeer, connect: Connect, answer: Any) -> None:
     tcp_peer.expect(b"a").reply(lambda got: answer)
-    dial(tcp_peer).sendall(b"a")
+    connect(tcp_peer).sendall(b"a")
     with pytest.raises(TypeError, match="answer must be bytes"):
         tcp_peer.verify()
 
 
-def test_closing_it_by_ourselves_makes_no_mismatch(tcp_peer: StreamPeer, dial: Dial) -> None:
+def test_closing_it_by_ourselves_makes_no_mismatch(tcp_peer: StreamPeer, connect: Connect) -> None:
     tcp_peer.expect(b"abc")
-    client = dial(tcp_peer)
+    client = connect(tcp_peer)
     client.sendall(b"ab")
     tcp_peer.connection.read_exactly(2).result()
     tcp_peer.close()
@@ -821,7 +800,7 @@ def test_an_async_predicate_or_framing_is_refused(peers: Peers, predicate: Any) 
         peers.tcp(framing=predicate)
 
 
-def test_there_is_one_behaviour_a_peer(peers: Peers, dial: Dial) -> None:
+def test_there_is_one_behaviour_a_peer(peers: Peers, connect: Connect) -> None:
     served, scripted, with_rule, echo = peers.tcp(later), peers.tcp(), peers.tcp(), peers.tcp_echo()
     scripted.expect(b"a")
     with_rule.on(b"a")
@@ -842,13 +821,13 @@ def test_there_is_one_behaviour_a_peer(peers: Peers, dial: Dial) -> None:
         with pytest.raises(RuntimeError, match="follows a script, so no handler can serve it as well"):
             peer.serve(later)
     mismatch(scripted)
-    dial(echo)
+    connect(echo)
     with pytest.raises(RuntimeError, match="echoes, so it can't follow a script as well"):
         echo.connection.expect(b"a")
 
 
-def test_a_connections_own_script_and_a_handler_exclude_each_other(tcp_peer: StreamPeer, dial: Dial) -> None:
-    client = dial(tcp_peer)
+def test_a_connections_own_script_and_a_handler_exclude_each_other(tcp_peer: StreamPeer, connect: Connect) -> None:
+    client = connect(tcp_peer)
     client.sendall(b"a")
     tcp_peer.connection.expect(b"a")
     with pytest.raises(RuntimeError, match="follows a script, so no handler can serve it as well"):

@@ -5,7 +5,6 @@ import io
 import pickle
 import socket
 import ssl
-import struct
 import sys
 import threading
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from hypothesis import strategies as st
 
 from pytest_echoserver import CaptureTimeout, Connection, Peers, ScriptMismatch, StreamPeer, TLSAuthority
 
-from ..conftest import Connect, MakePeer, OpenStreams, receive, receive_all, speaks_tls
+from ..conftest import Connect, MakePeer, OpenStreams, receive, receive_all, reset, speaks_tls
 
 Pair = tuple[socket.socket, Connection]
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the system doesn't tell what the other end has read")
@@ -58,11 +57,6 @@ def assert_apart(reads: Sequence[bytes], pieces: Sequence[bytes]) -> None:
     ends, read_ends = (set(accumulate(map(len, some))) for some in (pieces, reads))
     assert read_ends <= ends
     assert len(ends - read_ends) <= 1 + len(pieces) // 100
-
-
-def reset(client: socket.socket) -> None:
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
 
 
 def test_that_nothing_can_be_sent_is_told_with_the_reason(tcp_peer: StreamPeer, connect: Connect) -> None:

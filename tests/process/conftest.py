@@ -1,11 +1,13 @@
 """What several tests of programs share."""
 
+import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from pytest_echoserver import DatagramPeer
+from pytest_echoserver import DatagramPeer, Process, SubprocessRunner
 from pytest_echoserver._process import spawned
 
 from ..conftest import Client
@@ -36,3 +38,8 @@ def hold_up_the_engine(udp_peer: DatagramPeer, udp_client: Client) -> HoldUp:
         return go_on
 
     return hold_up
+
+
+def python(runner: SubprocessRunner, code: str, **options: Any) -> Process:
+    """Run a program in Python."""
+    return runner(sys.executable, "-c", code, **options)

@@ -9,18 +9,15 @@ from typing import Any
 
 import pytest
 
-from pytest_echoserver import CaptureTimeout, Process, SubprocessRunner
+from pytest_echoserver import CaptureTimeout, SubprocessRunner
 from pytest_echoserver._process import pipes
 
 from ..conftest import Downstream
+from .conftest import python
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the engine's loop starts no programs on Windows")
 
 MIB = 2**20
-
-
-def python(runner: SubprocessRunner, code: str, **options: Any) -> Process:
-    return runner(sys.executable, "-c", code, **options)
 
 
 TURNS = "import os\nfor n in range(3): os.write(1, b'out%d\\n' % n); input(); os.write(2, b'err%d\\n' % n); input()"

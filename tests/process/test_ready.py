@@ -19,6 +19,7 @@ import pytest
 from pytest_echoserver import CaptureTimeout, DatagramPeer, Process, ProcessDied, SubprocessRunner
 
 from ..conftest import Downstream
+from .conftest import python
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the engine's loop starts no programs on Windows")
 
@@ -39,10 +40,6 @@ server.bind(address)
 server.listen()
 sys.stdin.read()
 """
-
-
-def python(runner: SubprocessRunner, code: str, **options: Any) -> Process:
-    return runner(sys.executable, "-c", code, **options)
 
 
 @pytest.mark.parametrize("pattern", [b"ready", re.compile(rb"r.*y"), re.compile(rb"port \d+")])

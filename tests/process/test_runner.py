@@ -25,6 +25,7 @@ from pytest_echoserver._process.shim import exec_by_shim
 from pytest_echoserver._record import RowRecord
 
 from ..conftest import Downstream, needs_uvloop
+from .conftest import python
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="the engine's selector loop runs no subprocesses on Windows"
@@ -32,10 +33,6 @@ pytestmark = pytest.mark.skipif(
 
 PYTHON = sys.executable
 COOKIE = escaped.NAME.encode()
-
-
-def python(runner: SubprocessRunner, code: str, **options: Any) -> Process:
-    return runner(PYTHON, "-c", code, **options)
 
 
 def test_what_a_program_prints_is_captured(subprocess_runner: SubprocessRunner) -> None:

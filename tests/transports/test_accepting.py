@@ -1,6 +1,5 @@
 """The acceptor: who connected before it was closed is accepted, whichever thread closes it."""
 
-import asyncio
 import errno
 import socket
 import threading
@@ -34,13 +33,6 @@ def no_descriptors() -> NoDescriptors:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
     return none_left
-
-
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    engine = Engine(asyncio.SelectorEventLoop)
-    yield engine
-    engine.stop()
 
 
 @pytest.fixture
