@@ -138,16 +138,18 @@ def session_peers(request: pytest.FixtureRequest, echoserver_listen_host: str | 
     __tracebackhide__ = True
     shared, of_run = _of_session(request), request.config.stash
     settings = _settings.of_session(of_run[SETTINGS], echoserver_listen_host)
-    if SESSION_SCOPE in of_run:  # a module that has imported this has a fixture of its own by it, and it ends first
-        yield shared.peers_in(of_run[SESSION_SCOPE], settings, request)
-        return
-    scope = of_run[SESSION_SCOPE] = shared.new_scope(settings, None)
+    if SESSION_SCOPE not in of_run:
+        of_run[SESSION_SCOPE] = shared.new_scope(settings, None)
+    scope = of_run[SESSION_SCOPE]
+    shared.having_session_peers += 1  # a module that has imported this has a fixture of its own by it
     try:
         yield shared.peers_in(scope, settings, request)
     finally:
-        del of_run[SESSION_SCOPE]
-        of_run[CLOSED_SESSION_SCOPE] = scope
-        scope.close()
+        shared.having_session_peers -= 1
+        if not shared.having_session_peers:
+            del of_run[SESSION_SCOPE]
+            of_run[CLOSED_SESSION_SCOPE] = scope
+            scope.close()
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ class OfSession:
     Attributes:
         engine: the thread that peers live on; it is started by whoever asks for it first.
         directory: one that only this user can enter, for Unix sockets and certificates; made likewise.
+        having_session_peers: how many fixtures have the session's peers; their scope ends with the last one.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -46,6 +47,7 @@ class OfSession:
         factory = config.hook.pytest_echoserver_loop_factory(config=config)
         self.engine = EngineHost(factory or LOOPS[self._settings.loop])
         self.directory = PrivateDirectory()
+        self.having_session_peers: int = 0
         self._authority: TLSAuthority | None = None
         self._making = RLock()  # peers may be made by several threads at once, fixtures by one
         self._switch_interval_before = sys.getswitchinterval()

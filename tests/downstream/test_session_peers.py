@@ -506,3 +506,30 @@ def test_an_error_is_let_go_of_with_its_test(downstream: Downstream) -> None:
         """
     )
     result.assert_outcomes(passed=1, failed=3)
+
+
+def test_an_imported_one_lives_on_though_the_other_is_set_up_anew(downstream: Downstream) -> None:
+    of_all, of_folder = downstream.pytester.path, downstream.pytester.mkdir("folder")
+    of_all.joinpath("conftest.py").write_text(
+        "import pytest\n"
+        "@pytest.fixture(scope='session', params=['127.0.0.1', '127.0.0.2'])\n"
+        "def echoserver_listen_host(request): return request.param\n"
+    )
+    of_folder.joinpath("conftest.py").write_text(
+        "from pytest_echoserver import echoserver_listen_host, session_peers"
+    )
+    talks = (
+        "import socket\n"
+        "def test_it(session_peers):\n"
+        "    with session_peers.udp_echo() as peer, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:\n"
+        "        client.settimeout(5)\n"
+        "        client.sendto(b'x', peer.address)\n"
+        "        assert client.recv(1) == b'x'\n"
+    )
+    of_all.joinpath("test_one.py").write_text(talks)
+    for name in ("test_two.py", "test_three.py"):
+        of_folder.joinpath(name).write_text(talks)
+    one, two, three = "test_one.py::test_it", "folder/test_two.py", "folder/test_three.py"
+    result = downstream.run_file(three, "-v", "-p", "no:randomly", f"{one}[127.0.0.1]", two, f"{one}[127.0.0.2]")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines([f"*{one}*", f"*{two}*", f"*{one}*", f"*{three}*"])
