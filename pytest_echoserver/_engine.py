@@ -299,7 +299,7 @@ def where_engines_are_busy() -> str:
 def _watched_task(
     loop: asyncio.AbstractEventLoop, coro: Generator[Any, None, T] | Coroutine[Any, Any, T], **options: Any
 ) -> "asyncio.Task[T]":
-    task = asyncio.Task(coro, loop=loop, **options)
+    task = asyncio.tasks.Task(coro, loop=loop, **options)
     owner = OWNER.get(None)
     if owner is not None:
         owner.watch(task)
@@ -307,12 +307,12 @@ def _watched_task(
 
 
 async def _wind_up() -> None:
-    loop = asyncio.get_running_loop()
+    loop = asyncio.events.get_running_loop()
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()
     if left:
-        await asyncio.wait(left, timeout=1)
+        await asyncio.tasks.wait(left, timeout=1)
     await let_turn(2)  # closed transports call connection_lost on the next turn
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()

@@ -31,7 +31,7 @@ def asyncio_runs_here() -> bool:
 
 def loop_here() -> asyncio.AbstractEventLoop | None:
     try:
-        return asyncio.get_running_loop()
+        return asyncio.events.get_running_loop()
     except RuntimeError:
         return None
 

@@ -36,7 +36,7 @@ def copy_outcome(task: "asyncio.Task[T]", future: Future[T]) -> None:
 
 def start(future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> "asyncio.Task[T]":
     """Run a coroutine function as a task of the running loop; ``future`` gets its outcome."""
-    task = asyncio.ensure_future(_beside_the_loop(future, function, args))
+    task = asyncio.tasks.ensure_future(_beside_the_loop(future, function, args))
     task.add_done_callback(lambda _: copy_outcome(task, future))
     return task
 

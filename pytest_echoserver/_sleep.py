@@ -1,4 +1,8 @@
-"""Sleeping on a loop, by none of the names that tests replace."""
+"""Sleeping on a loop, by none of the names that tests replace.
+
+Others of asyncio's are called by the modules that they are of, as `asyncio.tasks.ensure_future`: tests replace
+`asyncio.ensure_future`.
+"""
 
 import asyncio
 import types
@@ -15,7 +19,7 @@ async def sleep(seconds: float) -> None:
     if seconds <= 0:
         await _turn()
         return
-    loop = asyncio.get_running_loop()
+    loop = asyncio.events.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
     timer = loop.call_later(seconds, _end, over)
     try:

@@ -136,7 +136,7 @@ class Trial:
     async def _tasks_left(self) -> "list[asyncio.Task[Any]]":
         tasks = self.scope.tasks()
         if tasks:
-            await asyncio.wait(tasks, timeout=LAST_WORDS)
+            await asyncio.tasks.wait(tasks, timeout=LAST_WORDS)
         return [task for task in tasks if not task.done()]
 
 

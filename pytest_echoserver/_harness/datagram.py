@@ -202,7 +202,7 @@ class HarnessedEndpoint(Harnessed[P]):
         """Open the far end, and put the factory's protocol on a socket and the running loop."""
 
         async def open_near(recorded: Callable[[], Any]) -> tuple[Any, Any]:
-            loop = asyncio.get_running_loop()
+            loop = asyncio.events.get_running_loop()
             if self._remote:
                 return await loop.create_datagram_endpoint(recorded, remote_addr=self.address)
             return await loop.create_datagram_endpoint(recorded, local_addr=(host, 0))

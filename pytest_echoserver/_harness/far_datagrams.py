@@ -85,7 +85,7 @@ class FarEnd:
         address: Address = sock.getsockname()[:2]
         protocol = _At(self, address)
         self._transports[address] = DrainingDatagramTransport(
-            sock, protocol, LoopReaders(asyncio.get_running_loop())
+            sock, protocol, LoopReaders(asyncio.events.get_running_loop())
         )
         return address
 

@@ -164,7 +164,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
         RuntimeError: none does.
     """
     try:
-        return asyncio.get_running_loop()
+        return asyncio.events.get_running_loop()
     except RuntimeError:
         raise RuntimeError(
             "connect_here() puts the protocol on the running asyncio loop, and none runs here; "

@@ -28,7 +28,7 @@ class Side:
 
     async def open(self, factory: Callable[[], Any]) -> tuple[Any, Any]:
         """Put a transport and the factory's protocol on the socket and the running loop."""
-        loop = asyncio.get_running_loop()
+        loop = asyncio.events.get_running_loop()
         if self.accepted:
             return await loop.connect_accepted_socket(factory, self.sock, ssl=self.context)
         name = None if self.context is None else "localhost"

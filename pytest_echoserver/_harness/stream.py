@@ -227,7 +227,7 @@ class HarnessedStream(Connection, Harnessed[P]):
     def _failed(self, error: Exception) -> None:
         self._scope.blame(error)
         self._end.inbound.will_end_with(error)
-        self._scope.post(lambda: asyncio.ensure_future(self._end_reads(error)))
+        self._scope.post(lambda: asyncio.tasks.ensure_future(self._end_reads(error)))
 
     async def _end_reads(self, error: Exception) -> None:
         """End the reads for a protocol that has failed and yet not lost its connection."""

@@ -20,7 +20,7 @@ class ProtocolTasks:
 
     def __init__(self, blame: Callable[[BaseException], object]) -> None:
         self._blame = blame
-        self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.events.get_running_loop()
         self._tasks = Watched()
         self.context: Context = copy_context()
         self.context.run(OWNER.set, self)

@@ -74,7 +74,7 @@ async def arrive_and_reset(end: "StreamEnd") -> None:
     transport = end._transport
     if transport is None or transport.is_closing():
         return
-    loop = asyncio.get_running_loop()
+    loop = asyncio.events.get_running_loop()
     deadline = loop.time() + PATIENCE
     with suppress(OSError):
         async with asyncio.timeout_at(deadline):
@@ -92,14 +92,14 @@ async def until_all_is_read(end: "StreamEnd", deadline: float) -> None:
     """Have the loop read what the other side has sent by now, unless it isn't to be read."""
     most, turns = len(end.inbound) + MOST_DRAINED, 0
     while not end._paused_by and (end._more_to_come or end._unread) and len(end.inbound) < most:
-        if asyncio.get_running_loop().time() > deadline:
+        if asyncio.events.get_running_loop().time() > deadline:
             return
         turns = await turn(turns)
 
 
 async def _close_tls(end: "StreamEnd", transport: asyncio.Transport) -> None:
     end.read_on()
-    await until_all_is_read(end, asyncio.get_running_loop().time() + PATIENCE)
+    await until_all_is_read(end, asyncio.events.get_running_loop().time() + PATIENCE)
     most = len(end.inbound) + MOST_DRAINED
     await until_quiet(lambda: end.arrived, lambda: len(end.inbound) < most, TURNS)
     transport.close()  # sends close_notify, and would wait for that of the client
@@ -118,7 +118,7 @@ def _shut_down(end: "StreamEnd") -> None:
 
 async def _drain_to_the_last(end: "StreamEnd") -> None:
     """Read what the other side has sent by now."""
-    loop = asyncio.get_running_loop()
+    loop = asyncio.events.get_running_loop()
     left, turns, deadline = MOST_DRAINED, 0, loop.time() + PATIENCE
     while left > 0 and loop.time() < deadline:
         more = end._more_to_come  # asked first: what has come since is read

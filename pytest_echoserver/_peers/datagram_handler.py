@@ -34,7 +34,7 @@ class DatagramHandler:
         try:
             answer = self._function(datagram)
             if inspect.isawaitable(answer):
-                running = asyncio.ensure_future(self._answer_later(answer, addr))
+                running = asyncio.tasks.ensure_future(self._answer_later(answer, addr))
                 running.set_name(f"{told_function(self._function)} for {self._peer}")
                 self._peer._scope.has_to_rest(running)
                 self._running.add(running)

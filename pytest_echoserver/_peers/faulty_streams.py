@@ -56,7 +56,7 @@ class FaultyStream(asyncio.Protocol):
         """Whether the connection is lost."""
         self._was_reset = False
         self._tasks: set[asyncio.Future[None]] = set()
-        self._drained = asyncio.Event()
+        self._drained = asyncio.locks.Event()
         self._transport: asyncio.Transport | None = None
         self._agenda = agenda
         common: Any = {"end": self._cut, "at": at, "note": self._note, "fail": fail, "start": self._wait_for}
@@ -242,7 +242,7 @@ class FaultyStream(asyncio.Protocol):
             await until_taken(self._end.sock)
 
     def _wait_for(self, awaitable: Awaitable[None], then: Callable[[], object]) -> None:
-        task = asyncio.ensure_future(awaitable)
+        task = asyncio.tasks.ensure_future(awaitable)
         self._tasks.add(task)
 
         def done(_: "asyncio.Future[None]") -> None:

@@ -20,7 +20,7 @@ def start_handler(
 ) -> "asyncio.Task[None]":
     """Run a stream handler for ``connection``, and close that when it returns."""
     name = f"{told_function(handler)} for {connection}"
-    task = asyncio.get_running_loop().create_task(_run_handler(handler, connection, fail), name=name)
+    task = asyncio.events.get_running_loop().create_task(_run_handler(handler, connection, fail), name=name)
     connection._scope.has_to_rest(task)
     return task
 

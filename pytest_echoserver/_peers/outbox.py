@@ -58,7 +58,7 @@ class Outbox:
     def _put(self, step: Step, future: CaptureFuture[None] | None, *, fulfils: bool, told: str = "") -> None:
         self._steps.append((step, future, fulfils, told))
         if self._worker is None:
-            self._worker = asyncio.ensure_future(self._work())
+            self._worker = asyncio.tasks.ensure_future(self._work())
 
     async def _work(self) -> None:
         try:

@@ -63,7 +63,7 @@ async def _read_there(end: "StreamEnd", limit: float) -> bool:
     """Wait until the other end has read all that was sent; false if not in ``limit`` seconds."""
     if end._transport is None or end._transport.is_closing():
         return True
-    loop = asyncio.get_running_loop()
+    loop = asyncio.events.get_running_loop()
     deadline = loop.time() + limit
     with suppress(OSError):
         async with asyncio.timeout_at(deadline):

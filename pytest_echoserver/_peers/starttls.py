@@ -25,7 +25,7 @@ def start_tls(
 async def end_handshake(end: StreamEnd) -> None:
     """Wait for a TLS handshake that was begun, for a while: then what was to be done after it is dropped."""
     if end.handshake is not None:
-        await asyncio.wait({end.handshake}, timeout=HANDSHAKE)
+        await asyncio.tasks.wait({end.handshake}, timeout=HANDSHAKE)
         if not end.handshake.done():
             end.closed_by_us = True
             end.outbox.cancel()
@@ -40,7 +40,7 @@ async def _start_tls(end: StreamEnd, context: ssl.SSLContext, server_name: str |
         end._write(last, None)
     await end._emptied()
     end.note("start_tls")
-    loop = asyncio.get_running_loop()
+    loop = asyncio.events.get_running_loop()
     end.handshake = loop.create_future()
     try:
         upgraded = await loop.start_tls(

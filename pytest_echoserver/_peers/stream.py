@@ -245,7 +245,7 @@ class StreamPeer(ServedPeer):
         """
         if self._scope.engine.here:
             self._stop_listening()
-            asyncio.ensure_future(self._shut())  # noqa: RUF006  the scope keeps its tasks
+            asyncio.tasks.ensure_future(self._shut())  # the scope keeps its tasks
             return
         if not self._close_at_rest():
             self._scope.run(self._shut)
@@ -288,13 +288,13 @@ class StreamPeer(ServedPeer):
         connection = PeerConnection(self, sock, peername)
         self._accepted.append(connection)
         self._record.note("connection_made", connection.number, connection.peername)
-        task = asyncio.ensure_future(self._attach(connection, sock))
+        task = asyncio.tasks.ensure_future(self._attach(connection, sock))
         self._attaching.add(task)
         task.add_done_callback(self._attaching.discard)
 
     async def _attach(self, connection: PeerConnection, sock: socket.socket) -> None:
         """Put an accepted socket on the loop; over TLS, after the handshake."""
-        loop = asyncio.get_running_loop()
+        loop = asyncio.events.get_running_loop()
         end = connection._end
         end.made = lambda: self._connected(connection)
         try:
@@ -461,11 +461,11 @@ class StreamPeer(ServedPeer):
         for handshake in self._attaching:
             handshake.cancel()
         if self._attaching:
-            await asyncio.wait(self._attaching)
+            await asyncio.tasks.wait(self._attaching)
         for handler in self._handlers:
             handler.cancel()
         if self._handlers:  # each may have something left to say
-            await asyncio.wait(self._handlers, timeout=LAST_WORDS)
+            await asyncio.tasks.wait(self._handlers, timeout=LAST_WORDS)
         open_ = [each._end for each in self._accepted if not each._end.lost.is_set()]
         for end in open_:
             hang_up(end)
@@ -508,13 +508,13 @@ class StreamPeer(ServedPeer):
             self._file.remove()
 
     async def _read_what_has_arrived(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = asyncio.events.get_running_loop()
         deadline = loop.time() + LAST_READS
         await until_quiet(lambda: len(self._record.rows), lambda: loop.time() < deadline)
 
     async def _read_what_is_on_its_way(self) -> None:
         """Have the loop read what was sent by now; of TLS, which nothing else can read, also where it wasn't to."""
-        deadline = asyncio.get_running_loop().time() + ON_ITS_WAY
+        deadline = asyncio.events.get_running_loop().time() + ON_ITS_WAY
         open_ = [each._end for each in self._accepted if not each._end.lost.is_set()]
         for end in open_:
             if end.tls:

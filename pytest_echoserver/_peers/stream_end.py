@@ -59,7 +59,7 @@ class StreamEnd(PausableProtocol):
         self.outbound: ByteStream = ByteStream(record.lock)
         self.end_cursor: Cursor = Cursor(record.lock)
         self.ends: list[str] = []
-        self.lost: asyncio.Event = asyncio.Event()
+        self.lost: asyncio.Event = asyncio.locks.Event()
         self.outbox: Outbox = Outbox()
         self.listener: StreamListener | None = None
         self.made: Callable[[], None] | None = None
@@ -236,7 +236,7 @@ class StreamEnd(PausableProtocol):
     @staticmethod
     def later(seconds: float, function: Callable[[], None]) -> None:
         """Have ``function`` called after some time."""
-        asyncio.get_running_loop().call_later(seconds, function)
+        asyncio.events.get_running_loop().call_later(seconds, function)
 
     @property
     def unsent(self) -> int:

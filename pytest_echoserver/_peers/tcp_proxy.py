@@ -56,7 +56,7 @@ class TCPProxy(Proxying, StreamPeer):
         self._relays[connection] = relay
         if self._partitioned:
             self._stall(connection, relay)
-        relaying = asyncio.ensure_future(relay.connect())
+        relaying = asyncio.tasks.ensure_future(relay.connect())
         self._relaying.add(relaying)
         relaying.add_done_callback(self._relaying.discard)
 
@@ -91,7 +91,7 @@ class TCPProxy(Proxying, StreamPeer):
         for relaying in self._relaying:
             relaying.cancel()
         if self._relaying:
-            await asyncio.wait(self._relaying)
+            await asyncio.tasks.wait(self._relaying)
         for relay in self._relays.values():
             await relay.target.abort()
 
@@ -108,7 +108,7 @@ class Relay:
     async def connect(self) -> None:
         """Connect to the target; until then nothing is read from the client."""
         self.client.pause_reading(NOT_CONNECTED)
-        loop = asyncio.get_running_loop()
+        loop = asyncio.events.get_running_loop()
         try:
             async with asyncio.timeout(self._limit):
                 await loop.create_connection(lambda: self.target, *self._address)
@@ -135,7 +135,7 @@ class TargetEnd(PausableProtocol):
 
     def __init__(self, client: StreamEnd) -> None:
         super().__init__()
-        self.lost = asyncio.Event()
+        self.lost = asyncio.locks.Event()
         self._client = client
         self._eof_sent = self._eof_received = False
         self._early: list[bytes] = []

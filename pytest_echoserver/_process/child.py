@@ -112,7 +112,7 @@ class Child:
             await self._start_on_terminal(size, options)
             return
         self._tell_outputs(options)
-        loop = asyncio.get_running_loop()
+        loop = asyncio.events.get_running_loop()
         if is_needed(loop):
             self._transport = await exec_by_shim(capture, self._argv, options, terminal=False)
             return

@@ -136,7 +136,7 @@ def _ask_to_end(child: Child) -> None:
 
 async def _until_ended(groups: dict[int, Child]) -> dict[int, list[int]]:
     """Wait until all of these groups are gone, at most `GRACE` seconds; give who lives in them still."""
-    loop = asyncio.get_running_loop()
+    loop = asyncio.events.get_running_loop()
     deadline = loop.time() + GRACE
     await within(GRACE, *(child.capture.exited for child in groups.values()))
     return await until_group_is_gone(

@@ -53,7 +53,7 @@ def all_pids() -> Iterator[int]:
 
 async def until_group_is_gone(pgids: Collection[int], limit: float) -> dict[int, list[int]]:
     """Wait, at most ``limit`` seconds, until nobody lives in the groups any more; give who still does."""
-    loop = asyncio.get_running_loop()
+    loop = asyncio.events.get_running_loop()
     deadline = loop.time() + limit
     while left := living(pgids):
         for pid in [pid for pids in left.values() for pid in pids]:
@@ -70,8 +70,8 @@ async def until_exited(pid: int, limit: float) -> None:
     if pidfd is None:
         await sleep(min(PROBE, limit))
         return
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
+    loop = asyncio.events.get_running_loop()
+    ended = asyncio.locks.Event()
     loop.add_reader(pidfd, ended.set)  # readable once the process has ended: pidfd_open(2)
     try:
         await within(limit, ended)

@@ -47,9 +47,9 @@ class CapturingProtocol(asyncio.SubprocessProtocol):
         self.stdin: Stdin | None = None
         self.exit_cursor: Cursor = Cursor(record.lock)
         self.end_cursor: Cursor = Cursor(record.lock)
-        self.exited: asyncio.Event = asyncio.Event()
-        self.complete: asyncio.Event = asyncio.Event()
-        self.lost: asyncio.Event = asyncio.Event()
+        self.exited: asyncio.Event = asyncio.locks.Event()
+        self.complete: asyncio.Event = asyncio.locks.Event()
+        self.lost: asyncio.Event = asyncio.locks.Event()
         self.leads_group: bool = False
         """Whether its process group has anybody in it. Once it has not, its id may be another's."""
         self._outputs = outputs

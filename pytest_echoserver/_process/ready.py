@@ -32,11 +32,11 @@ class ProcessDied(RuntimeError):
 
 async def until_ready(check: Check, child: Child, limit: float, command: str, hint: str) -> BaseException | None:
     """Wait until ``child`` is ready, has exited, or ``limit`` seconds are over; give what is to be raised."""
-    met = asyncio.ensure_future(check.until_met(child))
-    exited = asyncio.ensure_future(child.capture.exited.wait())
+    met = asyncio.tasks.ensure_future(check.until_met(child))
+    exited = asyncio.tasks.ensure_future(child.capture.exited.wait())
     printed = check if isinstance(check, Printed) else None
     try:
-        await asyncio.wait({met, exited}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.tasks.wait({met, exited}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if met.done() and (printed is None or printed.met):
             return met.result()
         if met.done():  # its outputs have ended: as a rule, so has the program
@@ -52,7 +52,7 @@ async def until_ready(check: Check, child: Child, limit: float, command: str, hi
     finally:
         met.cancel()
         exited.cancel()
-        await asyncio.wait({met, exited})
+        await asyncio.tasks.wait({met, exited})
 
 
 async def _read_what_it_left(child: Child) -> None:

@@ -95,8 +95,8 @@ class Printed(Check):
         return any(future.exception() is None for future in decided)
 
     async def until_met(self, child: Child) -> None:
-        decided = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        decided = asyncio.locks.Event()
+        loop = asyncio.events.get_running_loop()
         for fd in child.outputs.captured:
             stream = child.outputs.streams[fd]
             self._redact = stream.redact
@@ -181,7 +181,9 @@ class _Accepting(_Probed):
         try:
             address = ipaddress.ip_address(self._host)
         except ValueError:
-            found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            found = await asyncio.events.get_running_loop().getaddrinfo(
+                self._host, self._port, type=socket.SOCK_STREAM
+            )
             return [(family, sockaddr) for family, *_, sockaddr in found]
         return [(socket.AF_INET if address.version == 4 else socket.AF_INET6, (self._host, self._port))]
 
@@ -189,7 +191,7 @@ class _Accepting(_Probed):
 async def _accepts_at(family: int, address: Any) -> bool:
     with socket.socket(family) as sock:
         sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, address)
+        await asyncio.events.get_running_loop().sock_connect(sock, address)
         # A connect to a port of the ephemeral range that nobody has can meet itself.
         return bool(sock.getsockname() != sock.getpeername())
 
@@ -245,9 +247,9 @@ class _Callable(Check):
         return f"it was called {'once' if self._calls == 1 else f'{self._calls} times'}"
 
     async def until_met(self, child: Child) -> BaseException | None:  # noqa: ARG002  the program isn't asked
-        loop = asyncio.get_running_loop()
+        loop = asyncio.events.get_running_loop()
         outcome: list[BaseException | None] = []
-        done = asyncio.Event()
+        done = asyncio.locks.Event()
 
         def poll() -> None:
             outcome.append(self._poll())

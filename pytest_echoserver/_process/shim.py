@@ -53,7 +53,7 @@ async def exec_by_shim(
         locale = options["env"].get("LC_CTYPE", "")
         shim = [sys.executable, "-I", "-S", "-c", SHIM, str(far), "1" if terminal else "", locale]
         with real_programs():
-            transport, _ = await asyncio.get_running_loop().subprocess_exec(
+            transport, _ = await asyncio.events.get_running_loop().subprocess_exec(
                 lambda: protocol, *shim, *argv, pass_fds=(far,), start_new_session=True, **options
             )
         os.close(far)
@@ -77,8 +77,8 @@ async def exec_by_shim(
 
 async def _read(fd: int) -> bytes:
     """What is written to ``fd``: one small piece, or nothing before it is closed, as exec does."""
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
+    loop = asyncio.events.get_running_loop()
+    readable = asyncio.locks.Event()
     loop.add_reader(fd, readable.set)
     try:
         await readable.wait()

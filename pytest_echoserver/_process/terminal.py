@@ -26,7 +26,7 @@ class Terminal:
         self._closed = False
         self._last = b"\n"
         self._waiting: deque[tuple[bytes | None, CaptureFuture[None] | None]] = deque()
-        self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.events.get_running_loop()
         self.resize(size)
 
     @property

@@ -118,7 +118,7 @@ class Acceptor:
         if not self.waits_for_files:
             self.waits_for_files = True
             self._readers.remove(self._sock)
-            asyncio.get_running_loop().call_later(AGAIN, self._try_again)
+            asyncio.events.get_running_loop().call_later(AGAIN, self._try_again)
 
     def _try_again(self) -> None:
         with self._at_work:

@@ -233,3 +233,49 @@ def test_programs_end_though_files_are_replaced(downstream: Downstream, what: st
     )
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["E*RuntimeError: *left its process group, and had to be killed: pid * (*"])
+
+
+@pytest.mark.parametrize("loop", EITHER_LOOP)
+@pytest.mark.parametrize("name", ["ensure_future", "get_running_loop", "wait", "Event", "Task"])
+def test_no_peer_goes_by_what_code_that_starts_tasks_calls(downstream: Downstream, name: str, loop: str) -> None:
+    downstream.run(
+        f"""
+    import asyncio, socket
+    from unittest import mock
+
+    import pytest
+
+    @pytest.fixture(autouse=True)
+    def replaced(monkeypatch, udp_peer):  # by which uvloop is loaded: it keeps what it finds then
+        theirs = mock.Mock(side_effect=AssertionError("of the code under test"))
+        monkeypatch.setattr(asyncio, {name!r}, theirs)
+        yield
+        monkeypatch.undo()
+        assert not theirs.mock_calls
+
+    def talk_to(server):
+        with socket.socket(server.family) as client:
+            client.settimeout(5)
+            client.connect(server.address)
+            client.sendall(b"x\\n")
+            assert client.recv(1) == b"x"
+
+    def test_handler(tcp_peer, peers):
+        @tcp_peer.serve
+        async def handler(connection):
+            async for line in connection.lines():
+                connection.send(line)
+
+        talk_to(peers.tcp_proxy(tcp_peer))
+
+    def test_script(tcp_peer):
+        tcp_peer.expect(b"x\\n").reply(b"x", after=0.01)
+        talk_to(tcp_peer)
+
+    def test_harness(stream_harness):
+        stream = stream_harness.connect(asyncio.Protocol)
+        stream.send(b"x")
+        stream.close()
+    """,
+        f"--echoserver-loop={loop}",
+    ).assert_outcomes(passed=3)
