@@ -103,6 +103,8 @@ class MessageEnds:
 
     def __init__(self, end_of: EndOf) -> None:
         self._end_of = end_of
+        self.length: int | None = None
+        """That of the message that was looked for last, where it is known, be it beyond what has come."""
         self._start = 0
         self._end: int | None = None
         self._least = 1
@@ -115,9 +117,10 @@ class MessageEnds:
             Exception: of the framing callable; a `TypeError` or `ValueError` if what it gave is no length.
         """
         if start != self._start:
-            self._start, self._end, self._least = start, None, start + 1
+            self._start, self._end, self._least, self.length = start, None, start + 1, None
         if self._end is None and len(buffer) >= self._least:
             end = self._end_of(buffer, start, self._least - 1)
+            self.length = None if end is None else end - start
             if end is not None and end <= len(buffer):
                 self._end = end
             else:

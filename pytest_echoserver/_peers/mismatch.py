@@ -39,28 +39,37 @@ def missing(text: str) -> ScriptMismatch:
     return error
 
 
+class Unended(NamedTuple):
+    """A framing that finds no end in what has come, and the length of the message if it has told of that."""
+
+    framing: str
+    length: int | None
+
+
 class LeftOver(NamedTuple):
-    """What nothing has matched as yet: from where it came, its bytes, and the framing that finds no end in it."""
+    """What nothing has matched as yet: from where it came, its bytes, and what of them is no whole message."""
 
     where: str
     data: bytes
-    framing: str = ""
+    unended: Unended | None = None
 
 
-def unexpected(script: Script, what: str, got: bytes, why: str = "", framing: str = "") -> ScriptMismatch:
+def unexpected(
+    script: Script, what: str, got: bytes, why: str = "", unended: Unended | None = None
+) -> ScriptMismatch:
     """The error for something that came and that nothing matches.
 
     Args:
         what: what came and from where, as "8 bytes on connection 1".
         got: its bytes, for the difference.
         why: what else has to be said, as ": the script is at its end".
-        framing: the one that finds no end in these bytes.
+        unended: the framing that finds no end in these bytes.
     """
     lines = [f"{script.peer}: unexpected {what}" + why]
     lines += _told_script(script)
-    lines += _told_difference(script, got, framing)
+    lines += _told_difference(script, got, unended)
     later = [n for n, step in enumerate(script.steps, 1) if n > script.position + 1 and _matches(step, got)]
-    if later and not framing:
+    if later and unended is None:
         lines.append(f"  it would match step {later[0]}: is it out of order, or is something missing before it?")
     return ScriptMismatch("\n".join(lines))
 
@@ -77,7 +86,7 @@ def unmet(script: Script, left: list[LeftOver]) -> ScriptMismatch:
     lines = [f"{script.peer}: {head}", *_told_script(script)]
     for each in left:
         lines.append(f"  left over {each.where}:")
-        lines += _told_difference(script, each.data, each.framing)
+        lines += _told_difference(script, each.data, each.unended)
     text = "\n".join(lines)
     return ScriptMismatch(text) if left else missing(text)
 
@@ -98,7 +107,7 @@ def _told_script(script: Script) -> list[str]:
     return lines
 
 
-def _told_difference(script: Script, got: bytes, framing: str) -> list[str]:
+def _told_difference(script: Script, got: bytes, unended: Unended | None) -> list[str]:
     """The first difference between ``got`` and what comes nearest to it, with offset, hex and text."""
     wanted = [step for step in [script.current, *script.rules] if step is not None]
     # A rule is near only if it begins alike: what comes need not have been meant for it.
@@ -110,8 +119,10 @@ def _told_difference(script: Script, got: bytes, framing: str) -> list[str]:
     told = [f"  got: {_payload(script.redact(got))}"]
     if CLIENT_HELLO.match(got):
         told.append("  this looks like a TLS ClientHello: tls_peer speaks TLS, and what is made with tls=True")
-    if framing:
-        told.append(f"  it is no whole message: framing, {_cut(framing)}, finds no end in it")
+    if unended is not None:
+        length = unended.length
+        end = "finds no end in it" if length is None else f"says that it has {told_bytes(length)}, not {len(got)}"
+        told.append(f"  it is no whole message: framing, {_cut(unended.framing)}, {end}")
     elif not literals:
         patterns = [step for step in wanted if isinstance(step.wanted, (MessagePattern, StreamPattern))]
         for step in patterns[:3]:

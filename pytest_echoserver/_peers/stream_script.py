@@ -183,7 +183,7 @@ class StreamScript:
         """What came and was matched by nothing as yet."""
         unread = ((talk, talk.unread) for talk in self._talks.values())
         return [
-            LeftOver(f"on {talk.connection._short_name}{self._why(talk)}", data, talk.framing_without_end)
+            LeftOver(f"on {talk.connection._short_name}{self._why(talk)}", data, talk.unended)
             for talk, data in unread
             if data and talk.start + len(data) > talk.told_until and not talk.cut_short
         ]

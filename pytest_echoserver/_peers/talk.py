@@ -6,7 +6,7 @@ from .._outcomes import as_exception
 from .._patterns import cut
 from .expectations import answers_of, any_bytes
 from .matching import MessageEnds, MessagePattern, StreamPattern, StreamSearch
-from .mismatch import unexpected
+from .mismatch import Unended, unexpected
 from .script import Act, Action, Moment, Reply, Step
 
 if TYPE_CHECKING:
@@ -63,10 +63,11 @@ class Talk:
         return bytes(self._end.inbound.buffer[self.start :])
 
     @property
-    def framing_without_end(self) -> str:
-        """The framing that has found no end of a message in what is unread; empty if it has, or there is none."""
-        missed = self._ends is not None and self._ends.missed(self._end.inbound.buffer, self.start)
-        return str(self._follower.framing) if missed else ""
+    def unended(self) -> Unended | None:
+        """What a framing says that has found no end of a message in what is unread; else None."""
+        if self._ends is None or not self._ends.missed(self._end.inbound.buffer, self.start):
+            return None
+        return Unended(str(self._follower.framing), self._ends.length)
 
     def data_received(self, data: bytes) -> None:  # noqa: ARG002  it reads from the buffer
         self._look()
@@ -230,7 +231,7 @@ class Talk:
             why = ", and then the end of the connection"
         self._end.note("unexpected", got)
         what = f"input on {self.connection._short_name}"
-        self._fail(unexpected(follower.script, what, got, why, self.framing_without_end), of_user=False)
+        self._fail(unexpected(follower.script, what, got, why, self.unended), of_user=False)
         return False
 
     def _note_that_it_waits(self) -> None:

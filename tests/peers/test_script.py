@@ -210,6 +210,20 @@ def test_what_is_no_whole_message_is_told_as_such(peers: Peers, connect: Connect
     assert ("the first difference" in told) == isinstance(pattern, bytes)
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_the_length_that_a_message_never_reaches_is_told(peers: Peers, connect: Connect, ends: bool) -> None:
+    peer = peers.tcp(framing=by_length)
+    peer.expect(b"\x02hi")
+    client = connect(peer)
+    client.sendall(b"\x02hi" + b"\xffho")
+    if ends:
+        client.close()
+        with pytest.raises(ScriptMismatch):
+            peer.expect_eof().met.result()
+    told = mismatch(peer)
+    assert "it is no whole message: framing, by_length, says that it has 256 bytes, not 3" in told
+
+
 def by_length(buffer: bytes) -> int | None:
     return 1 + buffer[0] if buffer else None
 
