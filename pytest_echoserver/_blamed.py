@@ -136,5 +136,10 @@ class Blamed:
 def _tell(like: _Kind) -> None:
     more, like.more = like.more, 0
     if more:
-        with suppress(Exception):  # its notes are the user's
-            like.first.add_note(f"and {more:,} more like it")
+        add_note(like.first, f"and {more:,} more like it")
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Add a note to an error, if it lets itself be given one: it is the user's code."""
+    with suppress(Exception):
+        error.add_note(note)

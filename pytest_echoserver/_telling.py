@@ -1,6 +1,7 @@
 """Text that can be shown anywhere, whatever names it has in it; and no longer than it needs be."""
 
 import signal
+import traceback
 from dataclasses import fields
 from typing import Any
 
@@ -28,6 +29,14 @@ def told_signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def told_error(error: BaseException, most: int = 200) -> str:
+    """An exception on one line: its type, and the first line of its text."""
+    lines = traceback.format_exception_only(error)
+    # That of a SyntaxError begins with the place.
+    told = next((line for line in lines if not line.startswith(" ")), lines[0]).partition("\n")[0]
+    return told if len(told) <= most else f"{told[:most]}…"
 
 
 def told_function(function: object) -> str:

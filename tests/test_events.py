@@ -55,6 +55,10 @@ def test_all_that_is_noted_in_the_source_is_told() -> None:
     assert noted - {"refusing"} <= {name for table in TABLES.values() for name in table}
 
 
+def raises(_: object) -> None:
+    raise LookupError("of the user")
+
+
 def test_datagrams(peers: Peers, udp_client: Client) -> None:
     client = udp_client()
     peer = peers.udp_echo(inbound=DatagramFaults().on(message=1).duplicate())
@@ -68,9 +72,13 @@ def test_datagrams(peers: Peers, udp_client: Client) -> None:
     client.sendto(b"x", lenient.address)
     lenient.wait_for(1).result()
     peer.wait_for(2).result()
-    for each in (peer, proxy, lenient):
+    failing = peers.udp(raises)
+    client.sendto(b"x", failing.address)
+    with pytest.raises(LookupError):
+        failing.verify()
+    for each in (peer, proxy, lenient, failing):
         each.close()
-    seen = check([*peer.events, *proxy.events, *lenient.events], "Datagram peers")
+    seen = check([*peer.events, *proxy.events, *lenient.events, *failing.events], "Datagram peers")
     assert seen == set(TABLES["Datagram peers"]) - {"error_received"}
 
 
@@ -115,9 +123,14 @@ def test_streams(peers: Peers, tls_authority: TLSAuthority) -> None:
     nowhere = peers.tcp_proxy(peers.refusing("tcp"))
     with socket.create_connection(nowhere.address) as client, pytest.raises(ConnectionResetError):
         client.recv(10)
-    events = [
-        event for peer in (echo, proxy, lenient, shared, refused, half, parted, nowhere) for event in peer.events
-    ]
+    failing = peers.tcp(framing=raises)
+    failing.expect(b"x")
+    with socket.create_connection(failing.address) as client:
+        client.sendall(b"x")
+        with pytest.raises(LookupError):
+            failing.verify()
+    seen = (echo, proxy, lenient, shared, refused, half, parted, nowhere, failing)
+    events = [event for peer in seen for event in peer.events]
     assert set(TABLES["Stream peers"]) - check(events, "Stream peers") <= {"unexpected"}
 
 

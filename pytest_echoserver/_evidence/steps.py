@@ -1,17 +1,18 @@
 """`Step`: one thing that happened, in words, as all the evidence shows it."""
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .._telling import ToldInShort, differing, escaped, told_bytes, told_signal
+from .._telling import ToldInShort, differing, escaped, told_bytes, told_error, told_signal
 from .payload import Payload
 
 Way = Literal["in", "out"]
 """Towards a peer, or away from it."""
 Tone = Literal["plain", "good", "bad", "fault"]
 
+RAISED = "raised "
+"""What stands before an exception that code of the user's has raised."""
 PIPES = {0: "stdin", 1: "stdout", 2: "stderr"}
 
 
@@ -118,6 +119,8 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
             return Step(f"TLS handshake done, {told_argument(version)}")
         case "handshake_failed" | "error_received" | "connection_lost" | "target_lost" | "target_refused", error:
             return Step(f"{name.replace('_', ' ')}: {told_argument(error)}", tone="bad")
+        case "exception_raised", told:
+            return Step(f"{RAISED}{told_argument(told)}", tone="bad")
         case "signal_sent", int() as signum:
             return Step(told_signal(signum), "in")
         case "stdin_ended", *_:
@@ -160,7 +163,7 @@ def told_argument(value: object) -> str:
         case (str(), int()):
             return told_address(value)
         case BaseException():
-            return escaped(traceback.format_exception_only(value)[0].partition("\n")[0])
+            return escaped(told_error(value))
         case None | int() | float() | str() | ToldInShort():
             return escaped(str(value))
         case _:

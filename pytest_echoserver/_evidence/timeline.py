@@ -10,7 +10,7 @@ from .._record import Event
 from .._telling import ToldInShort, differing
 from .._traffic import Expected, PeerTraffic, Traffic
 from .payload import Payload
-from .steps import Step, Way, call_of, message, step_of
+from .steps import RAISED, Step, Way, call_of, message, step_of
 
 OF_NONE = -1
 """The place of a step's peer, where it is of several."""
@@ -50,6 +50,9 @@ def all_steps(peer: PeerTraffic, started: float) -> list[Step]:
 
 def read(step: Step, peer: PeerTraffic, reading: Reading) -> None:
     """Have what is secret taken out of the step's payload, and have it decoded."""
+    if step.event == "exception_raised":  # what came may stand in its text
+        told = step.what.removeprefix(RAISED).encode("utf-8", "surrogatepass")
+        step.what = RAISED + reading.redact(peer.peer, told).decode("utf-8", "replace")
     if step.payload is not None:
         step.payload = _redacted(step.payload, peer.peer, reading)
         step.decoded = reading.decode(peer.peer, step.payload.begin) if step.payload.whole else ""

@@ -77,5 +77,5 @@ class PeerConnection(Connection):
             self._timeout,
             at=partial(self._peer._at, agenda=agenda),
             agenda=agenda,
-            fail=lambda error: self._fail(as_exception(error), of_user=True),
+            fail=lambda error: self._peer._fail(self, as_exception(error), code=f"the faults of {self._peer}"),
         )

@@ -8,13 +8,14 @@ from contextvars import ContextVar
 from typing import Any, overload
 
 from .. import _deadline
+from .._blamed import add_note
 from .._bytestream import Reader
 from .._checks import bytes_like, whole_number
 from .._futures import CaptureFuture
 from .._outcomes import fulfil
 from .._patterns import Told, compile_pattern
 from .._scope import Scope
-from .._telling import told_bytes
+from .._telling import told_bytes, told_error
 from .._traffic import PeerTraffic
 from .beginning import Beginning
 from .expectations import PatternLike, StreamExpectation
@@ -263,7 +264,10 @@ class Connection:
     def _fail(self, error: Exception, *, of_user: bool) -> None:
         """Fail the test with ``error``, and end the connection with it, as `StreamPeer` does."""
         judged = self._scope.judged
-        self._scope.blame(error)
+        if of_user:
+            self._end.note("exception_raised", told_error(error))
+        if self._scope.blame(error) and of_user:
+            add_note(error, f"in the script of {self}")
         if of_user or not judged:
             self._end.fail(error)
 

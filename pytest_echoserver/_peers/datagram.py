@@ -16,7 +16,7 @@ from .._outcomes import as_exception, end_with
 from .._readers import Readers, let_in
 from .._record import Address, Datagram, Event, Record, SentDatagram
 from .._scope import Scope
-from .._telling import told_bytes, told_place
+from .._telling import told_bytes, told_error, told_place
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
 from .behaviours import DatagramBehaviour, echo
 from .datagram_checks import checked_destination, checked_payload
@@ -103,8 +103,9 @@ class DatagramPeer(ServedPeer):
     @property
     def events(self) -> Sequence[Event]:
         """Everything that happened, in order: ``datagram_received(data, source)``, ``datagram_sent(data, to)``,
-        ``unexpected(data, source)``, ``fault(direction, data, address, verdict)``, ``error_received(exc)``,
-        ``connection_lost(exc)``; of a `UDPProxy` more."""
+        ``unexpected(data, source)``, ``exception_raised(text)`` by code of yours,
+        ``fault(direction, data, address, verdict)``, ``error_received(exc)``, ``connection_lost(exc)``; of a
+        `UDPProxy` more."""
         return self._record.events
 
     @property
@@ -312,7 +313,7 @@ class DatagramPeer(ServedPeer):
             transport,
             self._record,
             at=partial(self._at, agenda=self._own_agenda()),
-            fail=lambda error: self._fail(as_exception(error)),
+            fail=self._raised,
         )
 
     def _own_agenda(self) -> Agenda:
@@ -388,6 +389,7 @@ class DatagramPeer(ServedPeer):
                 beginning=Beginning(self._scope, self._follow_script),
                 redact=self._redacted,
                 fail=self._fail,
+                raised=self._raised,
             ),
         )
 
@@ -421,9 +423,15 @@ class DatagramPeer(ServedPeer):
             self._network.begin_anew()
             self._network.have(self._faults)
 
-    def _fail(self, error: Exception, addr: Sockaddr | None = None) -> None:
+    def _raised(self, error: BaseException, addr: Sockaddr | None = None) -> None:
+        """Fail the test with what the user's code has raised, over a datagram from ``addr``; else in its faults."""
+        self._end.note("exception_raised", told_error(error))
+        place = f"{self._code}, for a datagram from {told_place(addr)}" if addr else f"the faults of {self}"
+        self._fail(as_exception(error), addr, place)
+
+    def _fail(self, error: Exception, addr: Sockaddr | None = None, place: str = "") -> None:
         """Fail the test with ``error``, which came of what ``addr`` has sent, and give it to who waits."""
-        if self._blame(error, (str(addr[1]),) if addr else ()):
+        if self._blame(error, (str(addr[1]),) if addr else (), place):
             if self._script is not None:
                 self._script.script.fail(error)
             self._end.fail(error)

@@ -133,6 +133,14 @@ class DatagramEnd(asyncio.DatagramProtocol):
             self._sources = {}
         return self._sources.setdefault(addr, (addr[0], addr[1]))
 
+    def note(self, name: str, *args: Any) -> None:
+        """Note what happened apart from what comes; nothing once it is closed."""
+        transport = self.transport
+        if transport is not None:
+            with transport.lock:
+                if not transport.is_closing():
+                    self.record.note(name, *args)
+
     def note_unexpected(self, datagram: Datagram) -> None:
         self.record.note("unexpected", datagram.data, datagram.source)
 

@@ -5,7 +5,6 @@ import inspect
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
-from .._outcomes import as_exception
 from .._record import Datagram
 from .._telling import told_function
 from .._transports.datagram import Sockaddr
@@ -42,7 +41,7 @@ class DatagramHandler:
             else:
                 self._answer(answer, addr)
         except BaseException as error:  # noqa: BLE001  whatever it is, the test fails with it
-            self._peer._fail(as_exception(error), addr)
+            self._peer._raised(error, addr)
 
     def cancel(self) -> None:
         """Have what still runs end."""
@@ -55,7 +54,7 @@ class DatagramHandler:
         except BaseException as error:
             if was_told_to_end(error):
                 raise
-            self._peer._fail(as_exception(error), addr)
+            self._peer._raised(error, addr)
 
     def _answer(self, answer: Any, addr: Sockaddr) -> None:
         for payload in payloads_of(answer, self._peer._payload, self._function):

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .._outcomes import as_exception
 from .._record import Datagram
 from .._telling import told_bytes, told_place
 from .._transports.datagram import Sockaddr
@@ -30,6 +29,7 @@ class DatagramScript:
         beginning: has it followed, and functions called for it.
         redact: takes out of what came what an error may not show.
         fail: called with what went wrong.
+        raised: called with what code of the user's has raised, and whose datagram it was for.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class DatagramScript:
         beginning: Beginning,
         redact: Callable[[bytes], bytes],
         fail: Callable[[Exception], None],
+        raised: Callable[[BaseException, Sockaddr], None],
     ) -> None:
         self.end = end
         self.script = Script(
@@ -58,6 +59,7 @@ class DatagramScript:
         )
         self._strict = strict
         self.fail = fail
+        self.raised = raised
         self._beginning = beginning
         self._late: list[tuple[Datagram, bool]] = []
         """What came before the script, and whether it is a copy that the network made."""
@@ -144,7 +146,7 @@ class DatagramScript:
                     self.script.came(step, _Exchange(self, addr), subject)
                     return True
         except BaseException as error:  # noqa: BLE001  of a user's predicate
-            self.fail(as_exception(error))
+            self.raised(error, addr)
             return True
         return False
 
@@ -168,7 +170,7 @@ class _Exchange:
                 for data in answers_of(answer, subject, self._script.script.check_answer):
                     self._outbox.do(self._script.end.send, data, self._addr)
         except BaseException as error:  # noqa: BLE001  of a user's callable that makes an answer
-            self._script.fail(as_exception(error))
+            self._script.raised(error, self._addr)
 
 
 def _no_act(act: Act) -> None:

@@ -146,7 +146,7 @@ class Framing:
     def ends(self) -> MessageEnds:
         """Look for the ends of the messages of one connection."""
         value = self._value
-        return MessageEnds(_delimited(value) if isinstance(value, bytes) else _measured(value))
+        return MessageEnds(_delimited(value) if isinstance(value, bytes) else _measured(value, str(self)))
 
 
 def check_framing(value: Any) -> Framing | None:
@@ -173,7 +173,7 @@ def _delimited(delimiter: bytes) -> EndOf:
     return end_of
 
 
-def _measured(length_of: Callable[[bytes], int | None]) -> EndOf:
+def _measured(length_of: Callable[[bytes], int | None], told: str) -> EndOf:
     """By a callable that is asked for the length of the first message, with all that is unread."""
 
     def end_of(buffer: bytearray, start: int, _: int) -> int | None:
@@ -181,9 +181,14 @@ def _measured(length_of: Callable[[bytes], int | None]) -> EndOf:
         if length is None:
             return None
         if isinstance(length, bool) or not isinstance(length, int):
-            raise TypeError(f"framing must give the length of the first message or None, not {length!r}")
+            raise TypeError(
+                f"framing must give the length of the first message or None, not {in_short(length)}, "
+                f"which {told} gave"
+            )
         if length < 1:
-            raise ValueError(f"framing gave {length} as the length of a message, which has at least 1 byte")
+            raise ValueError(
+                f"framing gave {length} as the length of a message, which has at least 1 byte: it is {told}"
+            )
         return start + length
 
     return end_of

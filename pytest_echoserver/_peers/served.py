@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .._blamed import add_note
 from .._futures import CaptureFuture
 from .._outcomes import fail
 from .._readers import Readers
@@ -247,14 +248,26 @@ class ServedPeer(BoundPeer):
         for script in self._scripts():
             script.forget_served()
 
-    def _blame(self, error: Exception, its_own: Collection[str] = ()) -> bool:
-        """Have the test fail with ``error``; false if it is over: what its tear-down causes is nobody's fault."""
+    def _blame(self, error: Exception, its_own: Collection[str] = (), place: str = "") -> bool:
+        """Have the test fail with ``error``; false if it is over: what its tear-down causes is nobody's fault.
+
+        Args:
+            its_own: what in its text another that is like it has otherwise.
+            place: where code of the user's has raised it: else nothing would tell of which peer it is.
+        """
         if self._scope.judged:
             self._scope.blame(error)  # it logs that
             return False
         if self._scope.blame(error, self, its_own):
             self._errors = [*self._errors, error]
+            if place:  # not before: in that, those that are alike differ
+                add_note(error, f"in {place}")
         return True
+
+    @property
+    def _code(self) -> str:
+        """What of the user's it may be that has raised."""
+        return f"the {'script' if self._behaviour is None else 'handler'} of {self}"
 
     def _blame_once_a_test(self, error: OSError) -> None:
         """Have each test in which there are too many open files fail with that once, however often it is tried."""

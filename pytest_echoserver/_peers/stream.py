@@ -14,6 +14,7 @@ from .._quiet import until_quiet
 from .._readers import Readers
 from .._record import Event, Record, RowRecord
 from .._scope import Scope
+from .._telling import told_error
 from .._transports.accepting import Acceptor
 from .accepted import PeerConnection
 from .beginning import Beginning
@@ -130,9 +131,9 @@ class StreamPeer(ServedPeer):
     def events(self) -> Sequence[Event]:
         """Everything that happened, in order. The first argument of each is the number of the connection, from 1:
         ``connection_made(n, peername)``, ``data_received(n, data)``, ``data_sent(n, data)``, ``eof_received(n)``,
-        ``eof_sent(n)``, ``reset_sent(n)``, ``unexpected(n, data)``, ``kept_waiting(n, other)``,
-        ``fault(n, direction, offset, verdict)`` with the place in the stream where it begins,
-        ``connection_lost(n, exc)``, and over TLS ``handshake_completed(n, version)`` and
+        ``eof_sent(n)``, ``reset_sent(n)``, ``unexpected(n, data)``, ``exception_raised(n, text)`` by code of yours,
+        ``kept_waiting(n, other)``, ``fault(n, direction, offset, verdict)`` with the place in the stream where it
+        begins, ``connection_lost(n, exc)``, and over TLS ``handshake_completed(n, version)`` and
         ``handshake_failed(n, exc)``; of a `TCPProxy` more."""
         return self._record.events
 
@@ -380,13 +381,16 @@ class StreamPeer(ServedPeer):
     def _check_act(self, act: Act) -> None:
         check_act(act, tls=self._tls is not None, unix=self._is_unix, who=str(self))
 
-    def _fail(self, connection: Connection, error: Exception, of_user: bool = True) -> None:
+    def _fail(self, connection: Connection, error: Exception, of_user: bool = True, code: str = "") -> None:
         """Fail the test with what went wrong on ``connection``, and end that.
 
         After the judgement it fails nothing. But where code of the user's has raised, nobody serves the connection
         any more, and its client would wait for ever; what is only unexpected then leaves it as it is.
         """
-        blamed = self._blame(error, connection._told_by)
+        if of_user:
+            connection._end.note("exception_raised", told_error(error))
+        place = f"{code or self._code}, on {connection._short_name}" if of_user else ""
+        blamed = self._blame(error, connection._told_by, place)
         if blamed or of_user:
             connection._end.fail(error)
         if blamed:

@@ -1,5 +1,8 @@
 """How a handler of a stream peer fails the test: when, with what, and what is shown."""
 
+import re
+from collections import Counter
+
 import pytest
 
 from ..conftest import EITHER_LOOP, Downstream
@@ -403,7 +406,8 @@ def test_what_goes_wrong_on_each_connection_is_told_once(downstream: Downstream)
     result.assert_outcomes(failed=3)
     assert result.stdout.str().count("and 4 more like it") == 3
     result.stdout.fnmatch_lines(["E*EndOfStream: *on connection 1 of tcp-1 *", "E*AssertionError: assert *"])
-    assert result.stdout.str().count("LookupError: of the handler") == 1
+    assert result.stdout.str().count("\nLookupError: of the handler\n") == 1
+    assert result.stdout.str().count("raised LookupError: of the handler\n") == 5
     result.stdout.no_fnmatch_line("*ExceptionGroup*")
 
 
@@ -458,7 +462,9 @@ def test_what_verify_has_raised_is_told_with_those_like_it(downstream: Downstrea
             again(tcp_peer, times=times)
             with pytest.raises(LookupError) as caught:
                 tcp_peer.verify()
-            assert caught.value.__notes__ == [f"and {times - 1} more like it"]
+            where, *more = caught.value.__notes__
+            assert where.startswith("in the handler of tcp-1 ")
+            assert more == [f"and {times - 1} more like it"]
 
     def test_of_another_peer(peers):
         one, other = peers.tcp(handler), peers.tcp(handler)
@@ -493,3 +499,128 @@ def test_a_group_that_one_raises_is_told_once(downstream: Downstream) -> None:
     )
     result.assert_outcomes(failed=1)
     result.stdout.no_fnmatch_line("*errors of this test's peers*")
+
+
+def test_what_the_users_code_raises_tells_of_which_peer_and_of_which_connection(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+    import socket
+
+    import pytest
+
+    def raises(*_):
+        raise LookupError("of the user")
+
+    async def handler(_):
+        raises()
+
+    async def conversation(connection):
+        await connection.read_exactly(1)
+        raises()
+
+    OVER_TCP = {
+        "handler": lambda peer: peer(conversation),
+        "framing": lambda peer: peer(framing=raises).on(...),
+        "predicate": lambda peer: peer(framing=b"q").on(raises),
+        "answer": lambda peer: peer().on(b"q").reply(raises),
+        "of a connection": lambda peer: peer().connection.expect(b"q").reply(raises),
+        "faults": lambda peer: peer(faults=raises).on(b"q"),
+    }
+    OVER_UDP = {
+        "handler": lambda peer: peer(raises),
+        "async handler": lambda peer: peer(handler),
+        "predicate": lambda peer: peer().on(raises),
+        "answer": lambda peer: peer().on(b"q").reply(raises),
+        "faults": lambda peer: peer(faults=raises),
+    }
+
+    @pytest.mark.parametrize("way", OVER_TCP)
+    def test_stream(peers, way):
+        port, _ = peers.reserve_port(), peers.tcp(name="a")
+
+        def peer(*args, **options):
+            made = peers.tcp(*args, name="b", port=port, **options)
+            clients.append(socket.create_connection(made.address, 5))
+            return made
+
+        clients = []
+        OVER_TCP[way](peer)
+        with clients[0] as client, pytest.raises(ConnectionError):
+            client.send(b"q")
+            client.recv(1)
+
+    @pytest.mark.parametrize("way", OVER_UDP)
+    def test_datagrams(peers, way):
+        port, _ = peers.reserve_port(), peers.udp(name="a")
+        OVER_UDP[way](lambda *args, **options: peers.udp(*args, name="b", port=port, **options))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"q", ("127.0.0.1", port))
+
+    def test_harness(stream_harness):
+        sock, connection = stream_harness.pair()
+        connection.expect(b"q").reply(raises)
+        sock.sendall(b"q")
+        sock.recv(1)
+    """
+    )
+    result.assert_outcomes(failed=12)
+    told = re.findall(r"^E +in the (.*?)(?: \((\w+) .*\))?(, .*?)?$", result.stdout.str(), re.MULTILINE)
+    counted = Counter((where, kind, more.partition(" from ")[0]) for where, kind, more in told)
+    assert counted == {
+        ("handler of b", "tcp", ", on connection 1"): 1,
+        ("script of b", "tcp", ", on connection 1"): 4,
+        ("faults of b", "tcp", ", on connection 1"): 1,
+        ("handler of b", "udp", ", for a datagram"): 2,
+        ("script of b", "udp", ", for a datagram"): 2,
+        ("faults of b", "udp", ""): 1,
+        ("script of pair-1", "", ""): 1,
+    }
+    result.stdout.fnmatch_lines(["E * handler of b (udp 127.0.0.1:*), for a datagram from 127.0.0.1 port *"])
+    shown = re.findall(r"  !!  (?:b(?: #1)?  )?raised LookupError: of the user\n", result.stdout.str())
+    assert len(shown) == 12
+
+
+def test_an_exception_that_takes_no_note_fails_the_test_as_it_is(downstream: Downstream) -> None:
+    result = downstream.run(
+        """
+    import socket
+
+    class Frozen(Exception):
+        def __setattr__(self, name, value):
+            raise AttributeError(name)
+
+    def test_it(udp_peer):
+        @udp_peer.serve
+        def handler(datagram):
+            raise Frozen(7)
+
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"q", udp_peer.address)
+    """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E * test_*Frozen: 7", "*  !!  raised test_*Frozen: 7"])
+
+
+def test_what_is_secret_is_taken_out_of_what_the_timeline_has_of_an_exception(downstream: Downstream) -> None:
+    downstream.pytester.makeconftest(
+        """
+    def pytest_echoserver_redact(peer, data):
+        return data.replace(b"hunter2", b"*******")
+    """
+    )
+    result = downstream.run(
+        """
+    import socket
+
+    def test_it(udp_peer):
+        @udp_peer.serve
+        def handler(datagram):
+            raise LookupError(datagram.data)
+
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"PASS hunter2", udp_peer.address)
+    """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*  !!  raised LookupError: b'PASS [*][*][*][*][*][*][*]'"])
