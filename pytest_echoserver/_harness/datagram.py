@@ -11,7 +11,7 @@ from .._adopted import Member
 from .._checks import factory as checked_factory
 from .._checks import flag
 from .._futures import CaptureFuture
-from .._outcomes import end_with, fulfil, raise_together, start
+from .._outcomes import end_with, fail, fulfil, raise_together, start
 from .._peers.datagram_checks import checked_payload
 from .._peers.hosts import check_host, check_port
 from .._record import Address, SentDatagram
@@ -118,12 +118,22 @@ class HarnessedEndpoint(Harnessed[P]):
         return self._far.sent
 
     def next_datagram(self) -> CaptureFuture[HarnessDatagram]:
-        """The next datagram that the protocol sends: each call takes the next that none has taken yet."""
+        """The next datagram that the protocol sends: each call takes the next that none has taken yet.
+
+        After the close a wait for one that never came is a `ConnectionAbortedError`.
+        """
         received = self._far.received
         future: CaptureFuture[HarnessDatagram] = self._call_future("a datagram of the protocol's")
 
         def take(at: int) -> tuple[HarnessDatagram, int] | None:
-            return (received[at], at + 1) if at < len(received) else None
+            closed = self._far.closed  # before a look at what came: at the close some may come yet
+            if at < len(received):
+                return received[at], at + 1
+            if closed:
+                raise ConnectionAbortedError(
+                    f"{self} is closed: no other datagram of the protocol's comes after that"
+                )
+            return None
 
         return self._far.cursor.ask(future, take)
 
@@ -171,16 +181,22 @@ class HarnessedEndpoint(Harnessed[P]):
 
         Raises:
             io.UnsupportedOperation: the protocol's socket isn't connected, so it would never hear of that.
+            RuntimeError: it is closed.
         """
         if not self._remote:
             raise io.UnsupportedOperation(
                 f"refuse() on {self}: a socket that isn't connected hears nothing of refusals; take remote=True"
             )
+        if self._far.closed:
+            raise RuntimeError(f"refuse() on {self}, which is closed")
         future: CaptureFuture[None] = self._call_future("the far end to refuse")
 
         def refuse() -> None:
-            self._far.refuse()
-            fulfil(future, None)
+            if self._far.closed:
+                fail(future, ConnectionAbortedError("the endpoint was closed before it refused anything"))
+            else:
+                self._far.refuse()
+                fulfil(future, None)
 
         self._scope.post(refuse)
         return future

@@ -70,9 +70,10 @@ class FarEnd:
         transport.connect(transport.get_extra_info("sockname"))
 
     async def close(self) -> None:
-        self.closed = True
         for transport in self._transports.values():
             transport.close()
+        self.closed = True  # now: what had arrived was read
+        self.cursor.serve()
 
     def came_in(self, data: bytes, source: Sockaddr, to: Address) -> None:
         self.record.note("datagram_received", data, source[:2], to)

@@ -268,8 +268,29 @@ def test_sending_after_the_end_is_refused(datagram_harness: DatagramHarness) -> 
     endpoint.close().result()
     with pytest.raises(RuntimeError, match="closed"):
         endpoint.send(b"x")
+    with pytest.raises(RuntimeError, match=r"refuse\(\) on endpoint-1, which is closed"):
+        endpoint.refuse()
     with pytest.raises(ConnectionAbortedError, match="no other call"):
         endpoint.next_call("error_received").result()
+
+
+def test_no_datagram_is_waited_for_after_the_close(datagram_harness: DatagramHarness) -> None:
+    endpoint = datagram_harness.connect(Upper)
+    endpoint.send(b"a")
+    first, second, third = (endpoint.next_datagram() for _ in range(3))
+    endpoint.send(b"b")
+    endpoint.close().result()
+    assert [first.result().data, second.result().data] == [b"A", b"B"]
+    for waits in (third, endpoint.next_datagram()):
+        with pytest.raises(ConnectionAbortedError, match="endpoint-1 is closed: no other datagram"):
+            waits.result()
+
+
+def test_what_came_before_the_close_is_taken_after_it(datagram_harness: DatagramHarness) -> None:
+    endpoint = datagram_harness.connect(Upper)
+    endpoint.send(b"a")
+    endpoint.close().result()
+    assert endpoint.next_datagram().result().data == b"A"
 
 
 def test_closing_delivers_what_was_sent(datagram_harness: DatagramHarness) -> None:
