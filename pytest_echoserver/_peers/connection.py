@@ -96,10 +96,12 @@ class Connection:
     def read_exactly(self, n: int) -> CaptureFuture[bytes]:
         """The next ``n`` bytes. EOF before that is an `asyncio.IncompleteReadError`, with what there was.
 
+        None at all, as of a message whose length is 0, are there at once, after EOF too.
+
         Raises:
-            TypeError, ValueError: ``n`` is no number of bytes, 1 or more.
+            TypeError, ValueError: ``n`` is no number of bytes, 0 or more.
         """
-        whole_number(n, "n", least=1)
+        whole_number(n, "n", least=0)
         return self._reader.read_exactly(self._future(f"exactly {told_bytes(n)}"), n)
 
     @overload

@@ -184,7 +184,7 @@ def test_datagrams_meet_of_a_script_and_its_rules_what_a_list_would(
 
 READS = st.one_of(
     st.tuples(st.just("read"), st.integers(1, 9)),
-    st.tuples(st.just("read_exactly"), st.integers(1, 9)),
+    st.tuples(st.just("read_exactly"), st.integers(0, 9)),
     st.tuples(st.just("read_until"), patterns),
 )
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_echoserver import CaptureTimeout, Connection, StreamHarness
+from pytest_echoserver import CaptureTimeout, Connection, StreamHarness, StreamPeer
 
 Pair = tuple[socket.socket, Connection]
 
@@ -265,11 +265,50 @@ def test_sending_what_is_no_bytes_is_refused(pair: Pair, data: Any) -> None:
         pair[1].send(data)
 
 
-@pytest.mark.parametrize("read", ["read", "read_exactly"])
 @pytest.mark.parametrize("n", [0, -2])
-def test_reading_less_than_a_byte_is_refused(pair: Pair, read: str, n: int) -> None:
+def test_reading_less_than_a_byte_is_refused(pair: Pair, n: int) -> None:
     with pytest.raises(ValueError, match=f"n must be 1 or more, not {n}"):
-        getattr(pair[1], read)(n)
+        pair[1].read(n)
+
+
+@pytest.mark.parametrize("n", [-1, -2])
+def test_reading_exactly_less_than_nothing_is_refused(pair: Pair, n: int) -> None:
+    with pytest.raises(ValueError, match=f"n must be 0 or more, not {n}"):
+        pair[1].read_exactly(n)
+
+
+def test_exactly_no_bytes_are_there_at_once_and_after_the_end_too(pair: Pair) -> None:
+    sock, connection = pair
+    nothing = connection.read_exactly(0)
+    assert nothing.done()
+    assert nothing.result() == b""
+    sock.sendall(b"ab")
+    assert [connection.read_exactly(n).result() for n in (1, 0, 1)] == [b"a", b"", b"b"]
+    sock.close()
+    assert connection.ended.result() == "eof"
+    assert connection.read_exactly(0).result() == b""
+
+
+def test_a_handler_reads_a_message_without_a_body_as_the_client_ends(tcp_peer: StreamPeer) -> None:
+    bodies = []
+
+    @tcp_peer.serve
+    async def server(connection: Connection) -> None:
+        while True:
+            bodies.append(await connection.read_exactly((await connection.read_exactly(1))[0]))
+
+    with socket.create_connection(tcp_peer.address) as client:
+        client.sendall(b"\1x\0")
+    assert tcp_peer.connection.ended.result() == "eof"
+    tcp_peer.verify()
+    assert bodies == [b"x", b""]
+
+
+def test_exactly_no_bytes_of_a_protocol_are_there_at_once(stream_harness: StreamHarness) -> None:
+    stream = stream_harness.connect(asyncio.Protocol)
+    assert stream.read_exactly(0).result() == b""
+    stream.close().result()
+    assert stream.read_exactly(0).result() == b""
 
 
 def test_a_bad_pattern_is_refused_at_the_call(pair: Pair) -> None:
