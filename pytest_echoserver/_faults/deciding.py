@@ -57,7 +57,7 @@ class Decider:
             TypeError, ValueError: it gave something else than a verdict, or one that such a packet can't have.
         """
         verdict = next((found for way in self._ways if (found := way(packet)) is not None), PASS)
-        self.schedule.add((packet.direction, packet.flow, packet.index), verdict)
+        self.schedule._keep((packet.direction, packet.flow, packet.index), verdict)
         return PASS if verdict == PASS else verdict
 
     def take_back(self, verdict: Verdict) -> None:
@@ -146,7 +146,7 @@ class StreamDecider(Decider):
             verdict = replace(verdict, flip=verdict.flip - BITS_OF_A_BLOCK * block)
         key: Key = (self.direction, flow, block)
         known = self.schedule.get(key, PASS)
-        self.schedule.add(key, replace(known, **differing(verdict)))
+        self.schedule._keep(key, replace(known, **differing(verdict)))
 
 
 class DatagramFigures:

@@ -70,9 +70,6 @@ class Schedule(Mapping[Key, Verdict]):
     ) -> None:
         self._verdicts: dict[Key, Verdict] = {}
         for key, verdict in _entries(verdicts):
-            _check_key(key)
-            if not isinstance(verdict, Verdict):
-                raise TypeError(f"the verdict on {key!r} must be a Verdict, not {verdict!r}")
             self.add(key, verdict)
         self.rates: dict[Direction, float] = _by_direction(rates, "rates", checked_rate)
         self.segments: dict[Direction, int] = _by_direction(segments, "segments", partial(whole_number, least=1))
@@ -83,7 +80,17 @@ class Schedule(Mapping[Key, Verdict]):
         Args:
             key: (direction, flow, index), as in a `Packet`.
             verdict: what happened to that packet; one that lets it pass as it was isn't kept.
+
+        Raises:
+            TypeError, ValueError: the one names no packet, or the other is no `Verdict`.
         """
+        _check_key(key)
+        if not isinstance(verdict, Verdict):
+            raise TypeError(f"the verdict on {key!r} must be a Verdict, not {verdict!r}")
+        self._keep(key, verdict)
+
+    def _keep(self, key: Key, verdict: Verdict) -> None:
+        """Likewise, what we have decided: there may be millions of these."""
         if verdict != PASS:
             self._verdicts[key] = verdict
 
@@ -146,7 +153,7 @@ class Schedule(Mapping[Key, Verdict]):
             case "segment", figure:
                 self.segments[direction] = whole_number(int(figure), "segment", least=1)
             case flow, index, *faults:
-                _check_key(key := (direction, int(flow), int(index)))
+                key = direction, int(flow), int(index)
                 self.add(key, Verdict(**dict(map(_parsed, faults))))
             case _:
                 raise ValueError("after in or out, it must have a rate, a segment, or a flow and an index")
@@ -194,7 +201,7 @@ def _entries(verdicts: Any) -> list[tuple[Any, Any]]:
 
 def _check_key(key: Any) -> None:
     match key:
-        case ("in" | "out", flow, index):
+        case ("in" | "out", flow, index) if isinstance(key, tuple):
             whole_number(flow, "the flow of a packet", least=0)
             whole_number(index, "the index of a packet", least=0)
         case _:

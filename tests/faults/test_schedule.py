@@ -122,6 +122,22 @@ def test_what_is_no_schedule_is_refused_when_it_is_made(make: Any, error: type[E
         make()
 
 
+@pytest.mark.parametrize(
+    ("key", "verdict", "error", "text"),
+    [
+        ("x", DROP, TypeError, r"a packet must be named by .*, not 'x'"),
+        (["in", 0, 0], DROP, TypeError, r"a packet must be named by .*, not \['in', 0, 0\]"),
+        (("in", 0, -1), DROP, ValueError, "the index of a packet must be 0 or more, not -1"),
+        (("in", 0, 0), 3, TypeError, r"the verdict on \('in', 0, 0\) must be a Verdict, not 3"),
+    ],
+)
+def test_what_is_no_verdict_is_not_added(key: Any, verdict: Any, error: type[Exception], text: str) -> None:
+    schedule = Made()
+    with pytest.raises(error, match=text):
+        schedule.add(key, verdict)
+    assert str(schedule) == str(Made())
+
+
 def test_a_verdict_keeps_its_data_as_it_was() -> None:
     data: Any = bytearray(b"abc")
     verdict = Verdict(data=data)
