@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -224,6 +224,8 @@ def _echoserver_session(pytestconfig: pytest.Config) -> Iterator[OfSession]:
     from ._session import OfSession
 
     __tracebackhide__ = True
+    if SETTINGS not in pytestconfig.stash:
+        _refuse_blocked()
     shared = pytestconfig.stash[OF_SESSION] = OfSession(pytestconfig)
     yield shared
     del pytestconfig.stash[OF_SESSION]
@@ -240,11 +242,22 @@ def _of_session(request: pytest.FixtureRequest) -> OfSession:
 
 def _of_test(listen_host: str | None) -> OfTest:
     """What the test has that asks for one of our fixtures: made for the first of them, ended after the last."""
+    __tracebackhide__ = True
     request = _request
-    assert request is not None
+    if request is None:  # nobody has called the hook above
+        _refuse_blocked()
     node: pytest.Item = request.node
     if OF_TEST not in node.stash:
         from ._session import OfTest
 
         node.stash[OF_TEST] = OfTest(_of_session(request), request, listen_host)
     return node.stash[OF_TEST]
+
+
+def _refuse_blocked() -> NoReturn:
+    """Fail who asks for a fixture of a plugin that was blocked once it was loaded: pytest takes but its hooks away."""
+    __tracebackhide__ = True
+    raise pytest.UsageError(
+        "-p no:pytest_echoserver has come too late: `-p pytest_echoserver`, before that or in addopts, had loaded "
+        "the plugin, so its fixtures are there, and its hooks are not; take out the one or the other"
+    )

@@ -98,6 +98,28 @@ def test_blocked(folder: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*fixture 'udp_echo_server' not found*"])
 
 
+def test_blocked_once_it_was_loaded(folder: pytest.Pytester) -> None:
+    folder.makepyfile(
+        test_it="""
+        def test_of_a_test(udp_echo_server):
+            pass
+
+        def test_of_the_session(session_peers):
+            pass
+
+        def test_what_all_share(tls_authority):
+            pass
+        """
+    )
+    result = run(folder, "-p", "pytest_echoserver", "-p", "no:pytest_echoserver")
+    result.assert_outcomes(errors=3)
+    assert (
+        result.stdout.str().count("-p no:pytest_echoserver has come too late: `-p pytest_echoserver`, before") == 3
+    )
+    result.stdout.no_fnmatch_line("*AssertionError*")
+    result.stdout.no_fnmatch_line("*KeyError*")
+
+
 def test_assertions_in_a_callback_are_rewritten(folder: pytest.Pytester) -> None:
     folder.makepyfile(
         test_it="""
