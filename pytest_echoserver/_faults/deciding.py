@@ -240,14 +240,14 @@ def _first(sources: Sequence[Any], name: str, in_schedules: str, direction: Dire
 
 
 def checked_sources(given: object, kind: Kind, name: str = "faults") -> list[Any]:
-    """What was given for one direction, as a list.
+    """What was given for one direction, as a list of our own: the user's may change, or serve both directions.
 
     Raises:
         TypeError: something in it can't say what happens to packets of this kind; the text says why.
     """
     if given is None:
         return []
-    sources = given if isinstance(given, list) else [given]
+    sources = list(given) if isinstance(given, list) else [given]
     for source in sources:
         if isinstance(source, (FIGURES[kind], Schedule)):
             continue
@@ -292,6 +292,13 @@ def both_ways(given: object, kind: Kind, name: str = "faults") -> tuple[list[Any
         return checked_sources(given[0], kind, f"{name}[0]"), checked_sources(given[1], kind, f"{name}[1]")
     sources = checked_sources(given, kind, name)
     return sources, sources
+
+
+def as_given(given: object) -> object:
+    """What was given as ``faults=``, with lists of our own in the place of the user's."""
+    if isinstance(given, tuple):
+        return tuple(as_given(each) for each in given)
+    return list(given) if isinstance(given, list) else given
 
 
 def of_kind(given: object, kind: Kind) -> object:

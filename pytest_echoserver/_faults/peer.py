@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._telling import escaped
-from .deciding import Decider, Kind, StreamDecider, both_ways
+from .deciding import Decider, Kind, StreamDecider, as_given, both_ways
 from .model import Trigger
 from .schedule import Chances, Schedule
 from .verdict import Direction
@@ -46,7 +46,7 @@ class PeerFaults:
             TypeError: they aren't what is allowed.
         """
         ways = both_ways(given, self._kind)
-        self.given = given
+        self.given = as_given(given)
         # What is given for both ways counts what the peer sends.
         self.inbound = self._decider("in", ways[0], counts=ways[0] is not ways[1])
         self.outbound = self._decider("out", ways[1], counts=True)

@@ -242,6 +242,26 @@ def test_given_for_both_ways_bytes_count_what_the_peer_sends(peers: Peers, conne
     assert read_to_the_end(client) == (b"hel", "reset")
 
 
+def test_a_list_for_each_way_of_a_pair_counts_in_each(peers: Peers, connect: Connect) -> None:
+    faults: list[Any] = [StreamFaults(close_after=3)]
+    peer = peers.tcp(inbound=faults, outbound=faults)
+    connect(peer).sendall(b"hello")
+    assert peer.connection.read(-1).result() == b"hel"
+    assert list(peer.schedule) == [("in", 0, 0)]
+
+
+def test_a_list_may_change_after_it_was_given(peers: Peers, connect: Connect) -> None:
+    faults: list[Any] = [StreamFaults()]
+    peer = peers.tcp_echo(outbound=faults)
+    faults.append(StreamFaults(close_after=0))
+    for _ in range(2):
+        client = connect(peer)
+        client.sendall(b"hello")
+        assert client.recv(100) == b"hello"
+        peer.clear(script=True)  # it decides anew
+    assert peer.faults == (None, [StreamFaults()])
+
+
 @pytest.mark.parametrize("end", [lambda _: None, socket.socket.close, reset])
 @pytest.mark.parametrize("way", ["inbound", "outbound"])
 def test_a_test_may_end_with_bytes_on_their_way(
