@@ -85,12 +85,10 @@ class DatagramLane:
         """Take a datagram on its way; ``sent`` hears when it has left, or was lost, which nobody can tell apart."""
         flow = self._flow(addr)
         now = real_monotonic()
-        verdict = self._verdict(Packet(data, self._direction, flow.ordinal, flow.count, now))
-        flow.count += 1
         previous = self._last if flow.last is None else flow.last
+        verdict = self._verdict(Packet(data, self._direction, flow.ordinal, flow.count, now), previous)
+        flow.count += 1
         flow.last = self._last = data
-        if verdict.stale and previous is None:
-            verdict = self._not_stale(verdict)
         if self._held + len(data) > MOST_HELD:
             verdict = Verdict(drop=True)
         if verdict is not PASS:
@@ -132,23 +130,20 @@ class DatagramLane:
             flow = self._flows[client] = Flow(self._ordinals.setdefault(client, len(self._ordinals)))
         return flow
 
-    def _verdict(self, packet: Packet) -> Verdict:
+    def _verdict(self, packet: Packet, previous: bytes | None) -> Verdict:
         if self.cut:
             return Verdict(drop=True)
         if self.decider is None:
             return PASS
+        self.decider.nothing_before = previous is None
         try:
-            return self.decider.decide(packet)
+            verdict = self.decider.decide(packet)
         except BaseException as error:  # noqa: BLE001  of a user's callable
             self._fail(error)
             return PASS
-
-    def _not_stale(self, verdict: Verdict) -> Verdict:
-        """What is left of a verdict where there is nothing before to copy."""
-        if self.decider is not None:
-            self.decider.take_back(verdict)
-        left = replace(verdict, stale=False)
-        return PASS if left == PASS else left
+        if verdict.stale and previous is None:  # a callable's, or a schedule's
+            verdict = replace(verdict, stale=False)
+        return PASS if verdict == PASS else verdict
 
     def _due(self, now: float, size: int, verdict: Verdict) -> float:
         rate = self.decider.rate if self.decider is not None else None

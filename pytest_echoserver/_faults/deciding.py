@@ -42,6 +42,8 @@ class Decider:
         self.direction: Direction = direction
         self.triggers: list[Trigger] = [each for source in sources for each in getattr(source, "triggers", ())]
         self.fired = fired
+        self.nothing_before = False
+        """Whether the packet that is decided on is the first that comes by: there is none before it to copy."""
         self.rate = _first(sources, "rate", "rates", direction)
         self.schedule = schedule
         self._kind = kind
@@ -59,10 +61,6 @@ class Decider:
         verdict = next((found for way in self._ways if (found := way(packet)) is not None), PASS)
         self.schedule._keep((packet.direction, packet.flow, packet.index), verdict)
         return PASS if verdict == PASS else verdict
-
-    def take_back(self, verdict: Verdict) -> None:
-        """Count the trigger that gave this verdict as one that has not fired: there was nothing to do it with."""
-        self.fired -= {id(trigger) for trigger in self.triggers if trigger.verdict is verdict}
 
     def _way(self, source: Any, chances: Callable[[int | None], Chances]) -> Judge:
         if isinstance(source, DatagramFaults):
@@ -182,6 +180,8 @@ class DatagramFigures:
             if packet.direction == "in" and trigger.verdict.source is not None:
                 continue
             self._seen[at] += 1
+            if trigger.verdict.stale and self._decider.nothing_before:
+                continue
             if trigger.message in (None, self._seen[at]):
                 self._decider.fired.add(id(trigger))
                 found = found or trigger

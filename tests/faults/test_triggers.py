@@ -63,6 +63,16 @@ def test_clients_count_together(peers: Peers, udp_client: Client) -> None:
     assert talk(udp_client(), peer, b"again") == [b"again"]
 
 
+def test_a_stale_one_has_happened_though_the_other_way_there_was_none_before(
+    peers: Peers, udp_client: Client
+) -> None:
+    peer = peers.udp(faults=DatagramFaults().on(match=b"q").stale())
+    peer.serve(lambda _: b"q" if len(peer.received) == 2 else None)
+    assert talk(udp_client(), peer, b"a", b"q") == [b"q"]  # the first that goes out
+    assert [datagram.data for datagram in peer.received] == [b"a", b"a"]
+    peer.verify()
+
+
 @pytest.mark.parametrize(
     ("kind", "place", "written", "verbs"),
     [
