@@ -182,7 +182,8 @@ def _told_fault(name: str, value: Any, asked: dict[str, Any]) -> str:
         case "data":
             return f"replaced by {told_bytes(len(value))}"
         case "flip":
-            return f"bit {value} flipped"
+            several = isinstance(value, tuple)
+            return f"bits {', '.join(map(str, value))} flipped" if several else f"bit {value} flipped"
         case "reorder":
             return "reordered"
         case "stale":

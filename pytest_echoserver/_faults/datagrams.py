@@ -8,7 +8,7 @@ from typing import Any
 
 from .._neighbours import real_monotonic
 from .deciding import Decider
-from .verdict import PASS, Direction, Packet, Verdict, flipped
+from .verdict import PASS, Direction, Packet, Verdict, bits_of, flipped
 
 __tracebackhide__ = True
 
@@ -197,4 +197,6 @@ def _changed(data: bytes, verdict: Verdict, previous: bytes | None) -> bytes:
         data = previous
     if verdict.data is not None:
         data = verdict.data
-    return data if verdict.flip is None or not data else flipped(data, verdict.flip % (8 * len(data)))
+    if verdict.flip is None or not data:
+        return data
+    return flipped(data, {bit % (8 * len(data)) for bit in bits_of(verdict)})

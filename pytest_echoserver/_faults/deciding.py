@@ -9,7 +9,7 @@ from .._checks import not_async
 from .._telling import differing, told_function
 from .model import DatagramFaults, DatagramPlace, StreamFaults, StreamPlace, Trigger, verbs_of
 from .schedule import Chances, Key, Schedule
-from .verdict import BLOCK, PASS, Direction, Ending, Judge, Packet, Verdict
+from .verdict import BLOCK, PASS, Direction, Ending, Judge, Packet, Verdict, bits_of
 
 __tracebackhide__ = True
 
@@ -140,11 +140,10 @@ class StreamDecider(Decider):
 
     def keep(self, flow: int, block: int, verdict: Verdict) -> None:
         """Keep what happens at a place, beside what was decided on its block."""
-        if verdict.flip is not None:
-            verdict = replace(verdict, flip=verdict.flip - BITS_OF_A_BLOCK * block)
         key: Key = (self.direction, flow, block)
         known = self.schedule.get(key, PASS)
-        self.schedule._keep(key, replace(known, **differing(verdict)))
+        bits = bits_of(known) + tuple(bit - BITS_OF_A_BLOCK * block for bit in bits_of(verdict))
+        self.schedule._keep(key, replace(known, **(differing(verdict) | {"flip": bits})))
 
 
 class DatagramFigures:

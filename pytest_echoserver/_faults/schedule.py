@@ -11,7 +11,7 @@ from typing import Any, Self
 from .._checks import choice, whole_number
 from .._telling import differing
 from .model import checked_rate
-from .verdict import PASS, Direction, Verdict
+from .verdict import PASS, Direction, Verdict, bits_of
 
 __tracebackhide__ = True
 
@@ -227,6 +227,8 @@ def told(verdict: Verdict) -> str:
             words.append(name)
         elif name == "data":
             words.append(f"data={value.hex()}")
+        elif name == "flip":
+            words.append(f"flip={','.join(map(str, bits_of(verdict)))}")
         elif name == "source":
             words.append(f"source={value[0]},{value[1]}")
         else:
@@ -248,6 +250,8 @@ def _parsed(word: str) -> tuple[str, Any]:
         case "source":
             host, _, port = text.rpartition(",")
             return name, (host, int(port))
+        case "flip":
+            return name, tuple(map(int, text.split(",")))
         case "end":
             return name, text
         case _:

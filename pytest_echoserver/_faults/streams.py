@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from .._neighbours import real_monotonic
 from .deciding import StreamDecider
 from .places import Places
-from .verdict import BLOCK, PASS, Direction, Ending, Packet, Verdict, flipped
+from .verdict import BLOCK, PASS, Direction, Ending, Packet, Verdict, bits_of, flipped
 
 __tracebackhide__ = True
 
@@ -175,7 +175,7 @@ class StreamLane:
             if verdict not in (PASS, self._verdict):  # of the same on block after block, the first tells
                 self._note(self._direction, self._offset, verdict)
             self._verdict = verdict
-        flip = None if verdict.flip is None else 8 * BLOCK * block + verdict.flip
+        flip = tuple(8 * BLOCK * block + bit for bit in bits_of(verdict))
         return size, Verdict(delay=verdict.delay, flip=flip, data=verdict.data if new else None)
 
     def _decided(self, packet: Packet) -> Verdict:
@@ -272,7 +272,5 @@ def _changed(data: bytes, verdict: Verdict, offset: int) -> bytes:
     """What arrives in the place of ``data``, which stands at ``offset``."""
     if verdict.data is not None:
         return verdict.data
-    if verdict.flip is None:
-        return data
-    bit = verdict.flip - 8 * offset
-    return flipped(data, bit) if 0 <= bit < 8 * len(data) else data
+    bits = [bit - 8 * offset for bit in bits_of(verdict) if 0 <= bit - 8 * offset < 8 * len(data)]
+    return flipped(data, bits) if bits else data

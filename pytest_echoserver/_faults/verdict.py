@@ -1,6 +1,6 @@
 """`Verdict`: what the network does to one `Packet`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -48,7 +48,7 @@ class Verdict(ToldInShort):
         delay: seconds by which it arrives later. What comes after it in its flow waits for it.
         copies: how often it arrives. On a stream, once.
         data: what arrives in its place.
-        flip: the bit of it that is flipped, from 0; it wraps at the end.
+        flip: the bit of it that is flipped, from 0, or several; it wraps at the end.
         reorder: the next of its flow arrives before it, if there is one within 50 ms. Not on a stream.
         late: the same, however long that takes: an answer that comes after the next one. Not on a stream.
         stale: what arrives is a copy of the packet before it, in its flow or, for the first of a flow, in any: an
@@ -64,7 +64,7 @@ class Verdict(ToldInShort):
     delay: float = 0.0
     copies: int = 1
     data: bytes | None = None
-    flip: int | None = field(default=None, kw_only=True)
+    flip: int | tuple[int, ...] | None = field(default=None, kw_only=True)
     reorder: bool = field(default=False, kw_only=True)
     late: bool = field(default=False, kw_only=True)
     stale: bool = field(default=False, kw_only=True)
@@ -79,13 +79,23 @@ class Verdict(ToldInShort):
         whole_number(self.copies, "copies", least=1)
         if self.data is not None and type(self.data) is not bytes:
             object.__setattr__(self, "data", bytes_like(self.data))  # what isn't might still change
-        for name in ("flip", "at"):
-            if getattr(self, name) is not None:
-                whole_number(getattr(self, name), name, least=0)
+        if self.at is not None:
+            whole_number(self.at, "at", least=0)
+        for bit in bits_of(self):
+            whole_number(bit, "flip", least=0)
+        if isinstance(self.flip, tuple):
+            object.__setattr__(self, "flip", _in_short(self.flip))
         if self.end is not None:
             choice(self.end, "end", ENDINGS)
         if self.source is not None:
             _check_source(self.source)
+
+
+def bits_of(verdict: Verdict) -> tuple[int, ...]:
+    """Those that are flipped."""
+    if isinstance(verdict.flip, tuple):
+        return verdict.flip
+    return () if verdict.flip is None else (verdict.flip,)
 
 
 PASS = Verdict()
@@ -93,10 +103,19 @@ Judge = Callable[[Packet], Verdict | None]
 """A verdict of the user's own, or None where it has none."""
 
 
-def flipped(data: bytes, bit: int) -> bytes:
-    """``data`` with one of its bits flipped, counted from the first byte's highest."""
-    at, within = divmod(bit, 8)
-    return data[:at] + bytes([data[at] ^ (0x80 >> within)]) + data[at + 1 :]
+def flipped(data: bytes, bits: Iterable[int]) -> bytes:
+    """``data`` with these of its bits flipped, counted from the first byte's highest."""
+    changed = bytearray(data)
+    for bit in bits:
+        at, within = divmod(bit, 8)
+        changed[at] ^= 0x80 >> within
+    return bytes(changed)
+
+
+def _in_short(bits: tuple[int, ...]) -> int | tuple[int, ...] | None:
+    """The same ones always in the same way."""
+    each = tuple(sorted(set(bits)))
+    return each if len(each) > 1 else next(iter(each), None)
 
 
 def _check_source(source: object) -> None:

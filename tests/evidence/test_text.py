@@ -279,6 +279,7 @@ def test_faults_stand_with_what_they_befell() -> None:
         f"->  b'a'  {here}  [a copy]",
     ]
     assert lines_of(fault("in", b"a", flip=7), came(b"`")) == [f"->  b'`'  {here}  [bit 7 flipped]"]
+    assert lines_of(fault("in", b"a", flip=(6, 7)), came(b"b")) == [f"->  b'b'  {here}  [bits 6, 7 flipped]"]
     assert lines_of(fault("in", b"a", reorder=True), came(b"b"), came(b"a")) == [
         f"->  b'b'  {here}",
         f"->  b'a'  {here}  [reordered]",

@@ -15,7 +15,7 @@ verdicts = st.builds(
     delay=st.floats(0, 10),
     copies=st.integers(1, 3),
     data=st.none() | st.binary(),
-    flip=st.none() | st.integers(0, 1000),
+    flip=st.none() | st.integers(0, 1000) | st.lists(st.integers(0, 1000)).map(tuple),
     reorder=st.booleans(),
     late=st.booleans(),
     stale=st.booleans(),
@@ -47,6 +47,15 @@ def test_it_is_saved_and_loaded(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("nothing of the kind")
     with pytest.raises(ValueError, match=r"other holds no schedule: its first line must be"):
         Schedule.load(tmp_path / "other")
+
+
+def test_several_bits_are_told_in_one_way() -> None:
+    schedule = Schedule.parse("pytest-echoserver schedule 1\nout 0 0 flip=7\nout 0 1 flip=9,7\n")
+    assert list(schedule.values()) == [Verdict(flip=7), Verdict(flip=(7, 9))]
+    assert [Verdict(flip=(7,)), Verdict(flip=(9, 7, 9))] == list(schedule.values())
+    assert Verdict(flip=()) == Verdict()
+    with pytest.raises(ValueError, match="flip must be 0 or more, not -1"):
+        Verdict(flip=(1, -1))
 
 
 @pytest.mark.parametrize(
