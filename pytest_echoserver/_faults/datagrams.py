@@ -172,7 +172,7 @@ class DatagramLane:
         verdict = carried.verdict
         if verdict.reorder or verdict.late:
             flow.held.append(carried)
-            if verdict.reorder:
+            if not verdict.late:
                 self._at(real_monotonic() + REORDERED_WITHIN, partial(self._wait_no_more, flow, carried))
             return
         self._pass_on(carried)

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from .._checks import not_async
-from .._telling import differing, told_function
+from .._telling import told_function
 from .model import DatagramFaults, DatagramPlace, StreamFaults, StreamPlace, Trigger, verbs_of
 from .schedule import Chances, Key, Schedule
-from .verdict import BLOCK, PASS, Direction, Ending, Judge, Packet, Verdict, bits_of
+from .verdict import BLOCK, PASS, Direction, Ending, Judge, Packet, Verdict, bits_of, together
 
 __tracebackhide__ = True
 
@@ -134,20 +134,28 @@ class StreamDecider(Decider):
             elif isinstance(source, StreamFaults) and self.counts and (end := source.end) is not None:
                 yield offset + end[0], end[1]
 
-    def bit(self, trigger: Trigger, flow: int, at: int) -> int:
-        """Which bit of the stream is flipped where a trigger corrupts its byte ``at``."""
-        return 8 * at + int(8 * self._chances_of[id(trigger)].of(self.direction, flow, at)[0])
+    def fire(self, triggers: Sequence[Trigger], flow: int, at: int) -> Verdict:
+        """What these make of the stream's byte ``at``. Bits to flip are counted from the stream's first."""
+        verdict = PASS
+        for trigger in triggers:
+            self.fired.add(id(trigger))
+            verdict = together(verdict, trigger.verdict)
+            if trigger.corrupt:
+                chance = self._chances_of[id(trigger)].of(self.direction, flow, at)[0]
+                verdict = together(verdict, Verdict(flip=8 * at + int(8 * chance)))
+        return verdict
 
     def keep(self, flow: int, block: int, verdict: Verdict) -> None:
-        """Keep what happens at a place, beside what was decided on its block."""
+        """Keep what happens at a place, beside what was kept of its block, which is as late as the last of it."""
         key: Key = (self.direction, flow, block)
         known = self.schedule.get(key, PASS)
-        bits = bits_of(known) + tuple(bit - BITS_OF_A_BLOCK * block for bit in bits_of(verdict))
-        self.schedule._keep(key, replace(known, **(differing(verdict) | {"flip": bits})))
+        flip = tuple(bit - BITS_OF_A_BLOCK * block for bit in bits_of(verdict))
+        both = together(replace(verdict, flip=flip), known)
+        self.schedule._keep(key, replace(both, delay=max(known.delay, verdict.delay)))
 
 
 class DatagramFigures:
-    """What `DatagramFaults` make of each datagram: their triggers first."""
+    """What `DatagramFaults` make of each datagram: their figures, and beside these the triggers that it hits."""
 
     def __init__(self, decider: Decider, faults: DatagramFaults, chances: Chances | None) -> None:
         self._decider = decider
@@ -159,9 +167,8 @@ class DatagramFigures:
         faults = self._faults
         lost, twice, swapped, flipped, where, late, *_ = _numbers(self._chances, packet)
         bit = int(where * 8 * len(packet.data)) if packet.data else None
-        if faults.triggers and (trigger := self._triggered(packet)) is not None:
-            return _with_bit(trigger.verdict, bit) if trigger.corrupt else trigger.verdict
-        if lost < faults.loss:
+        triggers = self._hit(packet) if faults.triggers else []
+        if lost < faults.loss and not triggers:
             return Verdict(drop=True)
         verdict = Verdict(
             delay=_delay(faults, late),
@@ -169,10 +176,13 @@ class DatagramFigures:
             reorder=swapped < faults.reorder,
             flip=bit if flipped < faults.corrupt else None,
         )
-        return None if verdict == PASS else verdict
+        for trigger in reversed(triggers):  # the first one's holds
+            verdict = together(Verdict(flip=bit) if trigger.corrupt else trigger.verdict, verdict)
+        return verdict if triggers or verdict != PASS else None
 
-    def _triggered(self, packet: Packet) -> Trigger | None:
-        found = None
+    def _hit(self, packet: Packet) -> list[Trigger]:
+        """The triggers that fire at this one."""
+        hit = []
         for at, trigger in enumerate(self._faults.triggers):
             if trigger.match is not None and not _is_in(trigger.match, packet.data):
                 continue
@@ -183,8 +193,8 @@ class DatagramFigures:
                 continue
             if trigger.message in (None, self._seen[at]):
                 self._decider.fired.add(id(trigger))
-                found = found or trigger
-        return found
+                hit.append(trigger)
+        return hit
 
 
 class StreamFigures:
@@ -215,10 +225,6 @@ def _numbers(chances: Chances | None, packet: Packet) -> tuple[float, ...]:
 
 def _delay(faults: DatagramFaults | StreamFaults, chance: float) -> float:
     return max(0.0, faults.delay + faults.jitter * (2 * chance - 1)) if faults.jitter else faults.delay
-
-
-def _with_bit(verdict: Verdict, bit: int | None) -> Verdict:
-    return Verdict(flip=bit) if verdict == PASS else verdict
 
 
 def _is_in(pattern: bytes | re.Pattern[bytes], data: bytes) -> bool:

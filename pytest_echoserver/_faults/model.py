@@ -104,6 +104,8 @@ class DatagramFaults(ToldInShort):
     def on(self, *, message: int | None = None, match: bytes | re.Pattern[bytes] | None = None) -> "DatagramPlace":
         """Say where a fault is to happen: ``.on(message=2).drop()`` gives faults that have it as well.
 
+        What it hits meets the figures, too, but for ``loss``: delays add up, and else what is said here holds.
+
         Args:
             message: on which datagram that passes, counted from 1, whoever sends it; with ``match``, on which of
                 those that match.
@@ -176,6 +178,8 @@ class StreamFaults(ToldInShort):
         connection: int | None = None,
     ) -> "StreamPlace":
         """Say where a fault is to happen: ``.on(bytes=10).reset()`` gives faults that have it as well.
+
+        The figures act there, too: delays add up, each bit is flipped, and how the stream ends is said here.
 
         Args:
             bytes: after so many bytes of the stream; given for both ways, of what the peer sends, as of

@@ -1,126 +1,120 @@
 """`Places`: where in one stream something is to happen, by triggers and by the figures that end it."""
 
+from collections.abc import Iterator
+from heapq import heappop, heappush
 from typing import Any
 
 from .._patterns import Search, compile_pattern
 from .deciding import StreamDecider
 from .model import Trigger
-from .verdict import PASS, Ending, Verdict
+from .verdict import Ending, Verdict
 
 __tracebackhide__ = True
 
 LOOKED_BACK = 64 * 1024
 """Bytes that a match may be long at least; four times as many are kept."""
 LOOKED_AT = 4 * 1024
-"""Bytes that are looked at together: those behind a match are looked at once more."""
+"""Bytes that are looked at together."""
 
 
 class Places:
-    """What is to happen at which byte of one connection's stream, in one direction. Bits to flip are counted from
-    the stream's first.
+    """Where something is to happen in one connection's stream, in one direction, and what.
+
+    A trigger happens to one byte: to the one behind so many bytes, or to the last of a match. The stream ends
+    before the one, and behind the other.
 
     Args:
         offset: how much of the stream has passed by now: from there bytes are counted, and matches looked for.
     """
 
     def __init__(self, decider: StreamDecider, flow: int, offset: int) -> None:
-        self._decider = decider
-        self._flow = flow
-        self._ends: dict[int, tuple[Ending, Trigger | None]] = {}
-        self._spots: dict[int, Trigger] = {}
+        self._ends: dict[int, Ending] = {}
+        """Those of figures and verdicts."""
+        self._triggered_ends: dict[int, Trigger] = {}
+        self._hits: dict[int, list[Trigger]] = {}
+        """Which others happen to which byte."""
+        self._stops: list[int] = []
+        """Where pieces are cut for the sake of all that, as a heap."""
         self._matchers: list[_Matcher] = []
-        for at, end in decider.ends_of(flow, offset):
-            self._ends[at] = end, None
+        self._looked_to = offset
+        self._fired = decider.fired
         for trigger in decider.triggers:
             if trigger.connection not in (None, flow + 1):
                 continue
             if trigger.match is not None:
                 self._matchers.append(_Matcher(trigger))
             elif decider.counts:
-                self._add(trigger, offset + (trigger.offset or 0))
+                at = offset + (trigger.offset or 0)
+                self._add(trigger, stop=at, byte=at)
+        for at, end in decider.ends_of(flow, offset):
+            self.add_end(at, end)
 
     def add_end(self, at: int, end: Ending) -> None:
-        """Have the stream end there, by a verdict that was kept already."""
-        self._ends.setdefault(at, (end, None))
+        """Have the stream end there, as figures or a verdict say, if no trigger does."""
+        self._ends.setdefault(at, end)
+        heappush(self._stops, at)
 
     def end_at(self, offset: int) -> Verdict | None:
-        """How the stream ends there, if it does; that is kept."""
-        found = self._ends.pop(offset, None)
-        if found is None:
-            return None
-        end, trigger = found
+        """How the stream ends there, if it does."""
+        end = self._ends.pop(offset, None)
+        trigger = self._triggered_ends.pop(offset, None)
         if trigger is not None:
-            self._decider.fired.add(id(trigger))
-        return Verdict(end=end, at=offset)
+            self._fired.add(id(trigger))
+            end = trigger.verdict.end
+        return None if end is None else Verdict(end=end, at=offset)
 
-    def next(self, data: bytes, start: int, offset: int, most: int) -> tuple[int, Verdict]:
-        """How many bytes, of so many from ``start`` on, come before the next place; and what happens to them.
+    def until_next(self, data: bytes, start: int, offset: int, most: int) -> int:
+        """How many bytes, of so many from ``start`` on, come before the next place at which pieces are cut.
 
         ``offset`` is where they stand in the stream.
         """
-        stops = [at - offset for at in (*self._ends, *self._spots) if offset < at < offset + most]
-        size = min(stops, default=most)
-        verdict = self._fire(self._spots.pop(offset, None), offset)
         if self._matchers:
-            size = min(size, LOOKED_AT)
-            piece = data[start : start + size]
-            for matcher in self._matchers:
-                matcher.look(piece)
-        size = min((matcher.end for matcher in self._matchers if matcher.end is not None), default=size)
+            if offset >= self._looked_to:
+                self._look(data[start : start + LOOKED_AT], offset)
+            most = min(most, self._looked_to - offset)
+        while self._stops and self._stops[0] <= offset:
+            heappop(self._stops)
+        return min(most, self._stops[0] - offset) if self._stops else most
+
+    def hits(self, offset: int, size: int) -> Iterator[tuple[int, list[Trigger]]]:
+        """Which triggers happen to which bytes of such a piece: of its first and its last, for it was cut so."""
+        for byte in sorted({offset, offset + size - 1} if size else ()):
+            if (triggers := self._hits.pop(byte, None)) is not None:
+                yield byte, triggers
+
+    def _look(self, data: bytes, offset: int) -> None:
+        """Look for matches in these bytes, which come next."""
         for matcher in self._matchers:
-            if not matcher.pass_on(size):
-                continue
-            if matcher.trigger.verdict.end is not None:
-                self._ends.setdefault(offset + size, (matcher.trigger.verdict.end, matcher.trigger))
-            else:
-                verdict = self._fire(matcher.trigger, offset + size - 1)
-        return size, verdict
+            for size in matcher.ends_in(data):
+                self._add(matcher.trigger, stop=offset + size, byte=offset + size - 1)
+        self._looked_to = offset + len(data)
 
-    def _add(self, trigger: Trigger, at: int) -> None:
+    def _add(self, trigger: Trigger, *, stop: int, byte: int) -> None:
+        heappush(self._stops, stop)
         if trigger.verdict.end is not None:
-            self._ends.setdefault(at, (trigger.verdict.end, trigger))
+            self._triggered_ends.setdefault(stop, trigger)
         else:
-            self._spots.setdefault(at, trigger)
-
-    def _fire(self, trigger: Trigger | None, at: int) -> Verdict:
-        if trigger is None:
-            return PASS
-        self._decider.fired.add(id(trigger))
-        return Verdict(flip=self._decider.bit(trigger, self._flow, at)) if trigger.corrupt else trigger.verdict
+            self._hits.setdefault(byte, []).append(trigger)
 
 
 class _Matcher:
-    """Looks for a trigger's match in a stream, however that is cut."""
+    """Looks for a trigger's matches in a stream, however that is cut."""
 
     def __init__(self, trigger: Trigger) -> None:
         self.trigger = trigger
-        self.end: int | None = None
-        """Behind how many of the bytes that were looked at last a match ends."""
         self._pattern: Any = compile_pattern(trigger.match, anchored=False)
         self._buffer = bytearray()
         self._search: Search[Any] = self._pattern.search_from(0)
-        self._passed = 0
 
-    def look(self, data: bytes) -> None:
-        """Look at these bytes, which come next."""
-        del self._buffer[self._passed :]
+    def ends_in(self, data: bytes) -> list[int]:
+        """Behind how many of these bytes, which come next, matches end."""
+        before = len(self._buffer)
         self._buffer += data
-        found = self._search.find(self._buffer)
-        self.end = None if found is None else found[1] - self._passed
-
-    def pass_on(self, size: int) -> bool:
-        """So many of them have come; give whether a match ends there."""
-        matched = self.end == size
-        self._passed += size
-        if matched:
-            self._begin(b"")
-        elif self.end is not None:
-            self._search = self._pattern.search_from(0)  # it stands behind what is to come once more
-        elif self._passed > 4 * LOOKED_BACK:
-            self._begin(bytes(self._buffer[self._passed - LOOKED_BACK : self._passed]))
-        return matched
-
-    def _begin(self, kept: bytes) -> None:
-        self._buffer = bytearray(kept)
-        self._passed = len(kept)
-        self._search = self._pattern.search_from(0)
+        ends = []
+        while (found := self._search.find(self._buffer)) is not None:
+            ends.append(found[1] - before)
+            self._search = self._pattern.search_from(found[1])
+        if len(self._buffer) > 4 * LOOKED_BACK:
+            del self._buffer[: max(self._search.start, len(self._buffer) - LOOKED_BACK)]
+            self._search = self._pattern.search_from(0)
+        return ends

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from .._neighbours import real_monotonic
 from .deciding import StreamDecider
 from .places import Places
-from .verdict import BLOCK, PASS, Direction, Ending, Packet, Verdict, bits_of, flipped
+from .verdict import BLOCK, PASS, Direction, Ending, Packet, Verdict, bits_of, flipped, together
 
 __tracebackhide__ = True
 
@@ -74,6 +74,9 @@ class StreamLane:
         self._offset = 0
         self._block = -1
         self._verdict = PASS
+        """What all of the block meets that has come last. Bits to flip are counted from the stream's first."""
+        self._noted = PASS
+        """What was decided on that block."""
         self._free_at = 0.0
         self._waking = float("inf")
         self._busy = False
@@ -155,28 +158,38 @@ class StreamLane:
         if decider is None or places is None:
             return most, PASS
         block, within = divmod(self._offset, BLOCK)
-        if decider.by_block:
-            most = min(most, BLOCK - within)
-        size, found = places.next(data, at, self._offset, most)
-        if found is not PASS:
-            self._keep(found)
-            return size, found
+        size = places.until_next(data, at, self._offset, min(most, BLOCK - within) if decider.by_block else most)
+        verdict = self._verdict
         if not decider.by_block:
-            return size, PASS
-        new, verdict = block != self._block, self._verdict
-        if new:
-            self._block = block
-            verdict = self._decided(Packet(data[at : at + size], self._direction, self._flow, block, now))
-            if verdict.end is not None:  # what else it says is of what passes before that
-                place = max(self._offset, verdict.at or 0)
-                places.add_end(place, verdict.end)
-                size = min(size, place - self._offset)
-                verdict = replace(verdict, end=None, at=None) if size else PASS
-            if verdict not in (PASS, self._verdict):  # of the same on block after block, the first tells
-                self._note(self._direction, self._offset, verdict)
-            self._verdict = verdict
+            verdict = PASS
+        elif block != self._block:
+            size, verdict = self._begin_block(block, data[at : at + size], now)
+        hit = PASS
+        for byte, triggers in places.hits(self._offset, size):
+            found = decider.fire(triggers, self._flow, byte)
+            if found != PASS:
+                self._note(self._direction, byte, found)
+                decider.keep(self._flow, byte // BLOCK, together(found, Verdict(delay=verdict.delay)))
+                hit = replace(together(hit, found), delay=max(hit.delay, found.delay))
+        return size, verdict if hit is PASS else together(verdict, hit)
+
+    def _begin_block(self, block: int, data: bytes, now: float) -> tuple[int, Verdict]:
+        """Decide on a block, of which ``data`` comes first; give how much of that passes, by which verdict."""
+        assert self._places is not None
+        self._block = block
+        size = len(data)
+        verdict = self._decided(Packet(data, self._direction, self._flow, block, now))
+        if verdict.end is not None:  # what else it says is of what passes before that
+            place = max(self._offset, verdict.at or 0)
+            self._places.add_end(place, verdict.end)
+            size = min(size, place - self._offset)
+            verdict = replace(verdict, end=None, at=None) if size else PASS
+        if verdict not in (PASS, self._noted):  # of the same on block after block, the first tells
+            self._note(self._direction, self._offset, verdict)
+        self._noted = verdict
         flip = tuple(8 * BLOCK * block + bit for bit in bits_of(verdict))
-        return size, Verdict(delay=verdict.delay, flip=flip, data=verdict.data if new else None)
+        self._verdict = Verdict(delay=verdict.delay, flip=flip)
+        return size, self._verdict if verdict.data is None else replace(self._verdict, data=verdict.data)
 
     def _decided(self, packet: Packet) -> Verdict:
         assert self._decider is not None
@@ -186,21 +199,19 @@ class StreamLane:
             self._fail(error)
             return PASS
 
-    def _keep(self, verdict: Verdict) -> None:
-        assert self._decider is not None
-        self._note(self._direction, self._offset, verdict)
-        self._decider.keep(self._flow, max(self._offset - (verdict.end is not None), 0) // BLOCK, verdict)
-
     def _end_now(self) -> None:
         self._end_here()
         self._go_on()
 
     def _end_here(self) -> None:
         """End the stream, if this is the place for it."""
-        verdict = None if self._places is None or self.ended else self._places.end_at(self._offset)
+        if self._decider is None or self._places is None or self.ended:
+            return
+        verdict = self._places.end_at(self._offset)
         if verdict is None:
             return
-        self._keep(verdict)
+        self._note(self._direction, self._offset, verdict)
+        self._decider.keep(self._flow, max(self._offset - 1, 0) // BLOCK, verdict)
         self._queue.append(Carried(self._last_due(real_monotonic()), end=verdict.end))
         if verdict.end == "stall":
             self._stalled = True
@@ -271,6 +282,6 @@ class StreamLane:
 def _changed(data: bytes, verdict: Verdict, offset: int) -> bytes:
     """What arrives in the place of ``data``, which stands at ``offset``."""
     if verdict.data is not None:
-        return verdict.data
+        data = verdict.data
     bits = [bit - 8 * offset for bit in bits_of(verdict) if 0 <= bit - 8 * offset < 8 * len(data)]
     return flipped(data, bits) if bits else data

@@ -7,7 +7,7 @@ from typing import Literal
 from .. import _deadline
 from .._checks import bytes_like, choice, flag, whole_number
 from .._record import Address
-from .._telling import ToldInShort
+from .._telling import ToldInShort, differing
 
 __tracebackhide__ = True
 
@@ -96,6 +96,15 @@ def bits_of(verdict: Verdict) -> tuple[int, ...]:
     if isinstance(verdict.flip, tuple):
         return verdict.flip
     return () if verdict.flip is None else (verdict.flip,)
+
+
+def together(first: Verdict, second: Verdict) -> Verdict:
+    """What two do to the same packet: delays add up, each bit is flipped, and of all else the first's holds."""
+    fields = differing(second) | differing(first)
+    if "drop" in fields:
+        return Verdict(drop=True)
+    delay = min(first.delay + second.delay, _deadline.UNTIL_THE_TEST_ENDS)
+    return Verdict(**fields | {"delay": delay, "flip": bits_of(first) + bits_of(second)})
 
 
 PASS = Verdict()

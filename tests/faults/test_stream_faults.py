@@ -182,6 +182,7 @@ def test_a_delay_at_a_match(peers: Peers, connect: Connect) -> None:
         StreamFaults(corrupt=0.5, seed=9, segment=900),
         StreamFaults().on(match=b"\x07").reset().on(bytes=3).corrupt(),
         StreamFaults(seed=1).on(bytes=1_030).corrupt().on(bytes=1_035).corrupt(),
+        StreamFaults(corrupt=1.0, seed=1).on(bytes=5).corrupt().on(match=b"\x07").corrupt().on(bytes=9).delay(0.01),
     ],
     ids=str,
 )

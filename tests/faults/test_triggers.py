@@ -4,13 +4,14 @@ import copy
 import pickle
 import re
 import socket
+import time
 from typing import Any
 
 import pytest
 
-from pytest_echoserver import DatagramFaults, Peers, StreamFaults, Verdict
+from pytest_echoserver import DatagramFaults, Packet, Peers, StreamFaults, Verdict
 
-from ..conftest import Client, Downstream
+from ..conftest import Client, Connect, Downstream
 
 
 def talk(client: socket.socket, peer: Any, *said: bytes) -> list[bytes]:
@@ -39,6 +40,9 @@ def talk(client: socket.socket, peer: Any, *said: bytes) -> list[bytes]:
         (DatagramFaults().on(message=2).stale(), [b"a", b"a", b"c"]),
         (DatagramFaults(loss=1.0).on(message=3).delay(0.0), [b"c"]),
         (DatagramFaults(duplicate=1.0).on(message=2).drop(), [b"a", b"a", b"c", b"c"]),
+        (DatagramFaults(duplicate=1.0).on(message=2).replace(b"B"), [b"a", b"a", b"B", b"B", b"c", b"c"]),
+        (DatagramFaults().on(message=2).duplicate().on(match=b"b").replace(b"B"), [b"a", b"B", b"B", b"c"]),
+        (DatagramFaults().on(match=b"b").replace(b"1").on(message=2).replace(b"2"), [b"a", b"1", b"c"]),
     ],
 )
 def test_on_answers(peers: Peers, udp_client: Client, faults: DatagramFaults, came: list[bytes]) -> None:
@@ -61,6 +65,47 @@ def test_clients_count_together(peers: Peers, udp_client: Client) -> None:
     peer = peers.udp_echo(inbound=DatagramFaults().on(message=1).drop())
     assert talk(udp_client(), peer, b"lost") == []
     assert talk(udp_client(), peer, b"again") == [b"again"]
+
+
+def test_late_is_later_than_a_figures_reorder(peers: Peers, udp_client: Client) -> None:
+    peer = peers.udp_echo(outbound=DatagramFaults(reorder=1.0).on(message=1).late())
+    assert talk(udp_client(), peer, b"a") == []
+
+
+def test_delays_add_up(peers: Peers, udp_client: Client, connect: Connect) -> None:
+    datagrams = DatagramFaults(delay=0.01).on(message=1).delay(0.02).on(match=b"x").delay(0.04)
+    peer = peers.udp_echo(outbound=datagrams)
+    assert talk(udp_client(), peer, b"x") == [b"x"]
+    stream = peers.tcp_echo(outbound=StreamFaults(delay=0.01).on(bytes=0).delay(0.02).on(match=b"x").delay(0.04))
+    client = connect(stream)
+    before = time.monotonic()
+    client.sendall(b"x")
+    assert client.recv(10) == b"x"
+    assert time.monotonic() - before >= 0.07
+    for schedule in (peer.schedule, stream.schedule):
+        assert list(schedule) == [("out", 0, 0)]
+        assert schedule["out", 0, 0].delay == pytest.approx(0.07)
+
+
+def test_a_callable_is_asked_where_a_trigger_happens_to_a_stream(peers: Peers, connect: Connect) -> None:
+    seen: list[Packet] = []
+    peer = peers.tcp_echo(outbound=[seen.append, StreamFaults(seed=1).on(match=b"hello").corrupt()])
+    client = connect(peer)
+    client.sendall(b"hello")
+    assert (int.from_bytes(client.recv(10), "big") ^ int.from_bytes(b"hello", "big")).bit_count() == 1
+    assert [packet.data for packet in seen] == [b"hello"]
+
+
+def test_a_stream_ends_once_at_a_place(peers: Peers, connect: Connect) -> None:
+    faults = StreamFaults(close_after=5).on(bytes=5).reset().on(match=b"hello").stall()
+    peer = peers.tcp_echo(outbound=faults)
+    client = connect(peer)
+    client.sendall(b"hello, hello")
+    assert client.recv(10) == b"hello"
+    with pytest.raises(ConnectionResetError):
+        client.recv(10)
+    with pytest.raises(AssertionError, match=r"on\(match=b'hello'\) never did: Verdict\(end='stall'\)$"):
+        peer.verify()
 
 
 def test_a_stale_one_has_happened_though_the_other_way_there_was_none_before(

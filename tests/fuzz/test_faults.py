@@ -1,0 +1,114 @@
+"""Faults of streams: what comes of them depends neither on how the stream is cut, nor on who asks for them."""
+
+import heapq
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pytest_echoserver import Packet, Schedule, StreamFaults, Verdict
+from pytest_echoserver._faults import streams
+from pytest_echoserver._faults.peer import PeerFaults
+from pytest_echoserver.strategies import chunkings
+
+from .awkward import examples
+
+WHOLE = b"hello, " * 20 + b"x" * 870 + b"hello, well, hello" + bytes(30)
+PLACES: list[dict[str, Any]] = [
+    {"bytes": 0},
+    {"bytes": 4},
+    {"bytes": 1_023},
+    {"bytes": 1_024},
+    {"match": b"hello"},
+    {"match": b"lo"},
+    {"match": b"well, h"},
+    {"match": re.compile(rb"l+, h|, w")},
+    {"match": b"\0"},
+    {"match": b"never"},
+]
+
+
+@st.composite
+def with_triggers(draw: st.DrawFn) -> StreamFaults:
+    figures: dict[str, Any] = {
+        "delay": draw(st.sampled_from([0.0, 1.0])),
+        "jitter": draw(st.sampled_from([0.0, 0.5])),
+        "corrupt": draw(st.sampled_from([0.0, 0.5, 1.0])),
+        "seed": draw(st.integers(0, 3)),
+    }
+    figures |= draw(st.sampled_from([{}, {}, {"reset_after": 1_030}, {"close_after": 4}, {"stall_after": 1_024}]))
+    faults = StreamFaults(**figures)
+    for where in draw(st.lists(st.sampled_from(PLACES), max_size=4)):
+        verb, args = draw(st.sampled_from([("corrupt", ()), ("delay", (0.25,)), ("delay", (2.0,)), ("reset", ())]))
+        faults = getattr(faults.on(**where), verb)(*args)
+    return faults
+
+
+def on_each_other_block(packet: Packet) -> Verdict | None:
+    return Verdict(delay=0.5, flip=packet.index) if packet.index % 2 else None
+
+
+sources = st.lists(with_triggers() | st.just(on_each_other_block), min_size=1, max_size=2)
+
+
+def carried(given: Any, pieces: Sequence[bytes]) -> tuple[bytes, list[object], PeerFaults]:
+    """What arrives of these pieces, sent at once; when the last does and how that ends; and the faults."""
+    now = 0.0
+    order = itertools.count()
+    agenda: list[tuple[float, int, Callable[[], object]]] = []
+    came = bytearray()
+    ended: list[object] = []
+
+    def fail(error: BaseException) -> None:
+        raise error
+
+    def deliver(data: bytes, _: int | None) -> None:
+        came.extend(data)
+        last[0] = now
+
+    last = [0.0]
+    lane = streams.StreamLane(
+        "out",
+        0,
+        deliver=deliver,
+        finish=lambda: ended.append("eof"),
+        end=ended.append,
+        at=lambda when, function: heapq.heappush(agenda, (when, next(order), function)),
+        note=lambda *_: None,
+        fail=fail,
+        start=lambda *_: None,
+    )
+    faults = PeerFaults("stream", "peer", lambda: b"seed")
+    faults.give((None, given))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streams, "real_monotonic", lambda: now)
+        lane.have(faults.outbound)  # type: ignore[arg-type]
+        for piece in pieces:
+            lane.carry(piece)
+        lane.carry_eof()
+        while agenda:
+            now, _, function = heapq.heappop(agenda)
+            function()
+    return bytes(came), [*last, *ended], faults
+
+
+@examples(60)
+@given(given_=sources, pieces=chunkings(WHOLE, most=12))
+@example([StreamFaults(corrupt=1.0, seed=1).on(bytes=0).delay(0.25)], [WHOLE[:1], WHOLE[1:]])
+@example([StreamFaults(seed=1).on(bytes=0).corrupt().on(match=b"hello").corrupt()], [WHOLE[:3], WHOLE[3:]])
+@example([StreamFaults().on(match=b"\0").corrupt().on(match=b"\0").delay(2.0)], [WHOLE[:1_040], WHOLE[1_040:]])
+def test_what_comes_of_them_depends_neither_on_the_cut_nor_on_a_replay(
+    given_: list[Any], pieces: list[bytes]
+) -> None:
+    came, end, faults = carried(given_, [WHOLE])
+    came_in_pieces, end_of_pieces, again = carried(given_, pieces)
+    assert (came_in_pieces, end_of_pieces) == (came, end)
+    assert str(again.schedule) == str(faults.schedule)
+    assert [str(error) for error in again.not_met()] == [str(error) for error in faults.not_met()]
+    replayed = carried(Schedule.parse(str(faults.schedule)), pieces)
+    assert (replayed[0], replayed[1][1:]) == (came, end[1:])
+    assert replayed[2].schedule == faults.schedule
