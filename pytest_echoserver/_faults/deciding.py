@@ -48,8 +48,11 @@ class Decider:
         self.schedule = schedule
         self._kind = kind
         self._ways = [self._way(source, chances) for source in sources]
+
+    def begin(self) -> None:
+        """Have the schedule tell by what packets pass from here on."""
         if self.rate is not None:
-            schedule.rates[direction] = self.rate
+            self.schedule.rates[self.direction] = self.rate
 
     def decide(self, packet: Packet) -> Verdict:
         """The verdict on a packet; it is kept.
@@ -111,8 +114,6 @@ class StreamDecider(Decider):
         super().__init__("stream", direction, sources, chances, schedule, fired)
         self.counts = counts
         self.segment: int | None = _first(sources, "segment", "segments", direction)
-        if self.segment is not None:
-            schedule.segments[direction] = self.segment
         self.by_block = any(not isinstance(source, StreamFaults) or source.on_blocks for source in sources)
         self._sources = sources
         self._chances_of = {
@@ -121,6 +122,11 @@ class StreamDecider(Decider):
             for trigger in getattr(source, "triggers", ())
             if trigger.corrupt
         }
+
+    def begin(self) -> None:
+        super().begin()
+        if self.segment is not None:
+            self.schedule.segments[self.direction] = self.segment
 
     def ends_of(self, flow: int, offset: int) -> Iterator[tuple[int, Ending]]:
         """Where the streams of this connection end: by figures counted from ``offset``, or as schedules have it."""

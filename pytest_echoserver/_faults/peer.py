@@ -1,7 +1,7 @@
 """`PeerFaults`: the faults of one peer, as they were given, and what came of them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._telling import escaped
 from .deciding import Decider, Kind, StreamDecider, as_given, both_ways
@@ -17,6 +17,14 @@ class FaultNotMet(AssertionError):
 
     __module__ = "pytest_echoserver"  # where users find it
     _only_missing = True
+
+
+class InForce(NamedTuple):
+    """Faults as they were given, and what decides by them: that knows what it has counted."""
+
+    given: Any
+    inbound: Decider | None
+    outbound: Decider | None
 
 
 class PeerFaults:
@@ -39,17 +47,21 @@ class PeerFaults:
         self._triggers: dict[int, Trigger] = {}
         self._fired: set[int] = set()
 
+    @property
+    def in_force(self) -> InForce:
+        """Those of now; given later, they go on where they are."""
+        return InForce(self.given, self.inbound, self.outbound)
+
     def give(self, given: Any) -> None:
         """Have these faults from here on, in the place of those before.
 
         Raises:
             TypeError: they aren't what is allowed.
         """
-        ways = both_ways(given, self._kind)
-        self.given = as_given(given)
-        # What is given for both ways counts what the peer sends.
-        self.inbound = self._decider("in", ways[0], counts=ways[0] is not ways[1])
-        self.outbound = self._decider("out", ways[1], counts=True)
+        self.given, self.inbound, self.outbound = given if isinstance(given, InForce) else self._begun(given)
+        for decider in (self.inbound, self.outbound):
+            if decider is not None:
+                decider.begin()
 
     def begin_anew(self) -> None:
         """Forget what was decided, and decide it again."""
@@ -67,6 +79,12 @@ class PeerFaults:
     def tell(self) -> None:
         """Count what `not_met` gives now as told."""
         self._fired |= self._triggers.keys()
+
+    def _begun(self, given: Any) -> InForce:
+        ways = both_ways(given, self._kind)
+        # What is given for both ways counts what the peer sends.
+        inbound = self._decider("in", ways[0], counts=ways[0] is not ways[1])
+        return InForce(as_given(given), inbound, self._decider("out", ways[1], counts=True))
 
     def _decider(self, direction: Direction, sources: Sequence[Any], *, counts: bool) -> Decider | None:
         if not sources:

@@ -85,6 +85,8 @@ class Places:
     def _look(self, data: bytes, offset: int) -> None:
         """Look for matches in these bytes, which come next."""
         for matcher in self._matchers:
+            if offset != self._looked_to:  # other faults were in force meanwhile
+                matcher.forget()
             for size in matcher.ends_in(data):
                 self._add(matcher.trigger, stop=offset + size, byte=offset + size - 1)
         self._looked_to = offset + len(data)
@@ -103,6 +105,10 @@ class _Matcher:
     def __init__(self, trigger: Trigger) -> None:
         self.trigger = trigger
         self._pattern: Any = compile_pattern(trigger.match, anchored=False)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin to look."""
         self._buffer = bytearray()
         self._search: Search[Any] = self._pattern.search_from(0)
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 from .._neighbours import real_monotonic
 from .deciding import StreamDecider
@@ -70,6 +71,8 @@ class StreamLane:
         self._start = start
         self._decider: StreamDecider | None = None
         self._places: Places | None = None
+        self._known: WeakKeyDictionary[StreamDecider, Places] = WeakKeyDictionary()
+        """Those of deciders that may come back."""
         self._queue: deque[Carried] = deque()
         self._offset = 0
         self._block = -1
@@ -89,7 +92,7 @@ class StreamLane:
     def have(self, decider: StreamDecider | None) -> None:
         """Go by this one from here on."""
         self._decider = decider
-        self._places = None if decider is None else Places(decider, self._flow, self._offset)
+        self._places = None if decider is None else self._places_by(decider)
         self._block = -1
         if self._offset:
             self._end_now()
@@ -121,6 +124,7 @@ class StreamLane:
     def begin_anew(self) -> None:
         """Count from the beginning of the stream again."""
         self._offset, self._block = 0, -1
+        self._known.clear()
 
     def cut_off(self) -> None:
         """Let nothing pass, until `heal`."""
@@ -150,6 +154,12 @@ class StreamLane:
     def idle(self) -> bool:
         """Whether nothing is on its way."""
         return not (self._queue or self._busy)
+
+    def _places_by(self, decider: StreamDecider) -> Places:
+        """Where it has something happen; if it decided here before, what it has counted goes on."""
+        if decider not in self._known:
+            self._known[decider] = Places(decider, self._flow, self._offset)
+        return self._known[decider]
 
     def _next_piece(self, data: bytes, at: int, now: float) -> tuple[int, Verdict]:
         """How many bytes from ``at`` on share a verdict, and which; it is noted, and kept, where it is new."""
@@ -188,7 +198,7 @@ class StreamLane:
             self._note(self._direction, self._offset, verdict)
         self._noted = verdict
         flip = tuple(8 * BLOCK * block + bit for bit in bits_of(verdict))
-        self._verdict = Verdict(delay=verdict.delay, flip=flip)
+        self._verdict = verdict if verdict is PASS else Verdict(delay=verdict.delay, flip=flip)
         return size, self._verdict if verdict.data is None else replace(self._verdict, data=verdict.data)
 
     def _decided(self, packet: Packet) -> Verdict:

@@ -84,14 +84,14 @@ class ServedPeer(BoundPeer):
     @faults.setter
     def faults(self, given: Any) -> None:
         self._refuse_if_closed("faults")
-        self._let_arrive()
-        self._scope.call(self._give_faults, given)
+        self._have_faults(given)
 
     @contextmanager
     def faulty(self, faults: Any = None, *, inbound: Any = None, outbound: Any = None) -> Iterator[None]:
         """Have these faults within a ``with`` block, and those before it after that.
 
-        What they have ended or stalled stays so: a stream by ``stall_after``, say.
+        Those go on where they were: datagrams that pass within the block don't count for them, and a place in a
+        stream that does has passed. What faults have ended or stalled stays so: a stream by ``stall_after``, say.
 
         Args:
             faults: as for ``faults=`` of a new peer.
@@ -102,13 +102,13 @@ class ServedPeer(BoundPeer):
             TypeError, ValueError: such faults can't be given to this peer; the text says why.
             RuntimeError: the peer is closed.
         """
-        before = self.faults
+        before = None if self._faults is None else self._faults.in_force
         self.faults = one_or_both(faults, inbound, outbound)
         try:
             yield
         finally:
             if not self._closed:
-                self.faults = before
+                self._have_faults(before)
 
     @property
     def schedule(self) -> "Schedule":
@@ -172,6 +172,11 @@ class ServedPeer(BoundPeer):
     @abstractmethod
     def _serve_by(self, handler: Any) -> None:
         """Let ``handler`` have what comes from here on, after what came before and wasn't read."""
+
+    def _have_faults(self, given: Any) -> None:
+        """Have faults from here on that are given, or that were in force before."""
+        self._let_arrive()
+        self._scope.call(self._give_faults, given)
 
     def _let_arrive(self) -> None:
         """See to it that what has come was read, where giving faults doesn't."""

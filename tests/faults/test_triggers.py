@@ -11,7 +11,7 @@ import pytest
 
 from pytest_echoserver import DatagramFaults, Packet, Peers, StreamFaults, Verdict
 
-from ..conftest import Client, Connect, Downstream
+from ..conftest import Client, Connect, Downstream, receive
 
 
 def talk(client: socket.socket, peer: Any, *said: bytes) -> list[bytes]:
@@ -116,6 +116,33 @@ def test_a_stale_one_has_happened_though_the_other_way_there_was_none_before(
     assert talk(udp_client(), peer, b"a", b"q") == [b"q"]  # the first that goes out
     assert [datagram.data for datagram in peer.received] == [b"a", b"a"]
     peer.verify()
+
+
+def test_faults_go_on_after_others_were_in_force(peers: Peers, udp_client: Client) -> None:
+    peer = peers.udp_echo(inbound=DatagramFaults().on(message=1).drop().on(message=3).drop())
+    client = udp_client()
+    assert talk(client, peer, b"a", b"b") == [b"b"]
+    with peer.faulty(DatagramFaults()):
+        assert talk(client, peer, b"c") == [b"c"]
+    assert talk(client, peer, b"d", b"e") == [b"e"]
+
+
+def test_so_do_those_of_a_stream(peers: Peers, connect: Connect) -> None:
+    faults = StreamFaults(rate=1e6, segment=7).on(bytes=2).corrupt().on(match=b"yz").corrupt().on(bytes=10).close()
+    peer = peers.tcp_echo(outbound=faults)
+    client = connect(peer)
+
+    def differs(data: bytes) -> list[int]:
+        """In how many bits each byte of its echo does."""
+        client.sendall(data)
+        return [(sent ^ got).bit_count() for sent, got in zip(data, receive(client, len(data)), strict=True)]
+
+    assert differs(b"abcy") == [0, 0, 1, 0]
+    with peer.faulty(StreamFaults(rate=2e6, segment=8)):
+        assert differs(b"efg") == [0, 0, 0]
+    assert (peer.schedule.rates["out"], peer.schedule.segments["out"]) == (1e6, 7)
+    assert differs(b"zyz") == [0, 0, 1]
+    assert client.recv(10) == b""
 
 
 @pytest.mark.parametrize(
