@@ -255,7 +255,7 @@ def _of_test(listen_host: str | None) -> OfTest:
 
 
 def _refuse_blocked() -> NoReturn:
-    """Fail who asks for a fixture of a plugin that was blocked once it was loaded: pytest takes but its hooks away."""
+    """Fail who asks for a fixture of a plugin that was blocked after it was loaded: it has lost its hooks alone."""
     __tracebackhide__ = True
     raise pytest.UsageError(
         "-p no:pytest_echoserver has come too late: `-p pytest_echoserver`, before that or in addopts, had loaded "

@@ -124,7 +124,8 @@ class StreamFaults(ToldInShort):
     Args:
         delay: seconds that the bytes take.
         jitter: seconds by which that varies, evenly, to both sides; it never changes the order.
-        rate: bytes a second that the link carries, each way; None for any number.
+        rate: bytes a second that the link carries, each way, a packet or a segment after the other; None for any
+            number.
         segment: the largest piece in which they arrive, in bytes; 1 for byte by byte.
         reset_after: how many bytes the peer sends before the connection is reset.
         close_after: or closed.

@@ -17,6 +17,10 @@ CONNECTING = 0.05
 HIGH, LOW = 256 * 1024, 64 * 1024
 """Bytes on their way at which a lane is full, and at which it has room again."""
 
+PACKET, MOMENT = 1_448, 0.001
+"""Bytes that pass at once over a link with a rate, as in a packet of Ethernet's, unless segments are smaller; but no
+fewer than in so many seconds."""
+
 
 @dataclass(slots=True, eq=False)
 class Carried:
@@ -151,6 +155,10 @@ class StreamLane:
         return self.cut or self._stopped
 
     @property
+    def _segment(self) -> int | None:
+        return None if self._decider is None else self._decider.segment
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is on its way."""
         return not (self._queue or self._busy)
@@ -230,10 +238,17 @@ class StreamLane:
 
     def _put(self, now: float, data: bytes, delay: float) -> None:
         rate = None if self._decider is None else self._decider.rate
-        due = now + delay
-        if rate is not None:
-            self._free_at = max(now, self._free_at) + len(data) / rate
-            due = self._free_at + delay
+        if rate is None:
+            self._put_at(now + delay, data)
+            return
+        self._free_at = max(now, self._free_at)
+        size = max(self._segment or PACKET, int(rate * MOMENT))
+        for at in range(0, len(data), size):
+            piece = data[at : at + size]
+            self._free_at += len(piece) / rate
+            self._put_at(self._free_at + delay, piece)
+
+    def _put_at(self, due: float, data: bytes) -> None:
         if data:  # a verdict may have put nothing in its place
             self._queue.append(Carried(max(due, self._last_due(0.0)), data))
             self.held += len(data)
@@ -267,8 +282,7 @@ class StreamLane:
 
     def _arrive(self, data: bytes) -> None:
         self.held -= len(data)
-        segment = None if self._decider is None else self._decider.segment
-        arriving = self._deliver(data, segment)
+        arriving = self._deliver(data, self._segment)
         if arriving is not None:
             self._busy = True
             self._start(arriving, self._arrived)

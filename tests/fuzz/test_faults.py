@@ -57,20 +57,25 @@ sources = st.lists(with_triggers() | st.just(on_each_other_block), min_size=1, m
 
 def carried(given: Any, pieces: Sequence[bytes]) -> tuple[bytes, list[object], PeerFaults]:
     """What arrives of these pieces, sent at once; when the last does and how that ends; and the faults."""
+    arrived, ended, faults = arriving(given, pieces)
+    last = arrived[-1][0] if arrived else 0.0
+    return b"".join(data for _, data in arrived), [last, *ended], faults
+
+
+def arriving(given: Any, pieces: Sequence[bytes]) -> tuple[list[tuple[float, bytes]], list[object], PeerFaults]:
+    """When what arrives of these pieces, sent at once; how that ends; and the faults."""
     now = 0.0
     order = itertools.count()
     agenda: list[tuple[float, int, Callable[[], object]]] = []
-    came = bytearray()
+    arrived: list[tuple[float, bytes]] = []
     ended: list[object] = []
 
     def fail(error: BaseException) -> None:
         raise error
 
     def deliver(data: bytes, _: int | None) -> None:
-        came.extend(data)
-        last[0] = now
+        arrived.append((now, data))
 
-    last = [0.0]
     lane = streams.StreamLane(
         "out",
         0,
@@ -93,7 +98,7 @@ def carried(given: Any, pieces: Sequence[bytes]) -> tuple[bytes, list[object], P
         while agenda:
             now, _, function = heapq.heappop(agenda)
             function()
-    return bytes(came), [*last, *ended], faults
+    return arrived, ended, faults
 
 
 @examples(60)
@@ -112,3 +117,24 @@ def test_what_comes_of_them_depends_neither_on_the_cut_nor_on_a_replay(
     replayed = carried(Schedule.parse(str(faults.schedule)), pieces)
     assert (replayed[0], replayed[1][1:]) == (came, end[1:])
     assert replayed[2].schedule == faults.schedule
+
+
+@pytest.mark.parametrize(
+    ("faults", "pieces", "size"),
+    [
+        (StreamFaults(rate=100), [bytes(100)], 100),
+        (StreamFaults(rate=100, segment=1), [bytes(100)], 1),
+        (StreamFaults(rate=100, segment=1), [bytes(60), bytes(40)], 1),
+        (StreamFaults(rate=100_000), [bytes(100_000)], 1_448),
+        (StreamFaults(rate=10_000_000, segment=1), [bytes(100_000)], 10_000),
+    ],
+)
+def test_a_rate_lets_bytes_pass_one_after_the_other(faults: StreamFaults, pieces: list[bytes], size: int) -> None:
+    arrived, _, _ = arriving(faults, pieces)
+    assert faults.rate is not None
+    passed = 0
+    for when, data in arrived:
+        assert len(data) <= size
+        passed += len(data)
+        assert when == pytest.approx(passed / faults.rate)
+    assert passed == sum(map(len, pieces))
