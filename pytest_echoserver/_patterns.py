@@ -6,16 +6,19 @@ were cut: it is met at the first place where it can be said to be complete.
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from ._checks import in_short
-from ._regexes import first_bytes, last_bytes, reach_of
+from ._regexes import first_bytes, last_bytes, loosened, reach_of
 
 __tracebackhide__ = True
 
 T_co = TypeVar("T_co", covariant=True)
+
+TRIED_AT_ONCE = 256
+"""Bytes that are passed over if there is nothing like a match in them; else each beginning of them is tried."""
 
 
 class Search(Protocol[T_co]):
@@ -121,29 +124,79 @@ class _LiteralSearch:
         return cut(buffer, self.start, end), end
 
 
-class Resumed:
-    """Where a search for a match anywhere goes on, in bytes that have grown since nothing was found in them."""
+class Shortest:
+    """Looks, in bytes that grow, for the shortest piece from their beginning that holds a match.
 
-    def __init__(self, regex: re.Pattern[bytes]) -> None:
+    A longer piece may hold it no more, where the regex looks ahead, and how much comes at once must not count: so
+    each piece is looked through that is long enough for more than what was looked through before.
+
+    Args:
+        ends: finds the bytes in one of which each match ends, if so: no other piece is looked through then.
+    """
+
+    def __init__(self, regex: re.Pattern[bytes], ends: re.Pattern[bytes] | None) -> None:
         self.start = 0
         """No match begins before it."""
         self._regex = regex
+        self._ends = ends
+        self._tried = -1
         self._known = 0
 
-    def found_nothing(self, unread: memoryview) -> None:
-        """Note that there is no match in ``unread`` as it is now."""
+    def find(self, unread: memoryview) -> int | None:
+        """Where that piece ends; None if there is none as yet."""
+        if self._ends and not self._ends.search(unread, max(self._tried, 0)):
+            self._tried = len(unread)
+            return None
+        loose = loosened(self._regex)
+        rough = loose.search(unread, self.start)
+        if rough is None:
+            self._found_nothing(unread, len(unread))
+            self._tried = len(unread)
+            return None
+        if loose is self._regex:
+            return self._where_first(unread, *rough.span())
+        self._tried = max(self._tried, rough.start() - 1)
+        while self._tried < len(unread):
+            most = min(self._tried + TRIED_AT_ONCE, len(unread))
+            if (rough := loose.search(unread, self.start, most)) is None:
+                self._found_nothing(unread, most)
+            else:
+                failed = None
+                for end in self._ends_up_to(most, unread, rough.start()):
+                    if self._regex.search(unread, rough.start(), end):
+                        return end
+                    failed = end
+                if failed is not None:  # of longer pieces, which aren't looked through, nothing is known
+                    self._found_nothing(unread, failed)
+            self._tried = most
+        return None
+
+    def _where_first(self, unread: memoryview, start: int, end: int) -> int:
+        """Where the shortest piece ends in which the match that begins there is, or another that ends before it."""
+        search = self._regex.search
+        if not search(unread, start, end - 1):
+            return end
+        tried = max(self._tried, 0)
+        return bisect_left(range(end), True, lo=tried, key=lambda at: bool(search(unread, start, at)))
+
+    def _ends_up_to(self, most: int, unread: memoryview, start: int) -> Iterable[int]:
+        """Where the pieces end that are looked through next for a match from ``start`` on."""
+        least = max(self._tried + 1, start)
+        if self._ends is None:
+            return range(least, most + 1)
+        return (found.end() for found in self._ends.finditer(unread, max(least - 1, 0), most))
+
+    def _found_nothing(self, unread: memoryview, length: int) -> None:
+        """Note that there is no match in so many bytes, and where one can begin that holds more."""
         reach = reach_of(self._regex)
-        if reach is None:
-            return
-        # A match that ends in what is to come has all bytes up to here before its last one. But for the very last:
-        # what \b says of it may change.
-        known = max(len(unread) - 1, 0)
+        # It looks over all bytes up to here. But for the very last: what $ and \b say of it may change.
+        known = max(length - 1, 0)
         with unread[self._known : known] as more:
             passed = len(bytes(more).rstrip(reach.inner))
         if passed:
             self.start = self._known + passed
         if reach.width is not None:
-            self.start = max(self.start, len(unread) - reach.width)
+            self.start = max(self.start, known - reach.width)
         self._known = known
 
 
@@ -151,41 +204,23 @@ class _RegexSearch:
     def __init__(self, pattern: Regex, start: int) -> None:
         self.start = start
         self._pattern = pattern
-        self._resumed = Resumed(pattern.regex)
+        self._shortest = None if pattern.anchored else Shortest(pattern.regex, pattern.ends)
         self._tried = 0
 
     def find(self, buffer: bytearray) -> tuple[re.Match[bytes], int] | None:
+        regex, shortest = self._pattern.regex, self._shortest
         with memoryview(buffer) as whole, whole[self.start :] as unread:
-            if not self._pattern.ends.search(unread, self._tried):
-                end = None
-            else:
-                end = self._first_full_match(unread) if self._pattern.anchored else self._first_end(unread)
-            self._tried = len(unread)
+            end = self._first_full_match(unread) if shortest is None else shortest.find(unread)
             if end is None:
                 return None
             # Once more on a copy: what the user gets must not hold on to the buffer.
             piece = bytes(unread[:end])
-        regex = self._pattern.regex
-        found = regex.fullmatch(piece) if self._pattern.anchored else regex.search(piece, self._resumed.start)
+        found = regex.fullmatch(piece) if shortest is None else regex.search(piece, shortest.start)
         assert found is not None
         return found, self.start + end
 
     def _first_full_match(self, unread: memoryview) -> int | None:
         ends = (found.end() for found in self._pattern.ends.finditer(unread, self._tried))
-        return next((end for end in ends if self._pattern.regex.fullmatch(unread, 0, end)), None)
-
-    def _first_end(self, unread: memoryview) -> int | None:
-        """Where the shortest piece that holds a match ends."""
-        search = self._pattern.regex.search
-        found = search(unread, self._resumed.start)
-        if found is None:
-            self._resumed.found_nothing(unread)
-            return None
-        start, end = found.span()
-        if reach_of(self._pattern.regex) is None:
-            # A longer piece may hold no match any more, so each is tried.
-            ends = (found.end() for found in self._pattern.ends.finditer(unread, max(self._tried, start)))
-            return next((end for end in ends if search(unread, start, end)), None)
-        if not search(unread, start, end - 1):
-            return end
-        return bisect_left(range(end), True, lo=self._tried, key=lambda at: bool(search(unread, start, at)))
+        end = next((end for end in ends if self._pattern.regex.fullmatch(unread, 0, end)), None)
+        self._tried = len(unread)
+        return end

@@ -3,7 +3,7 @@
 import importlib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,55 +16,112 @@ _compiler: Any = importlib.import_module("re._compiler")
 ALL_BYTES = frozenset(range(256))
 ONE_BYTE = {"LITERAL", "NOT_LITERAL", "ANY", "IN"}
 REPEATS = {"MAX_REPEAT", "MIN_REPEAT"}
+EVERY_REPEAT = REPEATS | {"POSSESSIVE_REPEAT"}
+LOOKS = {"ASSERT", "ASSERT_NOT"}
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far back a match can begin: it has at most ``width`` bytes, if that is known, and before its last one
-    none but those in ``inner``."""
+    """How far a try for a match can look from where it begins, if it fails: over at most ``width`` bytes, if that
+    is known, and over none but those in ``inner``, up to the one byte that it stops at."""
 
     width: int | None
     inner: bytes
 
 
 @lru_cache(maxsize=256)
-def reach_of(regex: re.Pattern[bytes]) -> Reach | None:
-    r"""The reach of matches of ``regex``; None if it isn't plain.
-
-    One is plain if what it says of some bytes is not changed by what follows them, but for the one byte that \b
-    looks at: then a match within a piece is a match within every longer piece, and the other way round if it ends
-    there. What looks ahead isn't plain, nor is what forgets its other choices (atomic groups), nor an end of all.
-    """
+def reach_of(regex: re.Pattern[bytes]) -> Reach:
+    """The reach of ``regex``, with what looks ahead. A try that has the last byte is met: it isn't inner."""
     parsed = _parser.parse(regex.pattern, regex.flags)
-    if not _is_plain(parsed, regex.flags):
-        return None
-    widest = parsed.getwidth()[1]
+    widest = parsed.getwidth()[1] + _width_ahead(parsed)
     return Reach(
         width=None if widest >= _parser.MAXREPEAT else widest,
         inner=bytes(_bytes_of(parsed, regex.flags, but_the_last=True)),
     )
 
 
-def _is_plain(parsed: Iterable[Any], flags: int) -> bool:
+def _width_ahead(parsed: Any) -> int:
+    """How many bytes at most all that looks ahead in a part goes through beyond what matches it."""
+    ahead = sum(inner.getwidth()[1] for operation, inner in _parts(parsed) if operation in LOOKS)
+    return int(ahead) + sum(_width_ahead(inner) for _, inner in _parts(parsed))
+
+
+def _parts(parsed: Any) -> Iterator[tuple[str, Any]]:
+    """The parts within a part, each with the name of what it is in."""
     for operation, argument in parsed:
+        match name := str(operation):
+            case "SUBPATTERN":
+                yield name, argument[3]
+            case "BRANCH":
+                yield from ((name, branch) for branch in argument[1])
+            case "ATOMIC_GROUP":
+                yield name, argument
+            case "GROUPREF_EXISTS":
+                yield from ((name, branch) for branch in argument[1:] if branch is not None)
+            case _ if name in EVERY_REPEAT:
+                yield name, argument[2]
+            case _ if name in LOOKS:
+                yield name, argument[1]
+
+
+@lru_cache(maxsize=256)
+def loosened(regex: re.Pattern[bytes]) -> re.Pattern[bytes]:
+    r"""A regex that finds a match in all in which, or in a beginning of which, ``regex`` finds one.
+
+    That is ``regex`` itself if what it says of some bytes is not changed by what follows them: if it doesn't look
+    ahead, as ``$``, ``\b`` and ``(?!...)`` do, nor forget its other choices, as atomic groups do.
+    """
+    parsed = _parser.parse(regex.pattern, regex.flags & ~re.DEBUG)
+    try:
+        loose = _loosened(parsed)
+    except _NotLoosenedError:
+        return re.compile(b"")
+    if loose is parsed:
+        return regex
+    found: re.Pattern[bytes] = _compiler.compile(loose)
+    return found
+
+
+class _NotLoosenedError(Exception):
+    """What a part says depends on whether another has matched."""
+
+
+def _loosened(parsed: Any) -> Any:
+    """A part without what a longer piece may undo; the part itself if there is nothing of that."""
+    loose: list[Any] = []
+    for item in parsed:
+        operation, argument = item
         match str(operation):
             case "AT":
-                plain = str(argument) != "AT_END_STRING" and (str(argument) != "AT_END" or flags & re.MULTILINE)
+                loose += [item] if str(argument).startswith("AT_BEGINNING") else []
             case "SUBPATTERN":
-                plain = _is_plain(argument[3], (flags | argument[1]) & ~argument[2])
+                inner = _loosened(argument[3])
+                loose.append(item if inner is argument[3] else (operation, (*argument[:3], inner)))
             case "BRANCH":
-                plain = all(_is_plain(branch, flags) for branch in argument[1])
+                branches = [_loosened(branch) for branch in argument[1]]
+                same = all(new is old for new, old in zip(branches, argument[1], strict=True))
+                loose.append(item if same else (operation, (argument[0], branches)))
             case name if name in REPEATS:
-                plain = _is_plain(argument[2], flags)
-            case name:
-                plain = name in ONE_BYTE
-        if not plain:
-            return False
-    return True
+                inner = _loosened(argument[2])
+                loose.append(item if inner is argument[2] else (operation, (*argument[:2], inner)))
+            case "POSSESSIVE_REPEAT":
+                loose.append((_parser.MAX_REPEAT, (*argument[:2], _loosened(argument[2]))))
+            case "ATOMIC_GROUP":
+                loose.append((_parser.SUBPATTERN, (None, 0, 0, _loosened(argument))))
+            case "ASSERT":
+                loose.append((operation, (argument[0], _loosened(argument[1]))))
+            case "GROUPREF":
+                loose.append((operation, argument))
+            case name if name in ONE_BYTE:
+                loose.append(item)
+            case name if name != "ASSERT_NOT":
+                raise _NotLoosenedError(name)
+    same = len(loose) == len(parsed) and all(new is old for new, old in zip(loose, parsed, strict=True))
+    return parsed if same else _parser.SubPattern(parsed.state, loose)
 
 
 def _bytes_of(parsed: Any, flags: int, *, but_the_last: bool = False) -> frozenset[int]:
-    """The bytes that matches of a plain part may have, or those that they may have before their last one."""
+    """The bytes that a try may go through, or those before the one with which it has all of the part."""
     items = list(parsed)
     found: frozenset[int] = frozenset()
     for place, (operation, argument) in enumerate(items):
@@ -74,10 +131,18 @@ def _bytes_of(parsed: Any, flags: int, *, but_the_last: bool = False) -> frozens
                 found |= _bytes_of(argument[3], (flags | argument[1]) & ~argument[2], but_the_last=inner)
             case "BRANCH":
                 found = found.union(*(_bytes_of(branch, flags, but_the_last=inner) for branch in argument[1]))
-            case name if name in REPEATS:
+            case name if name in EVERY_REPEAT:
                 found |= _bytes_of(argument[2], flags, but_the_last=inner and argument[1] == 1)
-            case name if name in ONE_BYTE and not inner:
-                found |= _one_byte((operation, argument), flags)
+            case "GROUPREF" if not flags & re.IGNORECASE:
+                pass  # its group has them
+            case name if name in LOOKS:
+                found |= _bytes_of(argument[1], flags)
+            case name if name in ONE_BYTE:
+                found |= frozenset() if inner else _one_byte((operation, argument), flags)
+            case "ATOMIC_GROUP":
+                found |= _bytes_of(argument, flags, but_the_last=inner)
+            case name if name != "AT":
+                return ALL_BYTES
     return found
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_echoserver._patterns import Literal, Regex, compile_pattern
 from pytest_echoserver._process.ready_checks import Anywhere
-from pytest_echoserver._regexes import most_tries, reach_of
+from pytest_echoserver._regexes import loosened, most_tries, reach_of
 
 
 def find_in_pieces(pattern: Literal | Regex | Anywhere, pieces: list[bytes], start: int = 0) -> Any:
@@ -46,6 +46,12 @@ LINES = [
     rb"(?i:qu)it",
     rb"q(?i:uit)",
     rb"1{2}",
+    rb"\w+$\n",
+    rb"\b(?!en)\w+\n",
+    rb"(?!a\n\w)[^\n]\n",
+    rb"(\w)\1\n",
+    rb"(a)?(?(1)b|\d)\n",
+    rb"(?>a|ab) ?\n",
 ]
 texts = st.text("ab end12\r\n.xyQuit", max_size=60).map(str.encode)
 
@@ -91,24 +97,53 @@ regexes = st.recursive(
 short = st.text("ab\n -", max_size=20).map(str.encode)
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(st.data(), regexes, short)
-def test_a_search_that_is_resumed_finds_what_one_of_the_whole_does(
+def test_what_a_regex_finds_anywhere_does_not_depend_on_the_cut(
     data: st.DataObject, source: bytes, text: bytes
 ) -> None:
     regex = re.compile(source)
     pieces = data.draw(cut(text))
-    wholes = [b"".join(pieces[: n + 1]) for n in range(len(pieces))]
-    found = find_in_pieces(Anywhere(regex), pieces)
-    assert bool(found) == any(regex.search(whole) for whole in wholes)
+    beginnings = [text[:end] for end in range(len(text) + 1)]
+    assert bool(find_in_pieces(Anywhere(regex), pieces)) == any(map(regex.search, beginnings))
 
     ended = re.compile(source + b"\n")
-    if reach_of(ended) is None:  # what looks ahead may mean something else in a longer piece
-        return
-    ends = [end for end in range(1, len(text) + 1) if ended.search(text[:end])]
+    ends = [len(each) for each in beginnings if each.endswith(b"\n") and ended.search(each)]
     plain = ended.search(text[: ends[0]]) if ends else None
     found = find_in_pieces(compile_pattern(ended, anchored=False), pieces)
     assert (found and (found[0].span(), found[1])) == (plain and (plain.span(), ends[0]))
+
+
+@settings(max_examples=300)
+@given(regexes, short)
+def test_a_loosened_regex_finds_something_wherever_the_regex_does_in_a_beginning(
+    source: bytes, text: bytes
+) -> None:
+    regex = re.compile(source)
+    found = loosened(regex).search(text)
+    for end in range(len(text) + 1):
+        if match := regex.search(text, 0, end):
+            assert found
+            assert found.start() <= match.start()
+
+
+@pytest.mark.parametrize("at_once", [1, 256])
+@pytest.mark.parametrize(
+    ("source", "end"),
+    [
+        (rb"ready$\n", 15),
+        (rb"(?!ready\nno)ready\n", 15),
+        (rb"(?=ready\nno\n)ready\n", 18),
+        (rb"(?>ready\nno\n|r)eady\n", 15),
+        (rb"(?m)\bready\b$\n", 15),
+    ],
+)
+def test_what_looks_ahead_sees_nothing_behind_the_shortest_piece(source: bytes, end: int, at_once: int) -> None:
+    text = b"starting\nready\nno\n" + b"more\n" * 100
+    pieces = [text[at : at + at_once] for at in range(0, len(text), at_once)]
+    found = find_in_pieces(compile_pattern(re.compile(source), anchored=False), pieces)
+    assert found is not None
+    assert found[1] == end
 
 
 @pytest.mark.parametrize(
@@ -119,21 +154,40 @@ def test_a_search_that_is_resumed_finds_what_one_of_the_whole_does(
         (rb"a{3}", 3, b"a"),
         (rb"(?i:q)(u|it)", 3, b"Qiq"),
         (rb"(x)?\n", 2, b"x"),
-        (rb"a(?=b)b", 0, None),
-        (rb"(?>a|b)c", 0, None),
-        (rb"(a)\1", 0, None),
-        (rb"a$", 0, None),
+        (rb"a(?=bc(?!de))b", 6, b"abcde"),
+        (rb"(?>a|b)++c", None, b"ab"),
+        (rb"(a)\1", 2, b"a"),
+        (rb"(?i)(a)\1", 2, bytes(range(256))),
+        (rb"(a)?(?(1)b|c)", 2, bytes(range(256))),
+        (rb"a$", 1, b"a"),
         (rb"(?m)a$", 1, b"a"),
     ],
 )
-def test_how_far_back_a_match_can_begin_is_known_if_it_is_plain(
-    source: bytes, width: int | None, inner: bytes | None
+def test_how_far_a_match_can_look_from_where_it_begins_is_known(
+    source: bytes, width: int | None, inner: bytes
 ) -> None:
     reach = reach_of(re.compile(source))
-    assert (reach and (reach.width, bytes(sorted(reach.inner)))) == (None if inner is None else (width, inner))
+    assert (reach.width, bytes(sorted(reach.inner))) == (width, inner)
 
 
-@pytest.mark.parametrize("source", [rb"[a-z]+=\d+\n", rb"\w* \d{1,3} ready\n", rb"(?s)[ab=].{,9}never\n"])
+@pytest.mark.parametrize("source", [rb"[a-z]+=(\d{1,3}|x)*?\n", rb"(?i:q)uit", rb"(?m)^a", rb"\Aa"])
+def test_a_regex_that_does_not_look_ahead_is_taken_as_it_is(source: bytes) -> None:
+    regex = re.compile(source)
+    assert loosened(regex) is regex
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        rb"[a-z]+=\d+\n",
+        rb"\w* \d{1,3} ready\n",
+        rb"(?s)[ab=].{,9}never\n",
+        rb"(?!\w+=x).* never$\n",
+        rb"\b(\w)\w*=\1.*\n",
+        rb"(?s)(?=abc.{,40}never)a.{,60}\n",
+        rb"(?>[a-z]|ab)c=x$\n",
+    ],
+)
 def test_a_search_through_many_lines_takes_time_in_proportion(source: bytes) -> None:
     search = compile_pattern(re.compile(source), anchored=False).search_from(0)
     anywhere = Anywhere(re.compile(source))

@@ -17,7 +17,7 @@ from typing import Any
 from .._checks import not_async, whole_number
 from .._deadline import UNTIL_THE_TEST_ENDS
 from .._futures import CaptureFuture
-from .._patterns import Resumed, compile_pattern
+from .._patterns import Shortest, compile_pattern
 from .._sleep import sleep
 from .._telling import told_function, told_place
 from .child import Child
@@ -114,12 +114,12 @@ class Printed(Check):
 
 
 class Anywhere:
-    """Met by a match that ends anywhere: of use where only that there is one counts."""
+    """Met by a match anywhere in what came up to any byte: of use where only that there is one counts."""
 
     def __init__(self, regex: re.Pattern[bytes], start: int = 0) -> None:
         self.start = start
         self._regex = regex
-        self._resumed = Resumed(regex)
+        self._shortest = Shortest(regex, None)
 
     def told(self, redact: Callable[[bytes], bytes]) -> str:
         return repr(redact(self._regex.pattern))
@@ -129,10 +129,7 @@ class Anywhere:
 
     def find(self, buffer: bytearray) -> tuple[bytes, int] | None:
         with memoryview(buffer) as whole, whole[self.start :] as unread:
-            if self._regex.search(unread, self._resumed.start):
-                return b"", self.start
-            self._resumed.found_nothing(unread)
-            return None
+            return None if self._shortest.find(unread) is None else (b"", self.start)
 
 
 class _Probed(Check):

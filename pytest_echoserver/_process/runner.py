@@ -96,7 +96,8 @@ class SubprocessRunner:
                 ``stdout``, with the terminal's CR LF and the echo of what is typed. Bytes given as ``stdin`` are
                 typed, and then what means EOF. Not on Windows.
             ready: what to wait for: bytes or a regular expression that is printed, on stdout or stderr, as far as
-                they are captured; a tuple ``(host, port)`` that accepts connections; a path, from ``cwd`` on, that
+                they are captured (a regular expression is looked for in what came up to each byte, so ``$`` isn't
+                the end of a line); a tuple ``(host, port)`` that accepts connections; a path, from ``cwd`` on, that
                 exists, and accepts if it is a socket; or a callable that returns true, called again and again on a
                 thread of its own.
             capture_limit: bytes of each output that are kept, half from its beginning and half from its end. By

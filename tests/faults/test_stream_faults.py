@@ -143,7 +143,7 @@ def test_decisions_do_not_depend_on_how_it_was_cut(peers: Peers, connect: Connec
 
 
 @pytest.mark.parametrize("cuts", [[b"hello world"], [b"h", b"ello wor", b"ld"], [b"hel", b"lo world"]])
-@pytest.mark.parametrize("pattern", [b"lo", re.compile(rb"l+o")])
+@pytest.mark.parametrize("pattern", [b"lo", re.compile(rb"l+o"), re.compile(rb"l+(?!o w)o")])
 def test_a_match_is_found_however_it_is_cut(
     tcp_echo_server: StreamPeer, connect: Connect, cuts: list[bytes], pattern: Any
 ) -> None:

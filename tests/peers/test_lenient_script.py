@@ -41,6 +41,14 @@ def test_however_it_was_cut(session_peers: Peers, cuts: list[int]) -> None:
     hold_the_conversation(session_peers, *pieces)
 
 
+def test_what_follows_a_match_makes_no_difference(peers: Peers) -> None:
+    with peers.tcp(strict=False) as peer:
+        peer.expect(re.compile(rb"(?!PING\nmore)PING$\n")).reply(b"PONG\n")
+        with socket.create_connection(peer.address, timeout=5) as client:
+            client.sendall(SAID)
+            assert client.recv(5) == b"PONG\n"
+
+
 def test_whole_messages_are_passed_over_where_there_are_any(peers: Peers) -> None:
     peer = peers.tcp(strict=False, framing=b"\n")
     peer.expect(b"b\n").reply(b"B\n")

@@ -57,6 +57,26 @@ def test_the_pattern_may_come_in_pieces(subprocess_runner: SubprocessRunner) -> 
     assert process.stdout.startswith(b"so ready")
 
 
+@pytest.mark.parametrize("pattern", [rb"port \d+$", rb"(?m)port 80$", rb"por\b", rb"port (?!800)\d+"])
+def test_the_pattern_sees_nothing_behind_what_was_printed_up_to_a_byte(
+    subprocess_runner: SubprocessRunner, pattern: bytes
+) -> None:
+    code = "import os; os.write(1, b'port_\\nport 8000\\nno\\n'); input()"
+    python(subprocess_runner, code, stdin=subprocess.PIPE, ready=re.compile(pattern))
+
+
+@pytest.mark.parametrize("pattern", [rb"ready$\n", rb"(?!ready\nno)ready\n", rb"(?m)\bready\b(?!\nno)\n"])
+@pytest.mark.parametrize("said", [["so\nready\nno\n"], ["so\nready\n", "no\n"]])
+def test_a_read_sees_nothing_behind_what_it_finds(
+    subprocess_runner: SubprocessRunner, pattern: bytes, said: list[str]
+) -> None:
+    code = f"import os\nfor each in {said!r}: os.write(1, each.encode()); input()"
+    process = python(subprocess_runner, code, stdin=subprocess.PIPE, ready=b"ready\n")
+    process.write(b"\n\n")
+    assert process.output_complete.result() is None
+    assert process.read_until(re.compile(pattern)).result().span() == (3, 9)
+
+
 def test_who_is_ready_and_exits_is_ready(subprocess_runner: SubprocessRunner) -> None:
     for _ in range(20):
         assert subprocess_runner("echo", "ready", ready=b"ready").stdout == b"ready\n"
