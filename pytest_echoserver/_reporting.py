@@ -51,11 +51,14 @@ def tell_hooks(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Sc
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  of a user's, maybe pytest.fail(): not the end of the run
-            failure = item.repr_failure(pytest.ExceptionInfo.from_exception(error))
+            failure: Any = item.repr_failure(pytest.ExceptionInfo.from_exception(error))
+            told = escaped(str(failure), keeping="\n\t")
             if report.failed:
-                _add_section(report, f"error of pytest_echoserver_traffic {TITLE_END}", str(failure))
+                _add_section(report, f"error of pytest_echoserver_traffic {TITLE_END}", told)
             else:
-                report.outcome, report.longrepr = "failed", failure
+                # What no encoding takes, xdist can't send: its worker would die of it.
+                sent = str(failure).encode(errors="replace").decode() == str(failure)
+                report.outcome, report.longrepr = "failed", failure if sent else told
 
 
 def add_evidence(

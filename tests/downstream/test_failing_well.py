@@ -972,3 +972,22 @@ def test_peers_outlive_the_fixtures_that_use_them_and_no_others(downstream: Down
         """
     )
     result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"), [("True", {"passed": 1, "errors": 1}), ("False", {"failed": 1, "errors": 1})]
+)
+def test_a_hook_that_raises_what_no_encoding_takes_ends_no_worker(
+    downstream: Downstream, outcome: str, told: dict[str, int]
+) -> None:
+    pytest.importorskip("xdist")
+    downstream.pytester.makeconftest(
+        """
+        def pytest_echoserver_traffic(item, traffic):
+            raise ValueError("odd \\udc80 text")
+        """
+    )
+    result = downstream.run_apart(f"def test_one(udp_echo_server): assert {outcome}\n", "-n1", plugins=("xdist",))
+    result.assert_outcomes(**told)
+    result.stdout.fnmatch_lines([r"*ValueError: odd \udc80 text*"])
+    result.stdout.no_fnmatch_line("*crashed*")
