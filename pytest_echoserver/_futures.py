@@ -145,8 +145,10 @@ class CaptureFuture(Future[T]):
 
     def cancel(self) -> bool:
         """Give the place in line back, if the value hasn't come; true if the future is now cancelled."""
-        if not self.claim():
-            return self.cancelled()
+        with self._condition:
+            # One that somebody runs, as an executor does, can't be cancelled; it is still to end, or to time out.
+            if self.running() or not self.claim():
+                return self.cancelled()
         if cancelled := super().cancel():
             # concurrent.futures.wait() counts a cancelled future as done only after this.
             self.set_running_or_notify_cancel()

@@ -218,6 +218,17 @@ def test_cancelling_twice_is_the_same_as_once() -> None:
         future.result()
 
 
+def test_one_that_is_running_is_not_spoilt_by_a_cancel_that_is_refused() -> None:
+    futures: list[CaptureFuture[int]] = [CaptureFuture("x", timeout=0.01) for _ in range(2)]
+    for future in futures:
+        assert future.set_running_or_notify_cancel()
+        assert future.cancel() is False
+    futures[0].set_result(1)
+    assert futures[0].result() == 1
+    with pytest.raises(CaptureTimeout):
+        futures[1].result()
+
+
 def test_one_that_is_done_cannot_be_cancelled() -> None:
     future: CaptureFuture[int] = CaptureFuture()
     future.set_result(1)
