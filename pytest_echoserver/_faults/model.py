@@ -1,6 +1,7 @@
 """What can be asked of a bad network: figures, and triggers at a place."""
 
 import re
+import sys
 from dataclasses import InitVar, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
@@ -344,7 +345,7 @@ def checked_rate(rate: object, name: str) -> None:
     """Raise TypeError or ValueError if it is no number of bytes a second."""
     if isinstance(rate, bool) or not isinstance(rate, (int, float)):
         raise TypeError(f"{name} must be a number of bytes a second, not {rate!r}")
-    if not 0 < rate < float("inf"):
+    if not 0 < rate <= sys.float_info.max:  # an int may be more, which no schedule could say
         raise ValueError(f"{name} must be more than 0 bytes a second, and finite, not {rate!r}")
 
 

@@ -176,7 +176,7 @@ class Schedule(Mapping[Key, Verdict]):
 
     def __str__(self) -> str:
         lines = [HEADER]
-        lines += [f"{direction} rate {rate!r}" for direction, rate in sorted(self.rates.items())]
+        lines += [f"{direction} rate {_plain(rate)}" for direction, rate in sorted(self.rates.items())]
         lines += [f"{direction} segment {size}" for direction, size in sorted(self.segments.items())]
         for (direction, flow, index), verdict in sorted(self._verdicts.items(), key=lambda item: item[0]):
             lines.append(f"{direction} {flow} {index} {told(verdict)}")
@@ -232,8 +232,13 @@ def told(verdict: Verdict) -> str:
         elif name == "source":
             words.append(f"source={value[0]},{value[1]}")
         else:
-            words.append(f"{name}={value if name == 'end' else repr(value)}")
+            words.append(f"{name}={value if name == 'end' else _plain(value)}")
     return " ".join(words)
+
+
+def _plain(number: Any) -> str:
+    """A number that `_parsed` reads, whatever the repr of its own class is: numpy.float64 is a float, too."""
+    return float.__repr__(number) if isinstance(number, float) else int.__repr__(number)
 
 
 def _parsed(word: str) -> tuple[str, Any]:

@@ -152,3 +152,23 @@ def test_a_verdict_keeps_its_data_as_it_was() -> None:
     verdict = Verdict(data=data)
     data[0] = 0
     assert verdict.data == b"abc"
+
+
+class Figure(float):
+    """A float with a repr of its own, as numpy.float64 is one."""
+
+    def __repr__(self) -> str:
+        return f"np.float64({float(self)!r})"
+
+
+def test_one_with_figures_of_a_class_of_their_own_is_read_again() -> None:
+    schedule = Schedule({("in", 0, 0): Verdict(delay=Figure(0.25))}, rates={"out": Figure(1e6)})
+    assert Schedule.parse(str(schedule)) == schedule
+
+
+@pytest.mark.parametrize(
+    "make", [lambda rate: DatagramFaults(rate=rate), lambda rate: Schedule(rates={"in": rate})]
+)
+def test_a_rate_that_no_float_can_be_is_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match="must be more than 0 bytes a second, and finite"):
+        make(10**400)
