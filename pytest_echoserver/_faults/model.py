@@ -284,6 +284,9 @@ class DatagramPlace(_Place[DatagramFaults]):
     def send_from(self, host: str = "", port: int = 0) -> DatagramFaults:
         """It comes from another address than the peer's: by default its own host, and any other port.
 
+        The host has to be one of this machine, and of the peer's family: where the faults are given to a peer that
+        can't have it, that raises ValueError. A port that is taken is noted then, as ``error_received``.
+
         Raises:
             TypeError, ValueError: that is no address.
         """

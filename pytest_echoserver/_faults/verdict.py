@@ -1,5 +1,6 @@
 """`Verdict`: what the network does to one `Packet`."""
 
+import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -129,7 +130,13 @@ def _in_short(bits: tuple[int, ...]) -> int | tuple[int, ...] | None:
 
 def _check_source(source: object) -> None:
     match source:
-        case (str(), int() as port) if not isinstance(port, bool):
+        case (str() as host, int() as port) if not isinstance(port, bool):
             whole_number(port, "the port of source", least=0, most=65_535)
+            try:
+                ipaddress.ip_address(host or "::")
+            except ValueError:
+                raise ValueError(
+                    f"the host of source must be an IP address like '127.0.0.2', or '' for the peer's, not {host!r}"
+                ) from None
         case _:
             raise TypeError(f"source must be (host, port), not {source!r}")

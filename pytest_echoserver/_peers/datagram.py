@@ -286,9 +286,12 @@ class DatagramPeer(ServedPeer):
             self._give_faults(faults)
 
     def _give_faults(self, given: Any) -> None:
+        from .faulty_datagrams import check_sources
+
         transport = self._end.transport
         if transport is None or transport.is_closing():
             return
+        check_sources(given, transport.get_extra_info("socket"))
         faults = self._known_faults()
         with transport.lock:
             transport.drain()

@@ -1,17 +1,36 @@
 """`FaultyDatagrams`: a datagram peer's network, once it has had faults."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
 from .._faults.datagrams import Carried, DatagramLane, Sockaddr
+from .._faults.deciding import both_ways
 from .._faults.peer import PeerFaults
+from .._faults.schedule import Schedule
 from .._faults.verdict import Direction, Verdict
 from .._record import Record
 from .._transports.datagram import DrainingDatagramTransport, bound_datagram_socket
 from .datagram_end import DatagramEnd
 
 __tracebackhide__ = True
+
+
+def check_sources(given: Any, own: socket.socket) -> None:
+    """Raise ValueError if what a peer with the socket ``own`` sends can't come from where faults have it come."""
+    for source in both_ways(given, "datagram")[1]:
+        schedule = source.values() if isinstance(source, Schedule) else ()
+        for verdict in (*schedule, *(trigger.verdict for trigger in getattr(source, "triggers", ()))):
+            if verdict.source is None or not (host := verdict.source[0]):
+                continue
+            if (":" in host) != (own.family == socket.AF_INET6):
+                kind = "IPv6" if own.family == socket.AF_INET6 else "IPv4"
+                raise ValueError(f"nothing can come from {host} on a peer over {kind}")
+            try:
+                bound_datagram_socket(own.family, host, 0).close()
+            except OSError as error:
+                raise ValueError(f"nothing can come from {host} here: {error.strerror or error}") from None
 
 
 class FaultyDatagrams(asyncio.DatagramProtocol):

@@ -9,7 +9,7 @@ import dns.message
 import dns.query
 import pytest
 
-from pytest_echoserver import DatagramFaults, DatagramPeer, Peers, Verdict
+from pytest_echoserver import DatagramFaults, DatagramPeer, Peers, Schedule, Verdict
 
 from ..conftest import Client, Downstream
 from .name_server import answer
@@ -36,6 +36,34 @@ def test_where_it_comes_from(peers: Peers, udp_client: Client) -> None:
     sources = [client.recvfrom(10)[1] for _ in range(2)]
     assert sources[0][0] == "127.0.0.3"
     assert sources[1] == peer.address
+
+
+@pytest.mark.parametrize("host", ["no address", "\0", "127.0.0.2 ", "localhost"])
+def test_a_source_that_is_no_address_is_refused(host: str) -> None:
+    with pytest.raises(ValueError, match="the host of source must be an IP address"):
+        DatagramFaults().on(message=1).send_from(host)
+
+
+@pytest.mark.parametrize(
+    ("own", "host", "text"),
+    [
+        ("127.0.0.1", "::1", "nothing can come from ::1 on a peer over IPv4"),
+        ("::1", "127.0.0.2", "nothing can come from 127.0.0.2 on a peer over IPv6"),
+        ("127.0.0.1", "192.0.2.7", "nothing can come from 192.0.2.7 here: can't bind"),
+    ],
+)
+def test_a_source_that_a_peer_cannot_have_is_refused_where_it_is_given(
+    peers: Peers, own: str, host: str, text: str
+) -> None:
+    faults = DatagramFaults().on(message=1).send_from(host)
+    with pytest.raises(ValueError, match=text):
+        peers.udp_echo(host=own, outbound=faults)
+    with pytest.raises(ValueError, match=text):
+        peers.udp_echo(host=own, faults=Schedule({("out", 0, 0): faults.triggers[0].verdict}))
+    peer = peers.udp_echo(host=own)
+    with pytest.raises(ValueError, match=text):
+        peer.faults = faults
+    assert peer.faults is None
 
 
 def test_a_source_that_cannot_be_had_is_noted(peers: Peers, udp_client: Client) -> None:
