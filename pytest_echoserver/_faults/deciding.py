@@ -18,6 +18,7 @@ FIGURES: dict[Kind, type] = {"datagram": DatagramFaults, "stream": StreamFaults}
 BITS_OF_A_BLOCK = 8 * BLOCK
 NO_CHANCE = (1.0,) * 8
 NOT_ON_A_STREAM = ("drop", "copies", "reorder", "late", "stale", "source")
+NOT_ON_DATAGRAMS = ("end",)
 
 
 class Decider:
@@ -254,12 +255,14 @@ def checked_sources(given: object, kind: Kind, name: str = "faults") -> list[Any
     """What was given for one direction, as a list of our own: the user's may change, or serve both directions.
 
     Raises:
-        TypeError: something in it can't say what happens to packets of this kind; the text says why.
+        TypeError, ValueError: something in it can't say what happens to packets of this kind; the text says why.
     """
     if given is None:
         return []
     sources = list(given) if isinstance(given, list) else [given]
     for source in sources:
+        if isinstance(source, Schedule) and (wrong := _wrong_for(kind, source)):
+            raise ValueError(f"{name}: {wrong}")
         if isinstance(source, (FIGURES[kind], Schedule)):
             continue
         if isinstance(source, (DatagramFaults, StreamFaults)):
@@ -273,6 +276,15 @@ def checked_sources(given: object, kind: Kind, name: str = "faults") -> list[Any
             )
         not_async(source, f"what decides on a packet, as {name} does,")
     return sources
+
+
+def _wrong_for(kind: Kind, schedule: Schedule) -> str:
+    """What in a schedule can't happen to packets of this kind, as a clause; empty if all can."""
+    for key, verdict in schedule.items():
+        for fault in NOT_ON_A_STREAM if kind == "stream" else NOT_ON_DATAGRAMS:
+            if getattr(verdict, fault) != getattr(PASS, fault):
+                return f"the schedule has {verdict!r} on {key!r}, but {fault} can't be on a {kind}"
+    return ""
 
 
 def _wrong_kind(kind: Kind, name: str) -> str:
@@ -313,10 +325,12 @@ def as_given(given: object) -> object:
 
 
 def of_kind(given: object, kind: Kind) -> object:
-    """What of a marker's faults acts on peers of this kind: figures of the other are left out."""
+    """What of a marker's faults acts on peers of this kind: figures and schedules of the other are left out."""
     other = FIGURES["stream" if kind == "datagram" else "datagram"]
     if isinstance(given, tuple):
         return tuple(of_kind(each, kind) for each in given)
     if isinstance(given, list):
-        return [each for each in given if not isinstance(each, other)] or None
+        return [each for each in given if of_kind(each, kind) is not None] or None
+    if isinstance(given, Schedule) and _wrong_for(kind, given):
+        return None
     return None if isinstance(given, other) else given

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_echoserver import DatagramFaults, Schedule, Verdict
+from pytest_echoserver import DatagramFaults, Peers, Schedule, Verdict
 
 verdicts = st.builds(
     Verdict,
@@ -172,3 +172,25 @@ def test_one_with_figures_of_a_class_of_their_own_is_read_again() -> None:
 def test_a_rate_that_no_float_can_be_is_refused(make: Any) -> None:
     with pytest.raises(ValueError, match="must be more than 0 bytes a second, and finite"):
         make(10**400)
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "fault"),
+    [
+        ("tcp", Verdict(drop=True), "drop can't be on a stream"),
+        ("tcp", Verdict(copies=2), "copies can't be on a stream"),
+        ("unix", Verdict(stale=True), "stale can't be on a stream"),
+        ("udp", Verdict(end="reset"), "end can't be on a datagram"),
+    ],
+)
+def test_one_that_says_what_cannot_be_there_is_refused(
+    peers: Peers, kind: str, verdict: Verdict, fault: str
+) -> None:
+    with pytest.raises(ValueError, match=fault):
+        getattr(peers, f"{kind}_echo")(faults=Schedule({("out", 0, 0): verdict}))
+
+
+@pytest.mark.echoserver(faults=Schedule({("in", 0, 0): Verdict(drop=True)}))
+def test_one_of_a_marker_acts_on_peers_of_its_kind(peers: Peers) -> None:
+    assert peers.tcp_echo().faults is None
+    assert peers.udp_echo().faults is not None
