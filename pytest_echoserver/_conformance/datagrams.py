@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from .._checks import bytes_like
+from .._checks import bytes_like, in_short
 from .._futures import CaptureTimeout
 from .._harness.datagram import DatagramHarness, HarnessedEndpoint
 from .._peers.telling import first_bytes
-from .trials import CONVERSATION, TWO, Trial, Trials, Unlike, damaged, spread, told_in_short
+from .trials import CONVERSATION, MOST_ENDS, TWO, Trial, Trials, Unlike, damaged, spread, told_in_short
 
 __tracebackhide__ = True
 
@@ -131,18 +131,17 @@ class DatagramTrials(Generic[P]):
             self._see_the_same(endpoint)
 
     def _close(self) -> None:
-        for count in range(len(self._turns)):
-            told = f"closed after {self._turns[count - 1]}" if count else "closed at once"
-            with self._trials.trial("close", told) as trial:
+        for count in spread(range(len(self._turns)), MOST_ENDS):
+            with self._trials.trial("close", f"closed {self._after(count)}") as trial:
                 endpoint = self._connect(trial)
                 self._hold(endpoint, self._turns[:count])
                 endpoint.close().result()
 
     def _error(self) -> None:
         """What was sent was refused: an answer by ICMP, which comes as a call of error_received."""
-        for count in range(len(self._turns) + 1):
-            told = f"error_received(ConnectionRefusedError()) after {self._turns[count - 1]}"
-            with self._trials.trial("error", told if count else told.partition(" after ")[0] + " at once") as trial:
+        for count in spread(range(len(self._turns) + 1), MOST_ENDS):
+            told = f"error_received(ConnectionRefusedError()) {self._after(count)}"
+            with self._trials.trial("error", told) as trial:
                 endpoint = self._connect(trial)
                 self._hold(endpoint, self._turns[:count])
                 if not endpoint.call(endpoint.transport.is_closing).result():
@@ -154,11 +153,13 @@ class DatagramTrials(Generic[P]):
         with self._trials.trial("duplicate", "each datagram arrives twice") as trial:
             endpoint = self._connect(trial)
             for turn in self._turns:
-                if turn.sends is not None:
-                    endpoint.send(turn.sends)
                 _send(endpoint, turn.sends)
-                _see_any(endpoint, turn)
+                _send(endpoint, turn.sends)
+                trial.scope.settle()
             endpoint.close().result()
+
+    def _after(self, count: int) -> str:
+        return f"after {self._turns[count - 1]}" if count else "at once"
 
     def _damaged(self) -> None:
         """No peer should send this, but some will: it may be ignored, but nothing may be raised."""
@@ -188,7 +189,7 @@ class DatagramTrials(Generic[P]):
         """See that the same comes of it as when the conversation was held as it was given."""
         outcome = self._end(endpoint)
         if outcome != self._came:
-            raise Unlike(f"its outcome is {outcome!r}, not {self._came!r}")
+            raise Unlike(f"its outcome is {in_short(outcome)}, not {in_short(self._came)}")
 
     def _end(self, endpoint: HarnessedEndpoint[P]) -> object:
         """Close the endpoint; give what has come of the protocol."""
@@ -208,11 +209,6 @@ def _see(endpoint: HarnessedEndpoint[Any], turn: Turn) -> None:
         if got != wanted:
             answered = "nothing" if got is None else first_bytes(got)
             raise Unlike(f"to {turn} it answered {answered}, not {first_bytes(wanted)}")
-
-
-def _see_any(endpoint: HarnessedEndpoint[Any], turn: Turn) -> None:
-    for _ in turn.answers:
-        _next(endpoint)
 
 
 def _next(endpoint: HarnessedEndpoint[Any]) -> bytes | None:

@@ -4,17 +4,19 @@ import asyncio
 import re
 import socket
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from .._checks import bytes_like
+from .._checks import bytes_like, in_short
 from .._futures import CaptureFuture, CaptureTimeout
 from .._harness.sides import Kind
 from .._harness.stream import HarnessedStream, StreamHarness
+from .._neighbours import real_monotonic
 from .._patterns import compile_pattern
 from .._peers.telling import first_bytes
 from .._telling import told_bytes
-from .trials import CONVERSATION, TWO, Trial, Trials, Unlike, answered, damaged, spread, told_in_short
+from .trials import CONVERSATION, MOST_ENDS, TWO, Trial, Trials, Unlike, answered, damaged, spread, told_in_short
 
 __tracebackhide__ = True
 
@@ -27,7 +29,7 @@ Segments = int | list[int] | None
 
 LONG = b"x" * 100_000
 """More than a line or a message has as a rule: asyncio's streams, for one, take 64 KiB by default."""
-MOST_PIECES = 4_096
+MOST_PIECES = 512
 SMALL = 4_096
 """Bytes that a client that doesn't read sends at once, and that a transport may keep before it says so: few, for
 asyncio's transports take longer for each piece the more they have."""
@@ -129,9 +131,9 @@ class StreamTrials(Generic[P]):
         places = [(turn, at) for turn in self._turns for at in range(1, len(turn.sends))]
         for turn, at in spread(places):
             told = f"{first_bytes(turn.sends)} arrives in two pieces, cut after {told_bytes(at)}"
-            self._cut_into({id(turn): [at, len(turn.sends) - at]}.get, told)
+            self._cut_into({turn: [at, len(turn.sends) - at]}.get, told)
 
-    def _cut_into(self, sizes: Callable[[int], Segments], told: str) -> None:
+    def _cut_into(self, sizes: Callable[[Turn], Segments], told: str) -> None:
         with self._trials.trial(CUT, told) as trial:
             stream = self._connect(trial)
             self._hold(stream, self._turns, sizes)
@@ -158,14 +160,15 @@ class StreamTrials(Generic[P]):
     def _reset(self) -> None:
         self._end_amid("reset", "a reset", HarnessedStream.reset)
 
-    def _end_amid(self, check: str, told: str, end: Callable[[HarnessedStream[P]], object]) -> None:
+    def _end_amid(self, check: str, told: str, end: Callable[[HarnessedStream[P]], CaptureFuture[None]]) -> None:
         """The client ends it wherever it may: nothing may be raised, and the connection has to be lost by that."""
         for turns, part, where in self._places():
             with self._trials.trial(check, f"{told} {where}") as trial:
                 stream = self._connect(trial)
                 self._hold(stream, turns)
                 stream.send(part)
-                end(stream)
+                with suppress(OSError):  # it may have hung up before
+                    end(stream).result()
                 self._see_it_lost(stream)
 
     def _damaged(self) -> None:
@@ -192,35 +195,37 @@ class StreamTrials(Generic[P]):
 
     def _flow(self) -> None:
         """A client that sends and doesn't read: the protocol has to stop, or its memory grows without end."""
-        if not self._repeats or not self._known_in_advance:
+        _, again = self._greetings_and_the_rest()
+        sends = b"".join(turn.sends for turn in again)
+        answers = [turn.answers for turn in again if isinstance(turn.answers, bytes)]
+        in_all = sum(map(len, answers))
+        if not (self._repeats and self._known_in_advance and in_all):
+            return
+        may_wait = max(map(len, answers)) + SMALL + 2 * SMALL * in_all // len(sends)
+        times = -(-2 * (may_wait + IN_KERNEL) // in_all)
+        if times * len(sends) > MOST_SENT:
             return
         with self._trials.trial("flow", "a client sends on and on, and doesn't read") as trial:
             stream = self._connect(trial, "socketpair")
-            again = self._greet(stream)
-            sends = b"".join(turn.sends for turn in again)
-            answers = b"".join(turn.answers for turn in again if isinstance(turn.answers, bytes))
-            if not answers:
-                return
-            may_wait = SMALL + 2 * SMALL * len(answers) // len(sends)
-            times = -(-2 * (may_wait + IN_KERNEL) // len(answers))
-            if times * len(sends) > MOST_SENT:
-                return
+            self._greet(stream)
             stream.stall().result()
             stream.call(_take_little, stream.transport).result()
             sent = stream.send(sends * times, segments=SMALL)
-            stream.next_call("pause_writing").result()
+            try:
+                stream.next_call("pause_writing").result()
+            except CaptureTimeout:  # it is too slow for that, or keeps its answers to itself
+                trial.given_up = True
+                return
             self._see_it_stop(trial, stream, sent, may_wait)
             stream.unstall()
-            self._see_all(stream, answers * times)
-            self._end(stream)
+            trial.given_up = not self._see_all(stream, b"".join(answers) * times)
 
     def _see_it_stop(
         self, trial: Trial, stream: HarnessedStream[P], sent: CaptureFuture[None], may_wait: int
     ) -> None:
         """See that what waits to be sent grows no more, before it has grown too large."""
-        stopped = False
-        while not stopped:
-            stopped = sent.done()
+        while True:
+            all_sent = sent.done()
             trial.scope.settle()
             waits = stream.call(stream.transport.get_write_buffer_size).result()
             if waits > may_wait:
@@ -228,13 +233,24 @@ class StreamTrials(Generic[P]):
                     f"{told_bytes(waits)} wait in its transport, and it goes on writing: after pause_writing() it "
                     "should write no more, nor read (transport.pause_reading()), until resume_writing()"
                 )
-            stopped = stopped or not stream.call(stream.transport.is_reading).result()
+            if all_sent or not stream.call(stream.transport.is_reading).result():
+                return
 
-    def _see_all(self, stream: HarnessedStream[P], answers: bytes) -> None:
-        for at in range(0, len(answers), SMALL):  # each wait has a deadline of its own
-            wanted = answers[at : at + SMALL]
-            if _next(stream, len(wanted)) != wanted:
+    def _see_all(self, stream: HarnessedStream[P], answers: bytes) -> bool:
+        """See that the answers come, one after the other; false if all of them take longer than a wait may."""
+        until = real_monotonic() + self._harness._scope.timeout
+        at = 0
+        while at < len(answers):
+            if real_monotonic() > until:
+                return False
+            wanted, got = answers[at : at + SMALL], b""
+            with suppress(OSError):  # no more comes
+                got = stream.read(len(wanted)).result()
+            if not got or not wanted.startswith(got):
                 raise Unlike("the client reads again, and not all answers came, or not as they should be")
+            at += len(got)
+        self._end(stream)
+        return True
 
     def _places(self) -> "Iterable[tuple[list[Turn], bytes, str]]":
         """Where it may end: the turns before that, what is sent after them, and where it is, in words."""
@@ -245,7 +261,7 @@ class StreamTrials(Generic[P]):
                 told = f"within {first_bytes(turn.sends)}, after {told_bytes(len(half))}"
                 places.append((self._turns[:at], half, told))
             places.append((self._turns[: at + 1], b"", f"after {first_bytes(turn.sends)}"))
-        return spread(places)
+        return spread(places, MOST_ENDS)
 
     def _damages(self) -> Iterable[tuple[int, bytes]]:
         for at, turn in enumerate(self._turns):
@@ -257,21 +273,26 @@ class StreamTrials(Generic[P]):
         return trial.put(harness.connect(self._factory, kind))
 
     def _hold(
-        self, stream: HarnessedStream[P], turns: list[Turn], sizes: Callable[[int], Segments] = lambda _: None
+        self, stream: HarnessedStream[P], turns: list[Turn], sizes: Callable[[Turn], Segments] = lambda _: None
     ) -> None:
-        """Hold so much of the conversation; ``sizes`` gives those of the pieces of each turn, by its id()."""
+        """Hold so much of the conversation; ``sizes`` gives those of the pieces in which a turn is sent."""
         for turn in turns:
             if turn.sends:
-                stream.send(turn.sends, segments=sizes(id(turn)))
+                sent = stream.send(turn.sends, segments=sizes(turn))
+                with suppress(OSError):  # it isn't read, or the connection is lost: the answer tells
+                    sent.result()  # before the answer is waited for: many pieces take a while
             self._see(stream, turn)
+
+    def _greetings_and_the_rest(self) -> tuple[list[Turn], list[Turn]]:
+        """What the protocol says by itself, and the turns that can be repeated."""
+        count = next(at for at, turn in enumerate(self._turns) if turn.sends)
+        return self._turns[:count], self._turns[count:]
 
     def _greet(self, stream: HarnessedStream[P]) -> list[Turn]:
         """See what the protocol says by itself; give the turns that can be repeated."""
-        greeting = self._turns[0]
-        if greeting.sends:
-            return self._turns
-        self._see(stream, greeting)
-        return self._turns[1:]
+        greetings, again = self._greetings_and_the_rest()
+        self._hold(stream, greetings)
+        return again
 
     def _see(self, stream: HarnessedStream[P], turn: Turn) -> None:
         """See that the turn is answered as it should be."""
@@ -290,7 +311,7 @@ class StreamTrials(Generic[P]):
         if answers != as_given and self._known_in_advance:
             raise Unlike(answered(answers, as_given))
         if outcome != outcome_as_given:
-            raise Unlike(f"its outcome is {outcome!r}, not {outcome_as_given!r}")
+            raise Unlike(f"its outcome is {in_short(outcome)}, not {in_short(outcome_as_given)}")
 
     def _end(self, stream: HarnessedStream[P]) -> tuple[bytes, object]:
         """Close the connection; give all that the protocol has answered, and what has come of it."""
@@ -316,7 +337,7 @@ def _next(stream: HarnessedStream[Any], count: int) -> bytes:
     """The next bytes that the protocol writes; fewer if no more come."""
     try:
         return stream.read_exactly(count).result()
-    except (CaptureTimeout, asyncio.IncompleteReadError):
+    except (OSError, EOFError):  # no more comes in time, or at all
         return _unread(stream)[:count]
 
 

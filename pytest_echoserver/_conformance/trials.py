@@ -23,7 +23,11 @@ LAST_WORDS = 1.0
 """Seconds that a protocol's tasks have to end, after it has lost its connection."""
 MOST_PLACES = 64
 """At so many places of what is sent something is tried, at most."""
+MOST_ENDS = 24
+"""After so many turns, or within them, it is ended, at most."""
 MOST_FLIPPED = 16
+ALIKE_SHOWN = 40
+"""So many bytes that are as they should be are shown before those that aren't, at most."""
 
 
 class ConformanceError(AssertionError):
@@ -51,6 +55,10 @@ class Trials:
         self._scope = scope
         self._skip = skip
         self._left: ConformanceError | None = None
+        self._stuck = False
+        """Whether a protocol's task won't be cancelled."""
+        self._lingers = False
+        """Whether a protocol has taken its time for last words: those of all others would take as long."""
         self.failed: set[str] = set()
         """Names of the checks that went wrong."""
 
@@ -71,6 +79,8 @@ class Trials:
                 try:
                     check()
                 except ConformanceError as flaw:
+                    if flaw is self._left:
+                        break
                     flaws.append(flaw.with_traceback(None))  # where we were tells nobody anything
                     self.failed.add(name)
                     if name in (CONVERSATION, TWO):
@@ -93,20 +103,26 @@ class Trials:
         try:
             try:
                 yield trial
-                left = "" if self._left else trial.left()
+                if not (self._left or self._lingers or trial.given_up):
+                    left, self._lingers = trial.left()
             except Exception as error:  # noqa: BLE001  it is told below, beside what else went wrong
                 raised = error
             wrong = scope.judge()
         finally:
-            scope.close()
+            try:
+                scope.close()
+            except Exception as error:  # noqa: BLE001  a task of the protocol's that won't be cancelled
+                self._stuck, left = True, left or str(error)
         if wrong:  # what the protocol has raised tells more than what that led to
             raised = wrong[0]
         if isinstance(raised, Unlike):
-            raise ConformanceError(f"{check}: {tried}: {raised}")
+            raise ConformanceError(f"{check}: {tried}: {raised}") from None
         if raised is not None:
             raise ConformanceError(f"{check}: {tried}: {type(raised).__name__}: {raised}") from raised
-        if left:
+        if left and self._left is None:
             self._left = ConformanceError(f"{LEFT}: {tried}: {left}")
+            if self._stuck:  # each trial would wait for its end
+                raise self._left
 
 
 class Trial:
@@ -114,6 +130,8 @@ class Trial:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
+        self.given_up: bool = False
+        """Whether it was ended amid something, so that what is left tells nothing."""
         self._harnessed: list[Harnessed[Any]] = []
 
     def put(self, harnessed: T) -> T:
@@ -122,27 +140,48 @@ class Trial:
         self._harnessed.append(harnessed)
         return harnessed
 
-    def left(self) -> str:
-        """What is left of the protocols, now that they have lost their connections; empty if nothing is."""
-        tasks = self.scope.run(self._tasks_left)
-        if tasks:
-            coro = tasks[0].get_coro()
-            return f"{LAST_WORDS:g} s after connection_lost a task of its still runs: {told_function(coro)}"
-        for each in self._harnessed:
-            for name in self.scope.call(_pending, each.protocol):
-                return f"after connection_lost its future `{name}` is still pending: who awaits it, waits for ever"
-        return ""
+    def left(self) -> tuple[str, bool]:
+        """What is left of the protocols a while after they have lost their connections, empty if nothing is.
 
-    async def _tasks_left(self) -> "list[asyncio.Task[Any]]":
-        tasks = self.scope.tasks()
-        if tasks:
-            await asyncio.tasks.wait(tasks, timeout=LAST_WORDS)
-        return [task for task in tasks if not task.done()]
+        And whether that took any waiting, as a protocol's last words do.
+        """
+        waited = False
+        left = self.scope.call(self._tell_left)
+        if left:
+            waited = True
+            self.scope.run(self._wait_for_last_words)
+            left = self.scope.call(self._tell_left)
+        return left, waited
+
+    async def _wait_for_last_words(self) -> None:
+        loop = asyncio.events.get_running_loop()
+        futures = [future for each in self._harnessed for future in _pending(each.protocol).values()]
+        ours = [asyncio.futures.wrap_future(each) for each in futures if not asyncio.isfuture(each)]
+        theirs = [each for each in futures if asyncio.isfuture(each) and each.get_loop() is loop]
+        await asyncio.tasks.wait([*self.scope.tasks(), *ours, *theirs], timeout=LAST_WORDS)
+
+    def _tell_left(self) -> str:
+        for task in self.scope.tasks():
+            name = told_function(task.get_coro())
+            return f"{LAST_WORDS:g} s after connection_lost one of its tasks still runs: {name}"
+        for each in self._harnessed:
+            for name in _pending(each.protocol):
+                return (
+                    f"{LAST_WORDS:g} s after connection_lost nothing has fulfilled its future `{name}`: "
+                    "who awaits that, waits for ever"
+                )
+        return ""
 
 
 def answered(got: bytes, wanted: bytes) -> str:
-    """That ``got`` was answered."""
-    return f"it answered {first_bytes(got)}, not {first_bytes(wanted)}" if got else "it answered nothing"
+    """That ``got`` was answered; of what is long, from shortly before the first difference on."""
+    if not got:
+        return "it answered nothing"
+    pairs = enumerate(zip(got, wanted, strict=False))
+    same = next((at for at, (one, other) in pairs if one != other), min(len(got), len(wanted)))
+    begin = 0 if same < ALIKE_SHOWN else same - ALIKE_SHOWN // 2
+    where = f", from byte {begin} on," if begin else ""
+    return f"it answered{where} {first_bytes(got[begin:])}, not {first_bytes(wanted[begin:])}"
 
 
 def told_in_short(data: bytes) -> str:
@@ -168,10 +207,15 @@ def spread(places: Sequence[T], most: int = MOST_PLACES) -> list[T]:
     return [places[at * (len(places) - 1) // (most - 1)] for at in range(most)]
 
 
-def _pending(protocol: Any) -> list[str]:
+def _pending(protocol: Any) -> dict[str, Any]:
+    """The futures that are attributes of a protocol and aren't done; a task is told of as such."""
     kinds = (asyncio.Future, concurrent.futures.Future)
-    attributes = getattr(protocol, "__dict__", {}).items()
-    return [name for name, value in attributes if isinstance(value, kinds) and not value.done()]
+    attributes = dict(getattr(protocol, "__dict__", {}))
+    for each in type(protocol).__mro__:
+        slots = each.__dict__.get("__slots__", ())
+        for name in [slots] if isinstance(slots, str) else slots:
+            attributes[name] = getattr(protocol, name, None)
+    return {name: value for name, value in attributes.items() if isinstance(value, kinds) and not value.done()}
 
 
 def checked_outcome(outcome: Any) -> Any:

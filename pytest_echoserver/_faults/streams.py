@@ -18,8 +18,8 @@ HIGH, LOW = 256 * 1024, 64 * 1024
 """Bytes on their way at which a lane is full, and at which it has room again."""
 
 PACKET, MOMENT = 1_448, 0.001
-"""Bytes that pass at once over a link with a rate, as in a packet of Ethernet's, unless segments are smaller; but no
-fewer than pass in so many seconds."""
+"""Bytes that pass at once over a link with a rate: those of a packet of Ethernet's, or of a segment; but as many at
+least as pass in so many seconds."""
 
 
 @dataclass(slots=True, eq=False)

@@ -81,7 +81,8 @@ class WriteQueue:
     def write_eof(self, future: CaptureFuture[None] | None) -> None:
         """End our direction, once all before it has left."""
         if not self.closed:
-            self._transport.write_eof()
+            with suppress(OSError):  # it was reset, which a read is still to tell
+                self._transport.write_eof()
         if future is not None:
             self.when_empty(future)
 

@@ -128,7 +128,7 @@ class SaysMore(Upper):
         (TrustsItsPeer, {"damaged": "b'' in place of b'hello': IndexError"}),
         (TakesErrorsHard, {"error": "error_received(ConnectionRefusedError()) at once: ConnectionRefusedError"}),
         (RaisesAtTheEnd, {"close": "closed at once: LookupError: it was never quiet"}),
-        (GoesOn, {"left": "1 s after connection_lost a task of its still runs: Event.wait"}),
+        (GoesOn, {"left": "1 s after connection_lost one of its tasks still runs: Event.wait"}),
         (SaysMore, {"conversation": "after all that it was to answer, it also sent b'ok'"}),
     ],
     ids=lambda it: it.__name__ if isinstance(it, type) else "",
@@ -159,8 +159,8 @@ def test_futures_that_nobody_fulfils_are_named(datagram_harness: DatagramHarness
         lambda: check_datagram_protocol(datagram_harness, KeepsWaiters, CONVERSATION, skip=["duplicate"])
     )
     assert told == {
-        "left": "closed at once: after connection_lost its future `hello` is still pending: "
-        "who awaits it, waits for ever"
+        "left": "closed at once: 1 s after connection_lost nothing has fulfilled its future `hello`: "
+        "who awaits that, waits for ever"
     }
 
 

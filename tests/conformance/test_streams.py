@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -164,6 +165,13 @@ class GoesOn(Lines):
         await asyncio.Event().wait()
 
 
+class Stays(GoesOn):
+    async def beat(self) -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+
 class WritesOn(Lines):
     """Pays no heed to a client that doesn't read."""
 
@@ -208,10 +216,11 @@ class Loses(Lines):
         (TrustsItsPeer, {"damaged": "64 times b'\\xff' in place of b'hello\\n': UnicodeDecodeError"}),
         (
             KeepsWaiters,
-            {"left": "EOF at the beginning: after connection_lost its future `first_line` is still pending"},
+            {"left": "EOF at the beginning: 1 s after connection_lost nothing has fulfilled its future"},
         ),
-        (KeepsThreadsWaiting, {"left": "EOF at the beginning: after connection_lost its future `first_line`"}),
-        (GoesOn, {"left": "1 s after connection_lost a task of its still runs: GoesOn.beat"}),
+        (KeepsThreadsWaiting, {"left": "1 s after connection_lost nothing has fulfilled its future `first_line`"}),
+        (GoesOn, {"left": "1 s after connection_lost one of its tasks still runs: GoesOn.beat"}),
+        (Stays, {"left": "1 s after connection_lost one of its tasks still runs: Stays.beat"}),
         (WritesOn, {"flow": "wait in its transport, and it goes on writing: after pause_writing() it should"}),
         (NeverResumes, {"flow": "the client reads again, and not all answers came"}),
         (Loses, {"flow": "the client reads again, and not all answers came"}),
@@ -227,6 +236,102 @@ def test_what_is_wrong_is_named(
         assert text in told.get(name, ""), told
     if factory is not OneRead and factory is not ForgetsTheRest:  # what isn't whole fails in many ways
         assert told.keys() == flaws.keys()
+
+
+class Slow(Lines):
+    """Takes its time for each answer, more than a client that doesn't read waits for thousands of them."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.pending: list[bytes] = []
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        if not self.pending:
+            self.transport.pause_reading()
+            asyncio.get_running_loop().call_later(0.002, self.answer)
+        self.pending += lines
+
+    def answer(self) -> None:
+        if self.pending:
+            self.transport.write(self.pending.pop(0).upper() + b"\n")
+        if self.pending:
+            asyncio.get_running_loop().call_later(0.002, self.answer)
+        elif not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def resume_writing(self) -> None:
+        pass
+
+    def pause_writing(self) -> None:
+        pass
+
+
+class Full(Lines):
+    """Says that it takes nobody more."""
+
+    def connection_made(self, transport: Any) -> None:
+        transport.write(b"full\n")
+        transport.close()
+
+
+class LastWords(Lines):
+    """Does something after the connection is lost, in time."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.1, self.closed.set_result, None)
+        self.task = asyncio.ensure_future(asyncio.sleep(0.1))
+
+
+@pytest.mark.parametrize(
+    ("factory", "conversation"),
+    [
+        (Slow, [(b"hello\n", b"HELLO\n")]),
+        (Full, [(b"hello\n", b"full\n")]),
+        (LastWords, CONVERSATION),
+        (Lines, [(b"put " + b"x" * 20_000 + b"\n" + b"get\n", b"PUT " + b"X" * 20_000 + b"\nGET\n")]),
+    ],
+    ids=["slow", "full", "last words", "large"],
+)
+def test_what_is_unusual_is_no_flaw(
+    stream_harness: StreamHarness, factory: Callable[[], Any], conversation: list[tuple[bytes, bytes]]
+) -> None:
+    check_stream_protocol(stream_harness, factory, conversation, repeats=factory is not Full)
+
+
+class KeepsInSlots(asyncio.Protocol):
+    __slots__ = ("closed", "transport")
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.closed = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+def test_a_future_in_a_slot_is_an_attribute(stream_harness: StreamHarness) -> None:
+    told = flaws_of(lambda: check_stream_protocol(stream_harness, KeepsInSlots, [(b"a", b"a")]))
+    assert "nothing has fulfilled its future `closed`" in told["left"]
+
+
+def test_several_greetings_are_no_part_of_what_repeats(stream_harness: StreamHarness) -> None:
+    conversation = [(b"", b"ti"), (b"", b"me?\n"), (b"noon\n", b"")]
+    check_stream_protocol(
+        stream_harness,
+        lambda: Client(asyncio.get_running_loop().create_future()),
+        conversation,
+        repeats=True,
+        skip=["joined"],
+    )
+
+
+def test_the_difference_is_shown_of_what_is_long(stream_harness: StreamHarness) -> None:
+    sends, wanted = b"a" * 1_000 + b"b\n", b"A" * 1_000 + b"C\n"
+    told = flaws_of(lambda: check_stream_protocol(stream_harness, Lines, [(sends, wanted)]))
+    alike = "A" * 20
+    assert told["conversation"].endswith(f"it answered, from byte 980 on, b'{alike}B\\n', not b'{alike}C\\n'")
 
 
 def test_several_messages_at_once_are_tried_where_they_repeat(stream_harness: StreamHarness) -> None:

@@ -748,3 +748,13 @@ def test_a_peer_with_a_small_buffer_still_cuts_as_asked(peers: Peers, connect: C
     peer.connection.send(bytes(sum(sizes)), segments=sizes)
     peer.connection.close()
     assert_apart(seen.result(), [bytes(size) for size in sizes])
+
+
+def test_eof_to_who_has_reset_it_is_no_error(tcp_peer: StreamPeer, connect: Connect) -> None:
+    client, connection = connect(tcp_peer), tcp_peer.connection
+    connection.stall().result()  # so that the reset isn't read
+    reset(client)
+    connection.send_eof().result()
+    connection.unstall()
+    assert connection.ended.result() == "reset"
+    tcp_peer.verify()
