@@ -308,7 +308,7 @@ def _watched_task(
 
 async def _wind_up() -> None:
     loop = asyncio.events.get_running_loop()
-    left = asyncio.all_tasks() - {asyncio.current_task()}
+    left = asyncio.tasks.all_tasks() - {asyncio.tasks.current_task()}
     for task in left:
         task.cancel()
     if left:

@@ -39,7 +39,7 @@ def loop_here() -> asyncio.AbstractEventLoop | None:
 def asyncios_code_here() -> bool:
     """Whether this code runs in an asyncio task."""
     try:
-        return asyncio.current_task() is not None
+        return asyncio.tasks.current_task() is not None
     except RuntimeError:
         return False
 

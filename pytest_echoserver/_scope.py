@@ -187,7 +187,7 @@ class Scope:
 
     def tasks(self) -> "list[asyncio.Task[Any]]":
         """All that haven't ended, but for the one that asks."""
-        here = asyncio.current_task()
+        here = asyncio.tasks.current_task()
         return [task for task in self._tasks if task is not here and not task.done()]
 
     @property

@@ -28,7 +28,7 @@ class Watched(set["asyncio.Task[Any]"]):
 
     def busy(self) -> "list[asyncio.Task[Any]]":
         """Those that would go on by themselves: they wait for nothing, or for what has happened."""
-        here = asyncio.current_task()
+        here = asyncio.tasks.current_task()
         return [task for task in self if task is not here and not task.done() and not waits(task)]
 
     def failures(self) -> Iterator[BaseException]:
@@ -64,7 +64,7 @@ def frames_of_users(task: "asyncio.Task[Any]") -> list[FrameType]:
 
 async def end_tasks(tasks: "Iterable[asyncio.Task[Any]]") -> list[Exception]:
     """Cancel the tasks that aren't done, and wait for their end; give an error for each that goes on."""
-    left = {task for task in tasks if not task.done()} - {asyncio.current_task()}
+    left = {task for task in tasks if not task.done()} - {asyncio.tasks.current_task()}
     for task in left:
         task.cancel()
     if not left:

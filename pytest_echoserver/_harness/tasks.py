@@ -105,10 +105,10 @@ class _Watching:
             loop.default_exception_handler(context)
 
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> "asyncio.Future[Any]":
-        make: Any = self._before or asyncio.Task
+        make: Any = self._before or asyncio.tasks.Task
         task: asyncio.Future[Any] = make(loop=loop, coro=coro, **options)
         owner = OWNER.get(None)
-        if owner is not None and isinstance(task, asyncio.Task):
+        if owner is not None and isinstance(task, asyncio.tasks.Task):
             owner.watch(task)
         return task
 

@@ -67,7 +67,7 @@ def was_told_to_end(error: BaseException) -> bool:
     One that refuses to be cancelled is thrown away after its loop was closed: a ``GeneratorExit`` for what it runs.
     """
     if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
+        task = asyncio.tasks.current_task()
         return task is not None and task.cancelling() > 0
     return isinstance(error, GeneratorExit)
 

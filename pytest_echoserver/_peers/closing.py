@@ -77,7 +77,7 @@ async def arrive_and_reset(end: "StreamEnd") -> None:
     loop = asyncio.events.get_running_loop()
     deadline = loop.time() + PATIENCE
     with suppress(OSError):
-        async with asyncio.timeout_at(deadline):
+        async with asyncio.timeouts.timeout_at(deadline):
             await end._emptied()
     if end.sock is not None and end.sock.fileno() >= 0:
         await until_arrived(end.sock, deadline - loop.time())

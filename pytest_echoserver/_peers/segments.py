@@ -66,7 +66,7 @@ async def _read_there(end: "StreamEnd", limit: float) -> bool:
     loop = asyncio.events.get_running_loop()
     deadline = loop.time() + limit
     with suppress(OSError):
-        async with asyncio.timeout_at(deadline):
+        async with asyncio.timeouts.timeout_at(deadline):
             await end._emptied()
     if end.sock is None or end.sock.fileno() < 0:
         return True

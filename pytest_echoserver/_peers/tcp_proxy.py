@@ -110,7 +110,7 @@ class Relay:
         self.client.pause_reading(NOT_CONNECTED)
         loop = asyncio.events.get_running_loop()
         try:
-            async with asyncio.timeout(self._limit):
+            async with asyncio.timeouts.timeout(self._limit):
                 await loop.create_connection(lambda: self.target, *self._address)
         except OSError as error:
             self.target.lost.set()

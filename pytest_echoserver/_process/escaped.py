@@ -91,7 +91,7 @@ async def kill_escaped(cookies: Cookies, limit: float) -> tuple[dict[int, list[s
                 known[pid] = told_process(pid)
                 killed.setdefault(number, []).append(known[pid])
             _kill(pid)
-        await asyncio.gather(*(until_exited(pid, limit) for pid in found))
+        await asyncio.tasks.gather(*(until_exited(pid, limit) for pid in found))
     left: dict[int, list[str]] = {}
     for pid, number in found.items():
         left.setdefault(number, []).append(known[pid])

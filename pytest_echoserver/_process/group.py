@@ -83,7 +83,7 @@ async def until_exited(pid: int, limit: float) -> None:
 async def within(limit: float, *events: asyncio.Event) -> None:
     """Wait for all of these, at most ``limit`` seconds."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(limit):
+        async with asyncio.timeouts.timeout(limit):
             for event in events:
                 await event.wait()
 

@@ -236,7 +236,9 @@ def test_programs_end_though_files_are_replaced(downstream: Downstream, what: st
 
 
 @pytest.mark.parametrize("loop", EITHER_LOOP)
-@pytest.mark.parametrize("name", ["ensure_future", "get_running_loop", "wait", "Event", "Task"])
+@pytest.mark.parametrize(
+    "name", ["ensure_future", "get_running_loop", "current_task", "gather", "wait", "timeout", "Event", "Task"]
+)
 def test_no_peer_goes_by_what_code_that_starts_tasks_calls(downstream: Downstream, name: str, loop: str) -> None:
     downstream.run(
         f"""
@@ -276,6 +278,14 @@ def test_no_peer_goes_by_what_code_that_starts_tasks_calls(downstream: Downstrea
         stream = stream_harness.connect(asyncio.Protocol)
         stream.send(b"x")
         stream.close()
+
+    def test_on_the_tests_loop(stream_harness):
+        async def talk():
+            stream = await stream_harness.connect_here(asyncio.Protocol)
+            stream.send(b"x")
+            await stream.close()
+
+        asyncio.run(talk())
     """,
         f"--echoserver-loop={loop}",
-    ).assert_outcomes(passed=3)
+    ).assert_outcomes(passed=4)
