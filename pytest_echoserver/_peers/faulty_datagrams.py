@@ -7,7 +7,7 @@ from typing import Any
 
 from .._faults.datagrams import Carried, DatagramLane, Sockaddr
 from .._faults.deciding import both_ways
-from .._faults.peer import PeerFaults
+from .._faults.peer import InForce, PeerFaults
 from .._faults.schedule import Schedule
 from .._faults.verdict import Direction, Verdict
 from .._record import Record
@@ -19,6 +19,8 @@ __tracebackhide__ = True
 
 def check_sources(given: Any, own: socket.socket) -> None:
     """Raise ValueError if what a peer with the socket ``own`` sends can't come from where faults have it come."""
+    if isinstance(given, InForce):  # they were looked at when they were given
+        return
     for source in both_ways(given, "datagram")[1]:
         schedule = source.values() if isinstance(source, Schedule) else ()
         for verdict in (*schedule, *(trigger.verdict for trigger in getattr(source, "triggers", ()))):
