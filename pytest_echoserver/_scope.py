@@ -220,7 +220,7 @@ class Scope:
             try:
                 at_rest = self._by_itself and all(member._at_rest() for member in reversed(self._members))
                 if not at_rest:
-                    self._settle()
+                    self._settle_all()
                 if not self.wide:
                     verdicts = self._verdicts() if at_rest else self.call(self._verdicts)
                     with self._lock:
@@ -375,7 +375,7 @@ class Scope:
         errors = self.judge()
         return errors + self.call(self._verdicts) if self._members and self._can_be_asked else errors
 
-    def _settle(self) -> None:
+    def _settle_all(self) -> None:
         self.settle()
         to_be_asked = [member._settle for member in self._members if member._settle is not None]
         deadline = real_monotonic() + SETTLING

@@ -154,6 +154,16 @@ class KeepsThreadsWaiting(KeepsWaiters):
         self.first_line = Future()  # type: ignore[assignment]
 
 
+class KeepsAnothersWaiting(KeepsWaiters):
+    """Has a future of a loop that isn't its own."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        other = asyncio.SelectorEventLoop()
+        self.first_line = other.create_future()
+        other.close()
+
+
 class GoesOn(Lines):
     """Has a task that outlives the connection."""
 
@@ -219,6 +229,7 @@ class Loses(Lines):
             {"left": "EOF at the beginning: 1 s after connection_lost nothing has fulfilled its future"},
         ),
         (KeepsThreadsWaiting, {"left": "1 s after connection_lost nothing has fulfilled its future `first_line`"}),
+        (KeepsAnothersWaiting, {"left": "nothing has fulfilled its future `first_line`"}),
         (GoesOn, {"left": "1 s after connection_lost one of its tasks still runs: GoesOn.beat"}),
         (Stays, {"left": "1 s after connection_lost one of its tasks still runs: Stays.beat"}),
         (WritesOn, {"flow": "wait in its transport, and it goes on writing: after pause_writing() it should"}),
