@@ -72,4 +72,6 @@ async def end_tasks(tasks: "Iterable[asyncio.Task[Any]]") -> list[Exception]:
     until = real_monotonic() + PATIENCE  # a test may have stopped the clock of its loop
     while (stuck := [task for task in left if not task.done()]) and real_monotonic() < until:
         await let_turn(1)
+    for task in stuck:  # it is told here: asyncio would do so once more, wherever the garbage collector comes by it
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
     return [RuntimeError(f"{task.get_name()} was cancelled, but did not end: {task!r}") for task in stuck]

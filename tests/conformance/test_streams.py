@@ -1,6 +1,7 @@
 """A check of a stream protocol passes what is well made, and names what is wrong with what isn't."""
 
 import asyncio
+import gc
 import re
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -450,6 +451,14 @@ def test_nothing_of_it_fails_the_test_or_is_shown(stream_harness: StreamHarness)
     assert flaws_of(lambda: check_stream_protocol(stream_harness, RaisesAtReset, CONVERSATION)).keys() == {"reset"}
     assert stream_harness._scope.errors == []
     assert stream_harness._scope.traffic().peers == ()
+
+
+def test_a_task_that_never_ends_is_told_of_once(stream_harness: StreamHarness) -> None:
+    told = flaws_of(lambda: check_stream_protocol(stream_harness, Stays, CONVERSATION))
+    assert told.keys() == {"left"}
+    gc.collect()
+    stream_harness._scope.settle()
+    assert stream_harness._scope.errors == []
 
 
 def test_it_would_block_a_loop(stream_harness: StreamHarness) -> None:

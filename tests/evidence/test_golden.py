@@ -146,6 +146,7 @@ CASES = {
             socket.create_connection(dead.address, 5)
         with socket.create_connection(primary.address, 5) as client:
             assert client.recv(100) == b""
+        primary.verify()  # by then it has seen its client close
         with socket.create_connection(backup.address, 5) as client:
             client.sendall(b"state?")
             assert client.recv(100) == b"state?"
