@@ -4,11 +4,23 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from .._checks import bytes_like, in_short
+from .._checks import bytes_like
 from .._futures import CaptureTimeout
 from .._harness.datagram import DatagramHarness, HarnessedEndpoint
 from .._peers.telling import first_bytes
-from .trials import CONVERSATION, MOST_ENDS, TWO, Trial, Trials, Unlike, damaged, spread, told_in_short
+from .trials import (
+    CONVERSATION,
+    MOST_ENDS,
+    TWO,
+    Trial,
+    Trials,
+    Unlike,
+    checked_turns,
+    damaged,
+    see_outcome,
+    spread,
+    told_in_short,
+)
 
 __tracebackhide__ = True
 
@@ -35,13 +47,8 @@ def checked_conversation(conversation: Any) -> list[Turn]:
     Raises:
         TypeError, ValueError: it isn't what is allowed.
     """
-    if isinstance(conversation, (bytes, str)) or not isinstance(conversation, Iterable):
-        raise TypeError(f"a conversation is a list of (datagram to send, answers), not {conversation!r}")
     turns = []
-    for turn in conversation:
-        if not (isinstance(turn, tuple) and len(turn) == 2):
-            raise TypeError(f"a turn must be (datagram to send or None, list of answers), not {turn!r}")
-        sends, answers = turn
+    for sends, answers in checked_turns(conversation, "(datagram to send or None, list of answers)"):
         if isinstance(answers, str) or not isinstance(answers, Sequence):
             raise TypeError(f"answers must be a datagram's bytes, or a list of such, not {answers!r}")
         listed = [answers] if isinstance(answers, (bytes, bytearray, memoryview)) else answers
@@ -187,9 +194,7 @@ class DatagramTrials(Generic[P]):
 
     def _see_the_same(self, endpoint: HarnessedEndpoint[P]) -> None:
         """See that the same comes of it as when the conversation was held as it was given."""
-        outcome = self._end(endpoint)
-        if outcome != self._came:
-            raise Unlike(f"its outcome is {in_short(outcome)}, not {in_short(self._came)}")
+        see_outcome(self._end(endpoint), self._came)
 
     def _end(self, endpoint: HarnessedEndpoint[P]) -> object:
         """Close the endpoint; give what has come of the protocol."""

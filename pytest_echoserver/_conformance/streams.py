@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from .._checks import bytes_like, in_short
+from .._checks import bytes_like
 from .._futures import CaptureFuture, CaptureTimeout
 from .._harness.sides import Kind
 from .._harness.stream import HarnessedStream, StreamHarness
@@ -16,7 +16,20 @@ from .._neighbours import real_monotonic
 from .._patterns import compile_pattern
 from .._peers.telling import first_bytes
 from .._telling import told_bytes
-from .trials import CONVERSATION, MOST_ENDS, TWO, Trial, Trials, Unlike, answered, damaged, spread, told_in_short
+from .trials import (
+    CONVERSATION,
+    MOST_ENDS,
+    TWO,
+    Trial,
+    Trials,
+    Unlike,
+    answered,
+    checked_turns,
+    damaged,
+    see_outcome,
+    spread,
+    told_in_short,
+)
 
 __tracebackhide__ = True
 
@@ -53,13 +66,8 @@ def checked_conversation(conversation: Any) -> list[Turn]:
     Raises:
         TypeError, ValueError: it isn't what is allowed.
     """
-    if isinstance(conversation, (bytes, str)) or not isinstance(conversation, Iterable):
-        raise TypeError(f"a conversation is a list of (bytes to send, bytes of the answer), not {conversation!r}")
     turns = []
-    for turn in conversation:
-        if not (isinstance(turn, tuple) and len(turn) == 2):
-            raise TypeError(f"a turn must be (bytes to send, bytes of the answer), not {turn!r}")
-        sends, answers = turn
+    for sends, answers in checked_turns(conversation, "(bytes to send, bytes of the answer)"):
         if isinstance(answers, re.Pattern):
             compile_pattern(answers, anchored=True)  # raises for what can't be told on a stream
         else:
@@ -310,8 +318,7 @@ class StreamTrials(Generic[P]):
         as_given, outcome_as_given = self._came
         if answers != as_given and self._known_in_advance:
             raise Unlike(answered(answers, as_given))
-        if outcome != outcome_as_given:
-            raise Unlike(f"its outcome is {in_short(outcome)}, not {in_short(outcome_as_given)}")
+        see_outcome(outcome, outcome_as_given)
 
     def _end(self, stream: HarnessedStream[P]) -> tuple[bytes, object]:
         """Close the connection; give all that the protocol has answered, and what has come of it."""

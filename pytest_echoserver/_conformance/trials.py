@@ -2,11 +2,11 @@
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from .._checks import not_async
+from .._checks import in_short, not_async
 from .._harness.harnessed import Harnessed
 from .._here import refuse_to_block
 from .._outcomes import raise_together
@@ -172,6 +172,29 @@ class Trial:
                     "who awaits that, waits for ever"
                 )
         return ""
+
+
+def checked_turns(conversation: Any, turn_told: str) -> Iterator[tuple[Any, Any]]:
+    """What the other side sends and what is answered, turn by turn.
+
+    Args:
+        turn_told: what a turn has to be, for errors.
+
+    Raises:
+        TypeError: it is no list of pairs.
+    """
+    if isinstance(conversation, (bytes, str)) or not isinstance(conversation, Iterable):
+        raise TypeError(f"a conversation is a list of {turn_told}, not {conversation!r}")
+    for turn in conversation:
+        if not (isinstance(turn, tuple) and len(turn) == 2):
+            raise TypeError(f"a turn must be {turn_told}, not {turn!r}")
+        yield turn
+
+
+def see_outcome(outcome: object, as_given: object) -> None:
+    """See that what has come of a protocol is what came of one with which the conversation was held as given."""
+    if outcome != as_given:
+        raise Unlike(f"its outcome is {in_short(outcome)}, not {in_short(as_given)}")
 
 
 def answered(got: bytes, wanted: bytes) -> str:
