@@ -191,10 +191,16 @@ class Downstream:
 
 
 @pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """What it runs reports as it would at a desk, also where this suite runs in CI."""
+    for name in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    return pytester
+
+
+@pytest.fixture
 def downstream(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Downstream:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    for name in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS"):  # more is shown where one is set
-        monkeypatch.delenv(name, raising=False)
     return Downstream(pytester)
 
 

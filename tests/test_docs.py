@@ -100,7 +100,7 @@ class Reader:
 
     def run(self, program: str, *args: str) -> str:
         alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "80", "PYTHONDONTWRITEBYTECODE": "1"}
-        here = {"CI", "GITHUB_ACTIONS", "PYTEST_ADDOPTS"}
+        here = {"CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "PYTEST_ADDOPTS"}
         environment = {name: value for name, value in os.environ.items() if name not in here}
         argv = [sys.executable, "-m", program, *args]
         if program == "pytest":
