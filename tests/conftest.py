@@ -192,7 +192,8 @@ class Downstream:
 
 @pytest.fixture
 def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """What it runs reports as it would at a desk, also where this suite runs in CI."""
+    """What it runs reports the same in CI as at a desk, however wide the terminal is there."""
+    monkeypatch.setenv("COLUMNS", "80")
     for name in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
     return pytester
