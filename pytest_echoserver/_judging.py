@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import _reporting
-from ._kept import CLOSED_SESSION_SCOPE, SCOPE, SESSION_SCOPE, SETTINGS
+from ._kept import CLOSED_SESSION_SCOPE, OF_TEST, SCOPE, SESSION_SCOPE, SETTINGS
 from ._meant import what_was_meant
 from ._neighbours import why_unreachable
 from ._outcomes import raise_together
@@ -42,8 +42,20 @@ def judge_tear_down(item: pytest.Item) -> None:
 
 
 def judge_failed_tear_down(item: pytest.Item) -> None:
-    """Keep them, to be shown beside what the tear-down failed by."""
-    _errors_of([item.config.stash[SESSION_SCOPE]], item)
+    """Keep them, to be shown beside what the tear-down failed by; and end what the test has, where pytest did not.
+
+    It calls no further finalizer of a test once a fixture's tear-down has raised what is no Exception.
+    """
+    errors: list[Exception] = []
+    if OF_TEST in item.stash:
+        try:
+            item.stash[OF_TEST].end()
+        except Exception as error:  # noqa: BLE001  it is told below, beside what raised
+            errors.append(error)
+    if SESSION_SCOPE in item.config.stash:
+        errors += _errors_of([item.config.stash[SESSION_SCOPE]], item)
+    if errors:
+        item.stash[ERRORS] = errors
 
 
 def tell(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:

@@ -87,7 +87,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     except BaseException as raised:
         # pytest before 9.1 can't show a group without any frame, and leaves its own out.
         __tracebackhide__ = not isinstance(raised, BaseExceptionGroup)
-        if SESSION_SCOPE in item.config.stash:
+        if has_peers(item):
             from . import _judging
 
             _judging.judge_failed_tear_down(item)

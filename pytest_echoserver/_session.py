@@ -148,7 +148,7 @@ class OfTest:
         self._request = request
         self._peers: Peers | None = None
         self._timeout_before = _deadline.default
-        node.addfinalizer(self._end)
+        node.addfinalizer(self.end)
         node.stash[SCOPE] = self.scope
         _deadline.default = self.settings.timeout
 
@@ -159,7 +159,7 @@ class OfTest:
             self._peers = self.shared.peers_in(self.scope, self.settings, self._request)
         return self._peers
 
-    def _end(self) -> None:
+    def end(self) -> None:
         __tracebackhide__ = True
         del self._request.node.stash[OF_TEST]
         try:

@@ -106,6 +106,42 @@ def test_an_interrupted_run_says_so_beside_what_it_killed(downstream: Downstream
     assert re.search(r"process-1 .* had to be killed", result.stdout.str())
 
 
+@needs_proc
+@pytest.mark.parametrize("raises", ["raise KeyboardInterrupt", "sys.exit(3)"])
+def test_what_no_finalizer_ended_is_ended(downstream: Downstream, raises: str) -> None:
+    result = downstream.run_apart(
+        f"""
+        import pathlib, socket, sys
+        import pytest
+
+        @pytest.fixture
+        def mine(subprocess_runner, tcp_echo_server):
+            program = subprocess_runner("sh", "-c", {LEAVES!r})
+            program.read_until(b"\\n").result()
+            pathlib.Path("pids").write_text(f"{{program.pid}} {{program.stdout.decode()}}")
+            yield tcp_echo_server
+            {raises}
+
+        def test_it(mine):
+            pathlib.Path("port").write_text(str(mine.port))
+
+        def test_the_next():
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", int(pathlib.Path("port").read_text())))
+        """
+    )
+    left = [pid for pid in map(int, Path("pids").read_text().split()) if alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+    result.stdout.re_match_lines([".*left behind what had left its process group, and had to be killed: pid"])
+    if "exit" in raises:
+        result.assert_outcomes(passed=2, errors=1)
+    else:
+        assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stderr.no_fnmatch_line("*ResourceWarning*")
+
+
 # By TERM it is told that the end of its test has come, and that is waited for.
 INTERRUPTS = "trap 'kill -{signal} $PPID' TERM; trap '' HUP; echo $$; while :; do kill -STOP $$; done"
 INTERRUPTED = """
