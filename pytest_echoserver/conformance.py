@@ -3,17 +3,32 @@
 One call holds a conversation with a protocol of yours, as it is given, and then goes through what a network and the
 other side may make of it: what is sent arrives in other pieces, two clients come at a time, they hang up or reset
 amid a message, send what makes no sense, or don't read. Each trial has a new protocol on a real connection, on the
-engine's loop: some thirty for a conversation of one turn, some 260 for a long one, of milliseconds each.
+engine's loop, and takes milliseconds if the protocol answers at once: some thirty for a conversation of one short
+turn, up to 180 for a longer one.
+
+Of what is long, samples are tried. A message is cut at up to 64 places: near its edges, where its lines end, and
+evenly spread. A conversation is ended at up to 24 places, and up to 64 things come in place of one of its messages.
+Each trial holds again what comes before its place, so of a long one there are fewer, of about 2,000 turns in all
+for a check: of 200 turns, 20 places to end it, 20 damages, and 5 trials in each of which all messages are cut. At
+least four are made, however many turns those take. Parts of a conversation, checked one by one, are tried more
+closely.
+
+Where ``outcome`` tells anything, the conversation is held twice as it is given: that has to come out the same.
+``left`` is looked for in each trial, until one protocol takes a while to end: a second after the connection is lost
+none of the protocol's tasks runs on, and no future that is an attribute of the protocol is pending: who awaits that
+would wait for ever.
+
+Of each check that fails, the first trial that went wrong is told. Where the conversation as it is given goes wrong,
+or two at a time, nothing else is tried.
 """
 
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
-from ._checks import factory as checked_factory
-from ._checks import flag
-from ._conformance import datagrams, streams
-from ._conformance.trials import ConformanceError, checked_outcome
+from ._conformance.datagrams import DatagramTrials
+from ._conformance.streams import StreamTrials
+from ._conformance.trials import ConformanceError
 from ._harness.datagram import DatagramHarness
 from ._harness.stream import StreamHarness
 
@@ -36,14 +51,14 @@ def check_stream_protocol(
     """Check an `asyncio.Protocol` or `asyncio.BufferedProtocol` for what such classes get wrong.
 
     ==============  ===================================================================================
-    ``cut``         what is sent arrives byte by byte, or cut in two at each place: all comes out the same
+    ``cut``         what is sent arrives byte by byte (long messages in 512 pieces), or cut in two: all comes out
+                    the same
     ``two``         two connections at a time share nothing
     ``eof``         the other side hangs up, at the beginning, within a message, or after it: nothing is raised, and
                     the connection is lost by that (what returns True from ``eof_received`` closes it later)
     ``reset``       the same by a RST
     ``damaged``     bits are flipped, messages cut short, or something else altogether comes: nothing is raised
-    ``left``        a second after the connection is lost none of its tasks runs on, and no future that is an
-                    attribute of the protocol is pending: who awaits that would wait for ever
+    ``left``        nothing of it goes on, or is waited for, a second after the connection is lost
     ``joined``      if it ``repeats``: all that is sent arrives at once, and twice: all is answered, in order
     ``flow``        if it ``repeats``: a client sends on and on and doesn't read: after ``pause_writing()`` it
                     writes and reads no more; once the client reads, all is answered (not tried if answers are
@@ -64,20 +79,11 @@ def check_stream_protocol(
         skip: names of checks to leave out.
 
     Raises:
-        ConformanceError: a check has failed; several, as an `ExceptionGroup`. Each tells of its first trial that
-            went wrong. Where the conversation as it is given goes wrong, or two at a time, nothing else is tried.
-        TypeError, ValueError: an argument isn't what is allowed.
+        ConformanceError: a check has failed; several, as an `ExceptionGroup`.
+        TypeError, ValueError: an argument isn't what is allowed, nor what the factory gives.
         RuntimeError: it would block a running event loop: there ``await asyncio.to_thread(...)``.
     """
-    checked_factory(factory, "stream protocols")
-    streams.StreamTrials(
-        harness,
-        factory,
-        streams.checked_conversation(conversation),
-        checked_outcome(outcome),
-        skip,
-        repeats=flag(repeats, "repeats"),
-    ).run()
+    StreamTrials(harness, factory, conversation, outcome, skip, repeats=repeats).run()
 
 
 def check_datagram_protocol(
@@ -98,8 +104,7 @@ def check_datagram_protocol(
     ``error``       what it sent was refused (``error_received``): nothing is raised
     ``duplicate``   each datagram arrives twice: nothing is raised
     ``damaged``     bits are flipped, datagrams cut short, empty, or as large as can be: nothing is raised
-    ``left``        a second after the connection is lost none of its tasks runs on, and no future that is an
-                    attribute of the protocol is pending: who awaits that would wait for ever
+    ``left``        nothing of it goes on, or is waited for, a second after the connection is lost
     ==============  ===================================================================================
 
     Args:
@@ -113,17 +118,8 @@ def check_datagram_protocol(
         skip: names of checks to leave out.
 
     Raises:
-        ConformanceError: a check has failed; several, as an `ExceptionGroup`. Each tells of its first trial that
-            went wrong. Where the conversation as it is given goes wrong, or two at a time, nothing else is tried.
-        TypeError, ValueError: an argument isn't what is allowed.
+        ConformanceError: a check has failed; several, as an `ExceptionGroup`.
+        TypeError, ValueError: an argument isn't what is allowed, nor what the factory gives.
         RuntimeError: it would block a running event loop: there ``await asyncio.to_thread(...)``.
     """
-    checked_factory(factory, "datagram protocols")
-    datagrams.DatagramTrials(
-        harness,
-        factory,
-        datagrams.checked_conversation(conversation),
-        checked_outcome(outcome),
-        skip,
-        remote=flag(remote, "remote"),
-    ).run()
+    DatagramTrials(harness, factory, conversation, outcome, skip, remote=remote).run()

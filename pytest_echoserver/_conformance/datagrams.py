@@ -1,22 +1,22 @@
 """What is tried with a datagram protocol."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
 
-from .._checks import bytes_like
+from .._checks import bytes_like, flag
 from .._futures import CaptureTimeout
 from .._harness.datagram import DatagramHarness, HarnessedEndpoint
+from .._harness.recording import DATAGRAMS
 from .._peers.telling import first_bytes
 from .trials import (
-    CONVERSATION,
+    AS_GIVEN,
     MOST_ENDS,
-    TWO,
+    ONCE_MORE,
     Trial,
     Trials,
+    Turn,
     Unlike,
     checked_turns,
-    damaged,
     see_outcome,
     spread,
     told_in_short,
@@ -30,18 +30,7 @@ LARGEST = bytes(65_507)
 """The largest datagram that there is over IPv4, which IPv6 carries, too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The datagram that the far end sends, or None, and those that the protocol has to answer with."""
-
-    sends: bytes | None
-    answers: list[bytes]
-
-    def __str__(self) -> str:
-        return "the beginning" if self.sends is None else first_bytes(self.sends)
-
-
-def checked_conversation(conversation: Any) -> list[Turn]:
+def checked_conversation(conversation: Any) -> list[Turn[list[bytes]]]:
     """Check what a far end is to send, and to get.
 
     Raises:
@@ -54,8 +43,9 @@ def checked_conversation(conversation: Any) -> list[Turn]:
         listed = [answers] if isinstance(answers, (bytes, bytearray, memoryview)) else answers
         turns.append(
             Turn(
-                None if sends is None else bytes_like(sends, "what is sent, if it isn't None,"),
+                b"" if sends is None else bytes_like(sends, "what is sent, if it isn't None,"),
                 [bytes_like(answer, "an answer") for answer in listed],
+                unasked=sends is None,
             )
         )
     if not turns:
@@ -63,47 +53,34 @@ def checked_conversation(conversation: Any) -> list[Turn]:
     return turns
 
 
-class DatagramTrials(Generic[P]):
+class DatagramTrials(Trials[P, list[bytes]]):
     """Tries a datagram protocol with a conversation, and what may come in its place.
 
     Args:
-        outcome: called with a protocol that has lost its connection, on its loop; gives what has to be the same
-            however the conversation was held.
         remote: whether its socket is connected to the far end.
     """
+
+    kind = DATAGRAMS
+    kind_told = "datagram protocols"
+    checks = ("conversation", "two", "stranger", "close", "error", "duplicate", "damaged")
 
     def __init__(
         self,
         harness: DatagramHarness,
         factory: Callable[[], P],
-        turns: list[Turn],
+        conversation: object,
         outcome: Callable[[P], object],
         skip: Collection[str],
         *,
         remote: bool,
     ) -> None:
+        super().__init__(harness._scope, factory, checked_conversation(conversation), outcome, skip)
         self._harness = harness
-        self._factory = factory
-        self._turns = turns
-        self._outcome = outcome
-        self._remote = remote
-        self._trials = Trials(harness._scope, skip)
+        self._remote = flag(remote, "remote")
         self._came: object = None
 
-    def run(self) -> None:
-        checks: dict[str, Callable[[], None]] = {
-            CONVERSATION: self._conversation,
-            TWO: self._two,
-            "stranger": self._stranger,
-            "close": self._close,
-            "error": self._error,
-            "duplicate": self._duplicate,
-            "damaged": self._damaged,
-        }
-        self._trials.run(checks)
-
-    def _conversation(self) -> None:
-        with self._trials.trial(CONVERSATION, "held as it was given") as trial:
+    def conversation(self) -> None:
+        with self._trial(AS_GIVEN) as trial:
             endpoint = self._connect(trial)
             self._hold(endpoint, self._turns)
             trial.scope.settle()
@@ -111,109 +88,109 @@ class DatagramTrials(Generic[P]):
             if more:
                 raise Unlike(f"after all that it was to answer, it also sent {first_bytes(more[0].data)}")
             self._came = self._end(endpoint)
+        if self._came is not None:
+            with self._trial(f"{AS_GIVEN}, once more") as trial:
+                endpoint = self._connect(trial)
+                self._hold(endpoint, self._turns)
+                self._see_the_same(endpoint, ONCE_MORE)
 
-    def _two(self) -> None:
+    def two(self) -> None:
         """Two endpoints at a time, which have nothing to do with each other."""
-        with self._trials.trial(TWO, "two endpoints at a time") as trial:
+        with self._trial("two endpoints at a time") as trial:
             endpoints = [self._connect(trial), self._connect(trial)]
             for turn in self._turns:
                 for endpoint in endpoints:
-                    _send(endpoint, turn.sends)
+                    _send(endpoint, turn)
                 for endpoint in endpoints:
                     _see(endpoint, turn)
             for endpoint in endpoints:
                 self._see_the_same(endpoint)
 
-    def _stranger(self) -> None:
+    def stranger(self) -> None:
         """Somebody else sends the same from another address: those are answered there, or not at all."""
         if self._remote:
             return
-        with self._trials.trial("stranger", "another address sends the same, before each datagram") as trial:
+        with self._trial("another address sends the same, before each datagram") as trial:
             endpoint = self._connect(trial)
             for turn in self._turns:
-                if turn.sends is not None:
+                if not turn.unasked:
                     endpoint.send(turn.sends, source=(endpoint.address[0], 0)).result()
-                _send(endpoint, turn.sends)
+                _send(endpoint, turn)
                 _see(endpoint, turn)
             self._see_the_same(endpoint)
 
-    def _close(self) -> None:
-        for count in spread(range(len(self._turns)), MOST_ENDS):
-            with self._trials.trial("close", f"closed {self._after(count)}") as trial:
+    def close(self) -> None:
+        for count in spread(range(len(self._turns)), self._up_to_a_place(MOST_ENDS)):
+            with self._trial(f"closed {self._after(count)}") as trial:
                 endpoint = self._connect(trial)
                 self._hold(endpoint, self._turns[:count])
                 endpoint.close().result()
 
-    def _error(self) -> None:
+    def error(self) -> None:
         """What was sent was refused: an answer by ICMP, which comes as a call of error_received."""
-        for count in spread(range(len(self._turns) + 1), MOST_ENDS):
+        for count in spread(range(len(self._turns) + 1), self._up_to_a_place(MOST_ENDS)):
             told = f"error_received(ConnectionRefusedError()) {self._after(count)}"
-            with self._trials.trial("error", told) as trial:
+            with self._trial(told) as trial:
                 endpoint = self._connect(trial)
                 self._hold(endpoint, self._turns[:count])
                 if not endpoint.call(endpoint.transport.is_closing).result():
                     endpoint.error(ConnectionRefusedError()).result()
                 endpoint.close().result()
 
-    def _duplicate(self) -> None:
+    def duplicate(self) -> None:
         """Each datagram arrives twice: nothing may be raised, whatever is answered."""
-        with self._trials.trial("duplicate", "each datagram arrives twice") as trial:
+        with self._trial("each datagram arrives twice") as trial:
             endpoint = self._connect(trial)
             for turn in self._turns:
-                _send(endpoint, turn.sends)
-                _send(endpoint, turn.sends)
+                _send(endpoint, turn)
+                _send(endpoint, turn)
                 trial.scope.settle()
             endpoint.close().result()
 
     def _after(self, count: int) -> str:
-        return f"after {self._turns[count - 1]}" if count else "at once"
+        return self._turns[count - 1].after if count else "at once"
 
-    def _damaged(self) -> None:
+    def damaged(self) -> None:
         """No peer should send this, but some will: it may be ignored, but nothing may be raised."""
-        for at, instead in spread(list(self._damages())):
+        for at, instead in self._damages(b"", LARGEST):
             turn = self._turns[at]
-            with self._trials.trial("damaged", f"{told_in_short(instead)} in place of {turn}") as trial:
+            with self._trial(f"{told_in_short(instead)} in place of {first_bytes(turn.sends)}") as trial:
                 endpoint = self._connect(trial)
                 self._hold(endpoint, self._turns[:at])
                 endpoint.send(instead)
                 endpoint.close().result()
 
-    def _damages(self) -> Iterable[tuple[int, bytes]]:
-        for at, turn in enumerate(self._turns):
-            if turn.sends is not None:
-                yield from ((at, instead) for instead in (b"", *damaged(turn.sends), LARGEST))
-
     def _connect(self, trial: Trial) -> HarnessedEndpoint[P]:
         harness = DatagramHarness(trial.scope, self._harness._host)
-        return trial.put(harness.connect(self._factory, self._remote))
+        return trial.put(harness.connect(self._make, self._remote))
 
-    def _hold(self, endpoint: HarnessedEndpoint[P], turns: list[Turn]) -> None:
+    def _hold(self, endpoint: HarnessedEndpoint[P], turns: list[Turn[list[bytes]]]) -> None:
         for turn in turns:
-            _send(endpoint, turn.sends)
+            _send(endpoint, turn)
             _see(endpoint, turn)
 
-    def _see_the_same(self, endpoint: HarnessedEndpoint[P]) -> None:
+    def _see_the_same(self, endpoint: HarnessedEndpoint[P], hint: str = "") -> None:
         """See that the same comes of it as when the conversation was held as it was given."""
-        see_outcome(self._end(endpoint), self._came)
+        see_outcome(self._end(endpoint), self._came, hint)
 
     def _end(self, endpoint: HarnessedEndpoint[P]) -> object:
         """Close the endpoint; give what has come of the protocol."""
         endpoint.close().result()
-        return endpoint.call(self._outcome, endpoint.protocol).result()
+        return self._come_of(endpoint)
 
 
-def _send(endpoint: HarnessedEndpoint[Any], data: bytes | None) -> None:
-    if data is not None:
-        endpoint.send(data)
+def _send(endpoint: HarnessedEndpoint[Any], turn: Turn[list[bytes]]) -> None:
+    if not turn.unasked:
+        endpoint.send(turn.sends)
 
 
-def _see(endpoint: HarnessedEndpoint[Any], turn: Turn) -> None:
+def _see(endpoint: HarnessedEndpoint[Any], turn: Turn[list[bytes]]) -> None:
     """See that the turn is answered as it should be, to the far end's address."""
     for wanted in turn.answers:
         got = _next(endpoint)
         if got != wanted:
             answered = "nothing" if got is None else first_bytes(got)
-            raise Unlike(f"to {turn} it answered {answered}, not {first_bytes(wanted)}")
+            raise Unlike(f"{turn.to} it answered {answered}, not {first_bytes(wanted)}")
 
 
 def _next(endpoint: HarnessedEndpoint[Any]) -> bytes | None:

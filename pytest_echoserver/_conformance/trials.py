@@ -2,29 +2,42 @@
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
 
-from .._checks import in_short, not_async
+from .._checks import MOST_TOLD, not_async
+from .._checks import factory as checked_factory
 from .._harness.harnessed import Harnessed
+from .._harness.recording import ProtocolKind
 from .._here import refuse_to_block
 from .._outcomes import raise_together
 from .._peers.telling import first_bytes
 from .._scope import Scope
-from .._telling import told_function
+from .._telling import told_error, told_function
 
 __tracebackhide__ = True
 
+P = TypeVar("P")
 T = TypeVar("T")
+A = TypeVar("A")
+"""What a turn is answered with."""
 
 CONVERSATION, TWO, LEFT = "conversation", "two", "left"
+AS_GIVEN = "held as it was given"
+ONCE_MORE = ": what `outcome` gives has to be equal whenever the same is sent and answered"
 LAST_WORDS = 1.0
 """Seconds that a protocol's tasks have to end, after it has lost its connection."""
 MOST_PLACES = 64
 """At so many places of what is sent something is tried, at most."""
 MOST_ENDS = 24
 """After so many turns, or within them, it is ended, at most."""
+MOST_TURNS = 2_000
+"""So many turns are held for one check, about: each trial has to hold again what comes before its place."""
+FEWEST = 4
+"""So many places are tried however many turns that takes."""
 MOST_FLIPPED = 16
 ALIKE_SHOWN = 40
 """So many bytes that are as they should be are shown before those that aren't, at most."""
@@ -43,46 +56,91 @@ class Unlike(Exception):
     """A trial has not come out as it should."""
 
 
-class Trials:
-    """Tries one protocol after the other, by checks that have names.
+@dataclass(frozen=True, slots=True)
+class Turn(Generic[A]):
+    """What the far end sends, and what the protocol has to answer; ``unasked`` if nothing is sent before that."""
+
+    sends: bytes
+    answers: A
+    unasked: bool
+
+    @property
+    def to(self) -> str:
+        return "unasked" if self.unasked else f"to {first_bytes(self.sends)}"
+
+    @property
+    def after(self) -> str:
+        return "after what it sends unasked" if self.unasked else f"after {first_bytes(self.sends)}"
+
+
+class Trials(Generic[P, A]):
+    """Tries one protocol after the other, by checks that have names: those of the methods that do them.
 
     Args:
         scope: that of the test.
+        factory: makes each protocol.
+        outcome: called with a protocol that has lost its connection, on its loop; gives what has to be the same
+            however the conversation was held.
         skip: names of the checks to leave out.
+
+    Raises:
+        TypeError, ValueError: one of these isn't what is allowed.
     """
 
-    def __init__(self, scope: Scope, skip: Collection[str]) -> None:
+    kind: ClassVar[ProtocolKind]
+    kind_told: ClassVar[str]
+    checks: ClassVar[tuple[str, ...]]
+    """In the order in which they are done: the conversation itself comes first."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        factory: Callable[[], P],
+        turns: list[Turn[A]],
+        outcome: Callable[[P], object],
+        skip: Collection[str],
+    ) -> None:
         self._scope = scope
+        self._factory = checked_factory(factory, self.kind_told)
+        self._turns = turns
+        self._outcome = _checked_outcome(outcome)
         self._skip = skip
+        _check_skip(skip, [*self.checks[1:], LEFT])
+        self._check = ""
+        """The name of that which is being done."""
+        self._failed: set[str] = set()
+        """Names of those that went wrong."""
+        self._made_last: P | None = None
+        self._misused: Exception | None = None
+        """What is wrong with the factory, or the outcome: no flaw of the protocol's."""
         self._left: ConformanceError | None = None
         self._stuck = False
         """Whether a protocol's task won't be cancelled."""
         self._lingers = False
         """Whether a protocol has taken its time for last words: those of all others would take as long."""
-        self.failed: set[str] = set()
-        """Names of the checks that went wrong."""
 
-    def run(self, checks: dict[str, Callable[[], None]]) -> None:
-        """Do what is checked, the conversation itself first.
+    def run(self) -> None:
+        """Do what is checked.
 
-        Where that goes wrong, or two at a time do, nothing else would tell anything: what they share, all others
-        would meet.
+        Where the conversation itself goes wrong, or two at a time do, nothing else would tell anything: what they
+        share, all others would meet.
 
         Raises:
             ConformanceError: of each check, the first trial that went wrong; several as an `ExceptionGroup`.
+            TypeError, ValueError: what the factory or ``outcome`` gives is of no use.
         """
         refuse_to_block("the check of a protocol", "`await asyncio.to_thread(...)`, with all that you would call,")
-        _check_skip(self._skip, [*list(checks)[1:], LEFT])
         flaws: list[Exception] = []
-        for name, check in checks.items():
+        for name in self.checks:
             if name not in self._skip:
+                self._check = name
                 try:
-                    check()
+                    getattr(self, name)()
                 except ConformanceError as flaw:
                     if flaw is self._left:
                         break
                     flaws.append(flaw.with_traceback(None))  # where we were tells nobody anything
-                    self.failed.add(name)
+                    self._failed.add(name)
                     if name in (CONVERSATION, TWO):
                         break
         if self._left is not None and LEFT not in self._skip:
@@ -90,14 +148,15 @@ class Trials:
         raise_together(flaws, "flaws of the protocol")
 
     @contextmanager
-    def trial(self, check: str, tried: str) -> "Iterator[Trial]":
+    def _trial(self, tried: str) -> "Iterator[Trial]":
         """A scope to connect protocols in, each of which loses its connection before this ends.
 
         Raises:
             ConformanceError: of what is raised meanwhile, by the protocols or within.
+            TypeError, ValueError: what the factory or ``outcome`` gives is of no use.
         """
         scope = Scope(self._scope.engine, self._scope.timeout)
-        trial = Trial(scope)
+        trial = Trial(scope, tried)
         raised: Exception | None = None
         left = ""
         try:
@@ -113,23 +172,85 @@ class Trials:
                 scope.close()
             except Exception as error:  # noqa: BLE001  a task of the protocol's that won't be cancelled
                 self._stuck, left = True, left or str(error)
+        if self._misused is not None:
+            raise self._misused from self._misused.__cause__
         if wrong:  # what the protocol has raised tells more than what that led to
             raised = wrong[0]
         if isinstance(raised, Unlike):
-            raise ConformanceError(f"{check}: {tried}: {raised}") from None
+            raise ConformanceError(f"{self._check}: {trial.tried}: {raised}") from raised.__cause__
         if raised is not None:
-            raise ConformanceError(f"{check}: {tried}: {type(raised).__name__}: {raised}") from raised
+            told = f"{self._check}: {trial.tried}: {type(raised).__name__}: {raised}"
+            raise ConformanceError(told) from raised
         if left and self._left is None:
-            self._left = ConformanceError(f"{LEFT}: {tried}: {left}")
+            self._left = ConformanceError(f"{LEFT}: {trial.tried}: {left}")
             if self._stuck and LEFT not in self._skip:  # each trial would wait for its end
                 raise self._left
 
+    def _make(self) -> P:
+        """Make a protocol, as a harness's factory does."""
+        protocol: P = self._factory()
+        try:
+            self.kind.check(protocol)
+        except TypeError as error:
+            self._misused = error
+            raise
+        if protocol is self._made_last:
+            self._misused = ValueError(
+                f"the factory gave the same protocol twice, {_told(protocol)}: each connection has to have one of "
+                "its own, as from `MyProtocol` or `lambda: MyProtocol(...)`"
+            )
+            raise self._misused
+        self._made_last = protocol
+        return protocol
+
+    def _come_of(self, harnessed: Harnessed[P]) -> object:
+        """What has come of a protocol that has lost its connection."""
+        raised, outcome = harnessed.call(self._call_outcome, harnessed.protocol).result()
+        if raised is not None:
+            raise Unlike(f"`outcome` has raised {told_error(raised)}") from raised
+        if isinstance(outcome, Coroutine):
+            outcome.close()
+            self._misused = TypeError(
+                f"outcome must be a plain function: {told_function(self._outcome)} gave a coroutine, and nothing "
+                "would await it"
+            )
+            raise self._misused
+        # One that all protocols share has to differ from itself once more has come.
+        return copy(outcome) if type(outcome) in (list, dict, set, bytearray) else outcome
+
+    def _call_outcome(self, protocol: P) -> tuple[BaseException | None, object]:
+        try:
+            return None, self._outcome(protocol)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  the latter may be that of a future
+            return error, None
+
+    def _within_bounds(self, most: int, turns: float) -> int:
+        """How many trials there may be, of so many turns each."""
+        return min(most, max(FEWEST, int(MOST_TURNS / turns)))
+
+    def _up_to_a_place(self, most: int) -> int:
+        """How many trials there may be that hold the conversation up to some place: half of it on the average."""
+        return self._within_bounds(most, len(self._turns) / 2)
+
+    def _damages(self, *more: bytes) -> list[tuple[int, bytes]]:
+        """What is sent in place of a turn: the turn, and the data."""
+        most = self._up_to_a_place(MOST_PLACES)
+        asked = [at for at, turn in enumerate(self._turns) if not turn.unasked]
+        return share(
+            [[(at, data) for data in (*damaged(self._turns[at].sends), *more)] for at in spread(asked, most)], most
+        )
+
 
 class Trial:
-    """One or several protocols, each on a connection."""
+    """One or several protocols, each on a connection.
 
-    def __init__(self, scope: Scope) -> None:
+    Args:
+        tried: what is tried with them, in words.
+    """
+
+    def __init__(self, scope: Scope, tried: str) -> None:
         self.scope = scope
+        self.tried = tried
         self.given_up: bool = False
         """Whether it was ended amid something, so that what is left tells nothing."""
         self._harnessed: list[Harnessed[Any]] = []
@@ -191,18 +312,51 @@ def checked_turns(conversation: Any, turn_told: str) -> Iterator[tuple[Any, Any]
         yield turn
 
 
-def see_outcome(outcome: object, as_given: object) -> None:
+def see_outcome(outcome: object, as_given: object, hint: str = "") -> None:
     """See that what has come of a protocol is what came of one with which the conversation was held as given."""
-    if outcome != as_given:
-        raise Unlike(f"its outcome is {in_short(outcome)}, not {in_short(as_given)}")
+    try:
+        alike = bool(outcome == as_given)
+    except Exception as error:
+        told = (
+            f"its outcomes can't be compared: {_told(outcome)} == {_told(as_given)} has raised {told_error(error)}"
+        )
+        raise Unlike(told) from error
+    if not alike:
+        one, other = _from_the_difference(_told(outcome, None), _told(as_given, None))
+        raise Unlike(f"its outcome is {one}, not {other}{hint}")
+
+
+def _from_the_difference(one: str, other: str) -> tuple[str, str]:
+    """Two texts in short; of what is long, from shortly before their first difference on."""
+    same = alike(one, other)
+    begin = 0 if max(len(one), len(other)) <= MOST_TOLD or same < ALIKE_SHOWN else same - ALIKE_SHOWN // 2
+    before = "…" if begin else ""
+    return _cut(before + one[begin:]), _cut(before + other[begin:])
+
+
+def _cut(text: str, most: int | None = MOST_TOLD) -> str:
+    return text if most is None or len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
+def _told(value: object, most: int | None = 200) -> str:
+    """A value of the user's in an error, even if it can't be shown."""
+    try:
+        return _cut(repr(value), most)
+    except Exception as error:  # noqa: BLE001  what is wrong with it isn't what is told
+        return f"<{type(value).__qualname__}, whose repr() raises {type(error).__name__}>"
+
+
+def alike(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many items at the beginning of both are the same."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (each, its) in pairs if each != its), min(len(one), len(other)))
 
 
 def answered(got: bytes, wanted: bytes) -> str:
     """That ``got`` was answered; of what is long, from shortly before the first difference on."""
     if not got:
-        return "it answered nothing"
-    pairs = enumerate(zip(got, wanted, strict=False))
-    same = next((at for at, (one, other) in pairs if one != other), min(len(got), len(wanted)))
+        return f"it answered nothing, not {first_bytes(wanted)}"
+    same = alike(got, wanted)
     begin = 0 if same < ALIKE_SHOWN else same - ALIKE_SHOWN // 2
     where = f", from byte {begin} on," if begin else ""
     return f"it answered{where} {first_bytes(got[begin:])}, not {first_bytes(wanted[begin:])}"
@@ -228,7 +382,22 @@ def spread(places: Sequence[T], most: int = MOST_PLACES) -> list[T]:
     """So many of the places at most, evenly spread, the first and the last among them."""
     if len(places) <= most:
         return list(places)
+    if most == 1:
+        return [places[0]]
     return [places[at * (len(places) - 1) // (most - 1)] for at in range(most)]
+
+
+def share(kinds_of_each: Sequence[Sequence[T]], most: int) -> list[T]:
+    """So many of all at most: as many of each, evenly spread, and other ones of each than of that before it."""
+    if sum(map(len, kinds_of_each)) <= most:
+        return [kind for kinds in kinds_of_each for kind in kinds]
+    count = most // len(kinds_of_each)
+    return [kind for at, kinds in enumerate(kinds_of_each) for kind in walk(kinds, min(count, len(kinds)), at)]
+
+
+def walk(kinds: Sequence[T], steps: int, begin: int) -> list[T]:
+    """So many of the kinds, evenly spread, from another on for each ``begin``."""
+    return [kinds[(begin + step * len(kinds) // steps) % len(kinds)] for step in range(steps)]
 
 
 def _pending(protocol: Any) -> dict[str, Any]:
@@ -242,7 +411,7 @@ def _pending(protocol: Any) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if isinstance(value, kinds) and not value.done()}
 
 
-def checked_outcome(outcome: Any) -> Any:
+def _checked_outcome(outcome: Any) -> Any:
     """Give ``outcome`` back if it can be called with a protocol; raise TypeError if not."""
     if not callable(outcome):
         raise TypeError(f"outcome must be a function of the protocol, not {outcome!r}")

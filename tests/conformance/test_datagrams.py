@@ -214,6 +214,31 @@ def test_nothing_of_it_fails_the_test(datagram_harness: DatagramHarness) -> None
     assert datagram_harness._scope.errors == []
 
 
+ONE = Upper()
+
+
+def test_an_outcome_that_equals_nothing_is_told(datagram_harness: DatagramHarness) -> None:
+    told = flaws_of(
+        lambda: check_datagram_protocol(datagram_harness, Upper, CONVERSATION, outcome=lambda _: float("nan"))
+    )
+    assert told.keys() == {"conversation"}
+    assert "held as it was given, once more: its outcome is nan, not nan" in told["conversation"]
+
+
+def test_a_long_conversation_is_not_held_again_too_often(datagram_harness: DatagramHarness) -> None:
+    got: list[bytes] = []
+
+    class Counted(Upper):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            got.append(data)
+            super().datagram_received(data, addr)
+
+    conversation: list[tuple[bytes | None, bytes]] = [(b"%d" % at, b"%d" % at) for at in range(200)]
+    skip = ["two", "close", "error", "duplicate"]
+    check_datagram_protocol(datagram_harness, Counted, conversation, skip=skip)
+    assert 1_000 < len(got) < 3_000
+
+
 @pytest.mark.parametrize(
     ("given", "error", "text"),
     [
@@ -229,6 +254,8 @@ def test_nothing_of_it_fails_the_test(datagram_harness: DatagramHarness) -> None
         ({"conversation": [(b"hello", None)]}, TypeError, "answers must be a datagram's bytes, or a list of such"),
         ({"conversation": []}, ValueError, "has at least one turn"),
         ({"factory": None}, TypeError, "a factory of datagram protocols"),
+        ({"factory": lambda: ONE}, ValueError, "the factory gave the same protocol twice, <"),
+        ({"factory": object}, TypeError, "the factory has to give an asyncio.DatagramProtocol, not <object"),
         ({"remote": "no"}, TypeError, "remote must be True or False, not 'no'"),
         ({"skip": ["cut"]}, ValueError, "skip must be of 'two', 'stranger', 'close'"),
     ],

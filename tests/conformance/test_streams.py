@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import pytest
@@ -445,6 +446,148 @@ def test_a_factory_that_fails_is_told(stream_harness: StreamHarness) -> None:
 
     told = flaws_of(lambda: check_stream_protocol(stream_harness, fails, CONVERSATION))
     assert told == {"conversation": "held as it was given: LookupError: no such protocol"}
+
+
+ONE = Lines()
+
+
+def no_outcome(_: object) -> object:
+    raise LookupError("no outcome")
+
+
+def cancelled(_: object) -> object:
+    raise asyncio.CancelledError
+
+
+class EqualsNothing:
+    def __eq__(self, other: object) -> bool:
+        raise LookupError("no equal")
+
+    def __repr__(self) -> str:
+        raise LookupError("no text")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class KeepsForAll(Lines):
+    """Has a list of what has come that all connections share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines = OF_ALL
+
+
+OF_ALL: list[bytes] = []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"outcome": no_outcome}, "held as it was given: `outcome` has raised LookupError: no outcome"),
+        ({"outcome": cancelled}, "held as it was given: `outcome` has raised asyncio.exceptions.CancelledError"),
+        (
+            {"outcome": lambda _: float("nan")},
+            "held as it was given, once more: its outcome is nan, not nan: what `outcome` gives has to be equal "
+            "whenever the same is sent and answered",
+        ),
+        (
+            {"outcome": lambda _: EqualsNothing()},
+            "held as it was given, once more: its outcomes can't be compared: <EqualsNothing, whose repr() raises "
+            "LookupError> == <EqualsNothing, whose repr() raises LookupError> has raised LookupError: no equal",
+        ),
+        (
+            {"factory": KeepsForAll, "outcome": lambda protocol: protocol.lines},
+            "held as it was given, once more: its outcome is [b'hello', b'hello'], not [b'hello']: what `outcome` "
+            "gives has to be equal whenever the same is sent and answered",
+        ),
+    ],
+    ids=["raises", "cancelled", "nan", "equals nothing", "of all"],
+)
+def test_an_outcome_that_is_of_no_use_is_told(
+    stream_harness: StreamHarness, given: dict[str, Any], told: str
+) -> None:
+    arguments: dict[str, Any] = {"factory": Lines, "conversation": [(b"hello\n", b"HELLO\n")], **given}
+    OF_ALL.clear()
+    assert flaws_of(lambda: check_stream_protocol(stream_harness, **arguments)) == {"conversation": told}
+
+
+async def collect(protocol: Lines) -> list[bytes]:
+    return protocol.lines
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "text"),
+    [
+        ({"factory": lambda: ONE}, ValueError, "the factory gave the same protocol twice, <"),
+        ({"factory": lambda: 7}, TypeError, "the factory has to give an asyncio.Protocol or"),
+        ({"factory": lambda: Lines}, TypeError, "the factory gave the class Lines, not a protocol"),
+        ({"outcome": lambda protocol: collect(protocol)}, TypeError, "outcome must be a plain function: "),
+    ],
+    ids=["twice", "no protocol", "a class", "async"],
+)
+def test_what_a_factory_or_an_outcome_gives_by_mistake_is_no_flaw(
+    stream_harness: StreamHarness, given: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    arguments: dict[str, Any] = {"factory": Lines, "conversation": CONVERSATION, **given}
+    with pytest.raises(error, match=re.escape(text)):
+        check_stream_protocol(stream_harness, **arguments)
+    assert stream_harness._scope.errors == []
+
+
+class Counted(Lines):
+    """Counts what has come to all of them."""
+
+    pieces: list[bytes] = []  # noqa: RUF012  of all
+
+    def data_received(self, data: bytes) -> None:
+        self.pieces.append(data)
+        super().data_received(data)
+
+
+OTHERS_THAN = {
+    name: {"cut", "two", "eof", "reset", "damaged", "joined", "flow"} - {name} for name in ("cut", "damaged")
+}
+
+
+def test_a_long_conversation_is_not_held_again_too_often(stream_harness: StreamHarness) -> None:
+    Counted.pieces.clear()
+    conversation = [(b"%d\n" % at, b"%d\n" % at) for at in range(200)]
+    check_stream_protocol(stream_harness, Counted, conversation, skip=OTHERS_THAN["damaged"])
+    assert 1_000 < len(Counted.pieces) < 3_000
+
+
+class MisreadsOne(Lines):
+    """Misreads one of many lines where it is cut before its end."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(b"00" if data == b"76" else data)
+
+
+def test_each_message_of_a_long_conversation_is_cut(stream_harness: StreamHarness) -> None:
+    conversation = [(b"%d\n" % at, b"%d\n" % at) for at in range(100)]
+    told = flaws_of(
+        lambda: check_stream_protocol(stream_harness, MisreadsOne, conversation, skip=OTHERS_THAN["cut"])
+    )
+    assert told == {
+        "cut": "b'76\\n' arrives in two pieces, cut after 2 bytes, as all others are, somewhere: "
+        "to b'76\\n' it answered b'00\\n', not b'76\\n'"
+    }
+
+
+def test_a_long_outcome_is_shown_from_the_difference_on(stream_harness: StreamHarness) -> None:
+    numbers = count()
+
+    def outcome(_: Lines) -> list[str]:
+        return [*map(str, range(1_000, 1_300)), f"and {next(numbers)}", *map(str, range(500))]
+
+    told = flaws_of(lambda: check_stream_protocol(stream_harness, Lines, CONVERSATION, outcome=outcome))
+    assert "its outcome is …1298', '1299', 'and 1', '0', '1'" in told["conversation"]
+    assert ", not …1298', '1299', 'and 0', '0', '1'" in told["conversation"]
+
+
+def test_what_a_protocol_says_first_is_told_as_that(stream_harness: StreamHarness) -> None:
+    told = flaws_of(lambda: check_stream_protocol(stream_harness, Full, [(b"", b"hello"), (b"hello\n", b"")]))
+    assert told == {"conversation": "held as it was given: unasked it answered b'full\\n', not b'hello'"}
 
 
 def test_nothing_of_it_fails_the_test_or_is_shown(stream_harness: StreamHarness) -> None:
