@@ -57,8 +57,12 @@ class PeerConnection(Connection):
         start = max(self._for_test.position, 0 if shared is None else shared.leave(self))
         self._own_script.follow(self, start, self._end.arrived)
 
-    def _fail(self, error: Exception, *, of_user: bool) -> None:
-        self._peer._fail(self, error, of_user)
+    def _blame(self, error: Exception, *, of_user: bool, code: str) -> bool:
+        place = f"{code or self._peer._code}, on {self._short_name}" if of_user else ""
+        return self._peer._blame(error, self._told_by, place)
+
+    def _failed(self, error: Exception) -> None:
+        self._peer._end_all_waits(error)
 
     def _needed_network(self) -> "FaultyStream":
         """Its network, which stands between it and its transport from now on; without faults, if it had none."""
@@ -77,5 +81,5 @@ class PeerConnection(Connection):
             self._timeout,
             at=partial(self._peer._at, agenda=agenda),
             agenda=agenda,
-            fail=lambda error: self._peer._fail(self, as_exception(error), code=f"the faults of {self._peer}"),
+            fail=lambda error: self._fail(as_exception(error), code=f"the faults of {self._peer}"),
         )

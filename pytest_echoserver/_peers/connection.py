@@ -253,7 +253,6 @@ class Connection:
             check_act=self._check_act,
             beginning=Beginning(self._scope, self._follow_script),
             redact=self._redacted,
-            fail=lambda _, error, of_user: self._fail(error, of_user=of_user),
         )
 
     def _follow_script(self) -> None:
@@ -263,15 +262,34 @@ class Connection:
     def _check_act(self, act: Act) -> None:
         check_act(act, tls=self._end.tls, unix=self._end.is_unix, who=str(self))
 
-    def _fail(self, error: Exception, *, of_user: bool) -> None:
-        """Fail the test with ``error``, and end the connection with it, as `StreamPeer` does."""
-        judged = self._scope.judged
+    def _fail(self, error: Exception, *, of_user: bool = True, code: str = "") -> None:
+        """Fail the test with ``error``, and end the connection with it.
+
+        Once the test is judged, nothing fails it any more. If code of the user's has raised ``error``, the
+        connection is ended all the same: nobody serves it any longer, and its client would wait for ever. After
+        what only came unexpectedly it then stays as it is.
+
+        Args:
+            of_user: whether code of the user's has raised ``error``.
+            code: what code that is, if it isn't the script or the handler.
+        """
         if of_user:
             self._end.note("exception_raised", told_error(error))
-        if self._scope.blame(error) and of_user:
-            add_note(error, f"in the script of {self}")
-        if of_user or not judged:
+        blamed = self._blame(error, of_user=of_user, code=code)
+        if blamed or of_user:
             self._end.fail(error)
+        if blamed:
+            self._failed(error)
+
+    def _blame(self, error: Exception, *, of_user: bool, code: str) -> bool:
+        """Have the test fail with ``error``; false if it is judged already."""
+        judged = self._scope.judged
+        if self._scope.blame(error) and of_user:
+            add_note(error, f"in {code or f'the script of {self}'}")
+        return not judged
+
+    def _failed(self, error: Exception) -> None:
+        """It has failed the test with ``error``: that ends the waits for what isn't its own alone, if there is any."""
 
     def _verdict(self) -> list[Exception]:
         """What is wrong with the connection's own script, if it all ended now."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 from .._bytestream import EndOfStream
@@ -15,19 +14,15 @@ from .connection import HANDLED, Connection
 __tracebackhide__ = True
 
 
-def start_handler(
-    handler: StreamBehaviour, connection: Connection, fail: Callable[[Connection, Exception], None]
-) -> "asyncio.Task[None]":
+def start_handler(handler: StreamBehaviour, connection: Connection) -> "asyncio.Task[None]":
     """Run a stream handler for ``connection``, and close that when it returns."""
     name = f"{told_function(handler)} for {connection}"
-    task = asyncio.events.get_running_loop().create_task(_run_handler(handler, connection, fail), name=name)
+    task = asyncio.events.get_running_loop().create_task(_run_handler(handler, connection), name=name)
     connection._scope.has_to_rest(task)
     return task
 
 
-async def _run_handler(
-    handler: StreamBehaviour, connection: Connection, fail: Callable[[Connection, Exception], None]
-) -> None:
+async def _run_handler(handler: StreamBehaviour, connection: Connection) -> None:
     HANDLED.set(connection)
     try:
         await _call(handler, connection)
@@ -35,7 +30,7 @@ async def _run_handler(
         if was_told_to_end(error):
             raise
         if not _client_has_left(connection, error):
-            fail(connection, as_exception(error))
+            connection._fail(as_exception(error))
             return
     connection._end.close()
 

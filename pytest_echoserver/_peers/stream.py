@@ -14,7 +14,6 @@ from .._quiet import until_quiet
 from .._readers import Readers
 from .._record import Event, Record, RowRecord
 from .._scope import Scope
-from .._telling import told_error
 from .._transports.accepting import Acceptor
 from .accepted import PeerConnection
 from .beginning import Beginning
@@ -314,7 +313,7 @@ class StreamPeer(ServedPeer):
         self._record.note("handshake_failed", connection.number, error)
         if not self._excuses.excuse(error):
             address = connection.peername if isinstance(connection.peername, tuple) else None
-            self._fail(connection, handshake_error(address, error), of_user=False)
+            connection._fail(handshake_error(address, error), of_user=False)
 
     def _connected(self, connection: PeerConnection) -> None:
         if self._tls is not None:
@@ -332,7 +331,7 @@ class StreamPeer(ServedPeer):
             connection._end.listener = StreamEcho(connection)
         elif self._behaviour is not None:
             connection._for_handler = connection._end.inbound.reader(start)
-            handler = start_handler(self._behaviour, connection, self._fail)
+            handler = start_handler(self._behaviour, connection)
             self._handlers.add(handler)
             handler.add_done_callback(self._handlers.discard)
         elif self._script is not None and self._script.beginning.made:
@@ -360,7 +359,6 @@ class StreamPeer(ServedPeer):
                 check_act=self._check_act,
                 beginning=Beginning(self._scope, self._follow_script),
                 redact=self._redacted,
-                fail=self._fail,
                 rules=self._rules,
             ),
         )
@@ -381,22 +379,11 @@ class StreamPeer(ServedPeer):
     def _check_act(self, act: Act) -> None:
         check_act(act, tls=self._tls is not None, unix=self._is_unix, who=str(self))
 
-    def _fail(self, connection: Connection, error: Exception, of_user: bool = True, code: str = "") -> None:
-        """Fail the test with what went wrong on ``connection``, and end that.
-
-        After the judgement it fails nothing. But where code of the user's has raised, nobody serves the connection
-        any more, and its client would wait for ever; what is only unexpected then leaves it as it is.
-        """
-        if of_user:
-            connection._end.note("exception_raised", told_error(error))
-        place = f"{code or self._code}, on {connection._short_name}" if of_user else ""
-        blamed = self._blame(error, connection._told_by, place)
-        if blamed or of_user:
-            connection._end.fail(error)
-        if blamed:
-            self._fail_waits(error)
-            for each in self._connections:
-                each._fail_waits(error)
+    def _end_all_waits(self, error: Exception) -> None:
+        """One of its connections has failed: give ``error`` to all who wait for something of any."""
+        self._fail_waits(error)
+        for connection in self._connections:
+            connection._fail_waits(error)
 
     def _let_arrive(self) -> None:
         if not self._scope.engine.here:

@@ -35,7 +35,6 @@ class StreamScript:
         check_act: raises if something can't be done there.
         beginning: has it followed, and functions called for it.
         redact: takes out of what came what an error may not show.
-        fail: called with a connection, what went wrong there, and whether code of the user's has raised that.
         rules: those of another script to go by, too.
         patient: whether steps may still be added when there is none left for what has come: it then waits.
     """
@@ -51,7 +50,6 @@ class StreamScript:
         check_act: Callable[[Act], None],
         beginning: Beginning,
         redact: Callable[[bytes], bytes],
-        fail: "Callable[[Connection, Exception, bool], None]",
         rules: list[Step] | None = None,
         patient: bool = False,
     ) -> None:
@@ -59,7 +57,6 @@ class StreamScript:
         self.strict = strict
         self.patient = patient
         self.beginning = beginning
-        self.fail = fail
         self.script = Script(
             owner,
             lock,

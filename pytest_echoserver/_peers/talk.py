@@ -299,7 +299,7 @@ class Talk:
     def _fail(self, error: Exception, *, of_user: bool = True) -> None:
         self._is_over()
         self._follower.script.fail(error)
-        self._follower.fail(self.connection, error, of_user)
+        self.connection._fail(error, of_user=of_user)
 
 
 def _how_it_ended(end: "StreamEnd") -> str | None:
