@@ -64,16 +64,16 @@ def tell(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRepo
     if not is_wanted and call.when != "teardown":
         return
     scopes = _scopes_of(item)
+    raised = call.excinfo.value if call.excinfo else None
     if report.failed:
         if call.when == "setup":  # there is no call phase, so this is the judgement
             _errors_of(scopes, item)
         _leave_out_that_frames_are_hidden(report)
-        _point_at_the_test(item, report, call.excinfo.value if call.excinfo else None)
+        _point_at_the_test(item, report, raised)
     if call.when == "teardown":
         _reporting.tell_hooks(item, report, scopes)
         is_wanted = is_wanted or report.failed
     if is_wanted:
-        raised = call.excinfo.value if call.excinfo else None
         _reporting.add_evidence(item, report, scopes, _beside(raised, item.stash.get(ERRORS, [])))
     if call.when == "teardown":
         _reporting.wind_up(item, report, scopes)

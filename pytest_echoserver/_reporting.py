@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -28,6 +28,8 @@ IN_PAGE = "_echoserver_page"
 """The attribute of a report that has what the page shows of it."""
 EXTRAS = "extras"
 """The attribute of a report that has what pytest-html shows beside it."""
+PCAP_PROPERTY = "echoserver_pcap"
+"""The property, as pytest's ``record_property`` makes one, that has the path of a test's pcapng file."""
 SHOWN = pytest.StashKey[tuple[str, str]]()
 """Of a test that there is evidence of: its outcome, and why."""
 LONGEST_NAME = 120
@@ -74,8 +76,7 @@ def add_evidence(
         settings, reading, traffic = item.config.stash[SETTINGS], _reading(item), _traffic(scopes)
         for title, content in _sections_of(settings, reading, traffic, errors):
             _add_section(report, title, content)
-        if settings.pcap is not None:
-            _note_file(item, report, "echoserver_pcap", _write_pcap, settings.pcap, item.nodeid, traffic, reading)
+        _add_pcap(item, report, traffic, reading)
         outcome = "error" if report.failed and report.when != "call" else report.outcome
         if item.stash.get(SHOWN, ("passed", ""))[0] in ("passed", "skipped"):
             item.stash[SHOWN] = outcome, _message(report)
@@ -89,8 +90,7 @@ def keep_evidence(item: pytest.Item, scopes: Sequence[Scope], errors: Sequence[E
     try:
         settings, reading, traffic = item.config.stash[SETTINGS], _reading(item), _traffic(scopes)
         sections += _sections_of(settings, reading, traffic, errors)
-        if settings.pcap is not None:
-            _write_pcap(settings.pcap, item.nodeid, traffic, reading)
+        _write_pcap(item, traffic, reading)
     except Exception:  # noqa: BLE001  what ends the run must not be lost by it
         sections.append(_no_evidence())
     item.config.stash[INTERRUPTED] = item.nodeid, sections
@@ -114,8 +114,7 @@ def wind_up(item: pytest.Item, report: pytest.TestReport, scopes: Sequence[Scope
     del item.stash[SHOWN]
     with _losing_no_report(report):
         settings, reading, traffic = item.config.stash[SETTINGS], _reading(item), _traffic(scopes)
-        if settings.pcap is not None:
-            _note_file(item, report, "echoserver_pcap", _write_pcap, settings.pcap, item.nodeid, traffic, reading)
+        _add_pcap(item, report, traffic, reading)
         for_pytest_html = bool(item.config.getoption("htmlpath", None))
         if settings.html is not None or for_pytest_html:
             from ._evidence import html
@@ -269,29 +268,34 @@ def _traffic_for_hooks(scopes: Sequence[Scope]) -> Traffic:
         raise RuntimeError(f"what passed can't be put together for pytest_echoserver_traffic: {error}") from error
 
 
-def _note_file(
-    item: pytest.Item, report: pytest.TestReport, name: str, write: Callable[..., Path | None], *args: Any
-) -> None:
-    """Write a file for a test, and tell where it is, to the junit XML too; or why there is none."""
+def _add_pcap(item: pytest.Item, report: pytest.TestReport, traffic: Traffic, reading: Reading) -> None:
+    """Write a test's pcapng file, and have its report, and so the junit XML, say where that is, or why it isn't."""
     try:
-        path = write(*args)
+        path = _write_pcap(item, traffic, reading)
     except OSError as error:
-        _add_section(report, f"no file was written {TITLE_END}", f"{name}: {error}")
+        _add_section(report, f"no file was written {TITLE_END}", f"{PCAP_PROPERTY}: {error}")
         return
+    if path is None:
+        return
+    told = PCAP_PROPERTY, str(path)
     for properties in (item.user_properties, report.user_properties):
-        if path is not None and (name, str(path)) not in properties:
-            properties.append((name, str(path)))
+        if told not in properties:  # a file is written once more at the end of the tear-down
+            properties.append(told)
 
 
-def _write_pcap(folder: Path, node: str, traffic: Traffic, reading: Reading) -> Path | None:
+def _write_pcap(item: pytest.Item, traffic: Traffic, reading: Reading) -> Path | None:
+    """Write a test's pcapng file, and give its path; None if none was asked for, or nothing would be in it."""
+    folder = item.config.stash[SETTINGS].pcap
+    if folder is None:
+        return None
     from ._evidence import pcapng
 
     if not pcapng.has_packets(traffic):
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{_file_name(node)}.pcapng"
+    path = folder / f"{_file_name(item.nodeid)}.pcapng"
     with path.open("wb") as file:
-        file.writelines(pcapng.file_of(traffic, reading, f"{node}\nseed: {traffic.seed}"))
+        file.writelines(pcapng.file_of(traffic, reading, f"{item.nodeid}\nseed: {traffic.seed}"))
     return path
 
 
