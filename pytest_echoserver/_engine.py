@@ -18,6 +18,7 @@ from ._neighbours import real_monotonic, refuse_if_blocked
 from ._outcomes import fail, fulfil, start
 from ._readers import Readers, best_readers
 from ._sleep import let_turn
+from ._tasks import PATIENCE, cancel_all
 from ._timetable import Timetable
 
 __tracebackhide__ = True
@@ -308,11 +309,7 @@ def _watched_task(
 
 async def _wind_up() -> None:
     loop = asyncio.events.get_running_loop()
-    left = asyncio.tasks.all_tasks() - {asyncio.tasks.current_task()}
-    for task in left:
-        task.cancel()
-    if left:
-        await asyncio.tasks.wait(left, timeout=1)
+    await cancel_all(asyncio.tasks.all_tasks() - {asyncio.tasks.current_task()}, PATIENCE)
     await let_turn(2)  # closed transports call connection_lost on the next turn
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()

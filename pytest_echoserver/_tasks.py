@@ -1,7 +1,7 @@
 """Tasks: what is left of them, and how they are ended."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -60,6 +60,14 @@ def frames_of_users(task: "asyncio.Task[Any]") -> list[FrameType]:
         frames.append(frame)
         awaited = awaited.cr_await
     return [frame for frame in frames if is_of_users(frame)]
+
+
+async def cancel_all(tasks: "Collection[asyncio.Task[Any]]", limit: float | None = None) -> None:
+    """Cancel these tasks and wait for them to end, at most ``limit`` seconds if there is a limit."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.tasks.wait(tasks, timeout=limit)
 
 
 async def end_tasks(tasks: "Iterable[asyncio.Task[Any]]") -> list[Exception]:

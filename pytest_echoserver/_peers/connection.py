@@ -289,7 +289,7 @@ class Connection:
         return not judged
 
     def _failed(self, error: Exception) -> None:
-        """It has failed the test with ``error``: that ends the waits for what isn't its own alone, if there is any."""
+        """Called once ``error`` has failed the test: a peer's connection ends the waits of the whole peer."""
 
     def _verdict(self) -> list[Exception]:
         """What is wrong with the connection's own script, if it all ended now."""

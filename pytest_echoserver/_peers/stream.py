@@ -14,6 +14,7 @@ from .._quiet import until_quiet
 from .._readers import Readers
 from .._record import Event, Record, RowRecord
 from .._scope import Scope
+from .._tasks import cancel_all
 from .._transports.accepting import Acceptor
 from .accepted import PeerConnection
 from .beginning import Beginning
@@ -26,6 +27,7 @@ from .handlers import start_handler
 from .matching import Framing
 from .script import Act, Moment, Script, Step
 from .served import ServedPeer
+from .stream_end import StreamEnd
 from .stream_script import StreamScript
 from .tls import handshake_error
 
@@ -449,18 +451,12 @@ class StreamPeer(ServedPeer):
         self._stop_listening()
         await self._read_what_is_on_its_way()
         await self._read_what_has_arrived()
-        for handshake in self._attaching:
-            handshake.cancel()
-        if self._attaching:
-            await asyncio.tasks.wait(self._attaching)
-        for handler in self._handlers:
-            handler.cancel()
-        if self._handlers:  # each may have something left to say
-            await asyncio.tasks.wait(self._handlers, timeout=LAST_WORDS)
-        open_ = [each._end for each in self._accepted if not each._end.lost.is_set()]
-        for end in open_:
+        await cancel_all(self._attaching)
+        await cancel_all(self._handlers, LAST_WORDS)  # each may have something left to say
+        ends = self._open_ends()
+        for end in ends:
             hang_up(end)
-        for end in open_:
+        for end in ends:
             await end.lost.wait()
         self._end_waits()
 
@@ -506,12 +502,16 @@ class StreamPeer(ServedPeer):
     async def _read_what_is_on_its_way(self) -> None:
         """Have the loop read what was sent by now; of TLS, which nothing else can read, also where it wasn't to."""
         deadline = asyncio.events.get_running_loop().time() + ON_ITS_WAY
-        open_ = [each._end for each in self._accepted if not each._end.lost.is_set()]
-        for end in open_:
+        ends = self._open_ends()
+        for end in ends:
             if end.tls:
                 end.read_on()
-        for end in open_:
+        for end in ends:
             await until_all_is_read(end, deadline)
+
+    def _open_ends(self) -> list[StreamEnd]:
+        """Those of all connections that were accepted and are not over, be it in the middle of a handshake."""
+        return [each._end for each in self._accepted if not each._end.lost.is_set()]
 
     def _what_came(self) -> str:
         made, accepted = len(self._connections), len(self._accepted)

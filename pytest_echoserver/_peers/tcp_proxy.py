@@ -7,6 +7,7 @@ from .. import _deadline
 from .._futures import CaptureFuture
 from .._record import Address
 from .._scope import Scope
+from .._tasks import cancel_all
 from .._transports.writing import linger_not
 from .accepted import PeerConnection
 from .defaults import CommonOptions
@@ -88,10 +89,7 @@ class TCPProxy(Proxying, StreamPeer):
 
     async def _shut(self) -> None:
         await super()._shut()
-        for relaying in self._relaying:
-            relaying.cancel()
-        if self._relaying:
-            await asyncio.tasks.wait(self._relaying)
+        await cancel_all(self._relaying)
         for relay in self._relays.values():
             await relay.target.abort()
 
