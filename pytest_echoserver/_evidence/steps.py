@@ -74,6 +74,27 @@ def message(way: Way, data: bytes, rest: Sequence[Any] = (), what: str = "", **m
 
 def step_of(name: str, args: Sequence[Any]) -> Step:
     """The step for an event of a peer. When that was, and at which peer, is for the caller to say."""
+    for step_for in (_data_step, _connection_step, _program_step):
+        step = step_for(name, args)
+        if step is not None:
+            return step
+    match name, *args:
+        case "kept_waiting", number:
+            return Step(f"waits: the script is with connection {number}")
+        case "fault", direction, int() as offset, ToldInShort() as verdict:
+            asked = differing(verdict)
+            where = "" if "at" in asked else f" from byte {offset:,} on"
+            return Step(f"the way {direction}{where}: {', '.join(told_verdict(asked))}", tone="fault")
+        case (("partitioned" | "healed"), *_):
+            return Step(name, tone="fault")
+        case "exception_raised", told:
+            return Step(f"{RAISED}{told_argument(told)}", tone="bad")
+        case _:
+            return Step(" ".join([name.replace("_", " "), *map(told_argument, args)]))
+
+
+def _data_step(name: str, args: Sequence[Any]) -> Step | None:
+    """The step for an event in which data passed; None for any other."""
     match name, *args:
         case "datagram_received" | "data_received", data, *rest:
             return message("in", data, rest)
@@ -89,18 +110,16 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
             return message("out", data, what=PIPES[fd])
         case "unexpected", data, *rest:
             return message("in", data, rest, what="unexpected", tone="bad")
-        case "kept_waiting", number:
-            return Step(f"waits: the script is with connection {number}")
-        case "fault", direction, int() as offset, ToldInShort() as verdict:
-            asked = differing(verdict)
-            where = "" if "at" in asked else f" from byte {offset:,} on"
-            return Step(f"the way {direction}{where}: {', '.join(told_verdict(asked))}", tone="fault")
+    return None
+
+
+def _connection_step(name: str, args: Sequence[Any]) -> Step | None:
+    """The step for an event in the life of a connection, to a peer or to a proxy's target; None for any other."""
+    match name, *args:
         case "connection_made", (None | str() | bytes() | tuple()) as peername:
             return Step("connected", "in", other=peername or None)
         case "connection_made", _:  # a transport: of a process
             return Step("started")
-        case (("partitioned" | "healed"), *_):
-            return Step(name, tone="fault")
         case "target_connected", address:
             return Step("connected to the target", "out", other=address, with_target=True)
         case "eof_received" | "target_eof_received", *_:
@@ -119,8 +138,12 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
             return Step(f"TLS handshake done, {told_argument(version)}")
         case "handshake_failed" | "error_received" | "connection_lost" | "target_lost" | "target_refused", error:
             return Step(f"{name.replace('_', ' ')}: {told_argument(error)}", tone="bad")
-        case "exception_raised", told:
-            return Step(f"{RAISED}{told_argument(told)}", tone="bad")
+    return None
+
+
+def _program_step(name: str, args: Sequence[Any]) -> Step | None:
+    """The step for an event of a program, but for its output, and for its start and end; None for any other."""
+    match name, *args:
         case "signal_sent", int() as signum:
             return Step(told_signal(signum), "in")
         case "stdin_ended", *_:
@@ -128,8 +151,7 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
         case "pipe_connection_lost", int() as fd, *error:
             told = f": {told_argument(error[0])}" if error and error[0] is not None else ""
             return Step(f"{PIPES[fd]} closed{told}")
-        case _:
-            return Step(" ".join([name.replace("_", " "), *map(told_argument, args)]))
+    return None
 
 
 def call_of(name: str, args: Sequence[Any]) -> Step:
