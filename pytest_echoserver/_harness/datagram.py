@@ -154,8 +154,7 @@ class HarnessedEndpoint(Harnessed[P]):
         """
         payload = checked_payload(data, self.near_address[0])
         place = None if source is None else self._checked_source(source)
-        if self._far.closed:
-            raise RuntimeError(f"send() on {self}, which is closed")
+        self._refuse_if_closed("send()")
         future: CaptureFuture[None] = self._call_future(f"a datagram of {len(payload)} bytes to be sent")
         self._scope.post(self._far.send, payload, self._near.sockname, place, partial(end_with, future))
         return future
@@ -169,8 +168,7 @@ class HarnessedEndpoint(Harnessed[P]):
         """
         if not isinstance(exc, Exception):
             raise TypeError(f"error() takes an exception such as ConnectionRefusedError(), not {exc!r}")
-        if self._far.closed:
-            raise RuntimeError(f"error() on {self}, which is closed")
+        self._refuse_if_closed("error()")
         return self.call(lambda: self._near.recorded.error_received(exc))
 
     def refuse(self) -> CaptureFuture[None]:
@@ -187,8 +185,7 @@ class HarnessedEndpoint(Harnessed[P]):
             raise io.UnsupportedOperation(
                 f"refuse() on {self}: a socket that isn't connected hears nothing of refusals; take remote=True"
             )
-        if self._far.closed:
-            raise RuntimeError(f"refuse() on {self}, which is closed")
+        self._refuse_if_closed("refuse()")
         future: CaptureFuture[None] = self._call_future("the far end to refuse")
 
         def refuse() -> None:
@@ -232,6 +229,10 @@ class HarnessedEndpoint(Harnessed[P]):
             raise
         if not self._near.on_engine:
             await self._near.close_with_its_loop(self._engine_done)
+
+    def _refuse_if_closed(self, asked: str) -> None:
+        if self._far.closed:
+            raise RuntimeError(f"{asked} on {self}, which is closed")
 
     def _checked_source(self, source: Any) -> Address:
         if self._remote:

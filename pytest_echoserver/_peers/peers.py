@@ -206,11 +206,7 @@ class Peers:
             OSError: the address can't be bound; the text names it.
             TypeError, ValueError: an argument isn't what is allowed.
         """
-        from . import dead
-
-        return dead.make(
-            self._scope, "refusing", transport, self._defaults.host if host is None else host, port, name
-        )
+        return self._dead_peer("refusing", transport, host, port, name)
 
     def blackhole(
         self,
@@ -236,11 +232,7 @@ class Peers:
                 refuses a connection where others leave it unanswered.
             TypeError, ValueError: an argument isn't what is allowed.
         """
-        from . import dead
-
-        return dead.make(
-            self._scope, "blackhole", transport, self._defaults.host if host is None else host, port, name
-        )
+        return self._dead_peer("blackhole", transport, host, port, name)
 
     def reserve_port(self) -> int:
         """Reserve a port number until the end of the test, for a server that must be told its port.
@@ -290,6 +282,11 @@ class Peers:
             framing=made.framing,
             tls=context,
         )
+
+    def _dead_peer(self, kind: str, transport: str, host: str | None, port: int, name: str | None) -> DeadPeer:
+        from . import dead
+
+        return dead.make(self._scope, kind, transport, self._defaults.host if host is None else host, port, name)
 
     def _server_context(self, tls: object) -> Any:
         if tls is False:
