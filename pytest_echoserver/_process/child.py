@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from .._neighbours import real_kill, real_programs
@@ -23,6 +24,23 @@ from .telling import told_status
 from .terminal import Terminal
 
 __tracebackhide__ = True
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a program is to be started, all of it checked.
+
+    Attributes:
+        factory: makes the caller's own protocol; None if there is none.
+        forward_stderr: whether that protocol hears of stderr.
+        size: that of the terminal that the program is to have; None if it is to have none.
+        options: the keyword arguments of `asyncio.loop.subprocess_exec`.
+    """
+
+    factory: Callable[[], asyncio.SubprocessProtocol] | None
+    forward_stderr: bool
+    size: os.terminal_size | None
+    options: dict[str, Any]
 
 
 class Child:
@@ -96,20 +114,20 @@ class Child:
         self,
         protocol: asyncio.SubprocessProtocol | None,
         on_error: Callable[[Exception], object],
-        forward_stderr: bool,
-        size: os.terminal_size | None,
-        options: dict[str, Any],
+        launch: Launch,
     ) -> None:
+        """Start it by asyncio, on the running loop; ``protocol`` is the caller's own, which has been made."""
+        options = launch.options
         capture = self._capture = CapturingProtocol(
             self.record,
             self.outputs,
             protocol,
             on_error,
-            forward_stderr=forward_stderr,
-            on_terminal=size is not None,
+            forward_stderr=launch.forward_stderr,
+            on_terminal=launch.size is not None,
         )
-        if size is not None:
-            await self._start_on_terminal(size, options)
+        if launch.size is not None:
+            await self._start_on_terminal(launch.size, options)
             return
         self._tell_outputs(options)
         loop = asyncio.events.get_running_loop()

@@ -27,7 +27,7 @@ from .arguments import (
     terminal_size,
     why_not_started,
 )
-from .child import Child
+from .child import Child, Launch
 from .ending import Ending
 from .environment import complete_environment
 from .process import Process
@@ -135,7 +135,7 @@ class SubprocessRunner:
         child = Child(self._scope.name_for("process"), arguments, capture_limit, cookies, cookie, kill_expected)
         process = Process(self._scope, arguments, child, limit)
         options = {"stdin": stdin_of(stdin), "stdout": stdout, "stderr": errors, "env": environment, "cwd": cwd}
-        self._begin(process, protocol, stderr is not _Default.PIPE, size, options)
+        self._begin(process, Launch(protocol, stderr is not _Default.PIPE, size, options))
         if isinstance(stdin, bytes):
             process.write(stdin)
             process.write_eof()
@@ -143,41 +143,28 @@ class SubprocessRunner:
             self._wait_until_ready(check, child, limit, command_line(arguments, cwd))
         return process
 
-    def _begin(
-        self,
-        process: Process,
-        protocol: Callable[[], asyncio.SubprocessProtocol] | None,
-        forward_stderr: bool,
-        size: os.terminal_size | None,
-        options: dict[str, Any],
-    ) -> None:
-        """Start the program: on this thread, unless asyncio has to, which does it on the engine's."""
+    def _begin(self, process: Process, launch: Launch) -> None:
+        """Start the program: on this thread if we can, else by asyncio, which has to be on the engine's."""
         scope = self._scope
-        at_once = protocol is None and size is None and can_spawn(scope.engine.loop, options["stdin"])
-        if at_once and not scope.engine.here:  # there, run() refuses
-            self._spawn(process, options)
+        is_plain = launch.factory is None and launch.size is None
+        at_once = is_plain and can_spawn(scope.engine.loop, launch.options["stdin"])
+        if at_once and not scope.engine.here:  # on the engine's own thread run() refuses, as it has to
+            self._spawn(process, launch)
         else:
-            scope.run(self._start, process, protocol, forward_stderr, size, options)
+            scope.run(self._start, process, launch)
 
-    def _spawn(self, process: Process, options: dict[str, Any]) -> None:
+    def _spawn(self, process: Process, launch: Launch) -> None:
         scope, child = self._scope, process._child
         scope.engine.refuse_if_forked()
-        with self._ended_unless_adopted(child), _told_better(child, options):
-            child.spawn(scope.blame, options, scope.engine.loop, scope.post)
+        with self._ended_unless_adopted(child), _told_better(child, launch.options):
+            child.spawn(scope.blame, launch.options, scope.engine.loop, scope.post)
             self._adopt(process)
 
-    async def _start(
-        self,
-        process: Process,
-        factory: Callable[[], asyncio.SubprocessProtocol] | None,
-        forward_stderr: bool,
-        size: os.terminal_size | None,
-        options: dict[str, Any],
-    ) -> None:
-        protocol = None if factory is None else protocol_made_by(factory)
+    async def _start(self, process: Process, launch: Launch) -> None:
+        protocol = None if launch.factory is None else protocol_made_by(launch.factory)
         child = process._child
-        with self._ended_unless_adopted(child), _told_better(child, options):
-            await child.start(protocol, self._scope.blame, forward_stderr, size, options)
+        with self._ended_unless_adopted(child), _told_better(child, launch.options):
+            await child.start(protocol, self._scope.blame, launch)
             try:
                 self._adopt(process)
             except BaseException:
@@ -186,7 +173,10 @@ class SubprocessRunner:
 
     @contextmanager
     def _ended_unless_adopted(self, child: Child) -> Iterator[None]:
-        """Kill what was started and isn't ours to end: a signal's handler raised meanwhile, or the test is over."""
+        """Kill what was started if the scope, which ends only what it has adopted, doesn't come to adopt it.
+
+        A signal's handler may have raised meanwhile, or the test may be over.
+        """
         try:
             yield
         except BaseException:
