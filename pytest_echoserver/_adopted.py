@@ -10,41 +10,73 @@ if TYPE_CHECKING:
 
 
 class Adopted(Protocol):
-    """Something open in a scope: what it recorded, and how it is closed.
+    """Something open in a scope: what it recorded, and how it is judged and closed.
 
-    Its names are private, for peers are adopted themselves, and users have them in their hands.
+    A scope asks, at the end of a test, in this order: `_settle`, `_verdict`, then for the close `_leave`, `_shut`
+    and `_tell_closed`. If everything rests (`_at_rest`, `_close_at_rest`), it does without the engine. What may be
+    None has nothing to do at that point.
 
-    ``_shut`` runs on the engine's loop and may be called again; it is None where another's covers this one.
-    ``_patience`` is how many seconds it may take. ``_verdict`` gives what it would be blamed for if all ended now,
-    beside what it was blamed for when that happened; in a wide scope ``_errors_told`` is called once a test has had
-    those.
-    ``_traffic`` gives what it saw, for who asks what went wrong.
-    What has to be asked to read what has arrived has one more call, made where the test ran: ``_settle``; and what
-    lives on another loop than the engine's yet another: ``_leave`` lets it go before ``_shut``, and gives errors.
-    ``_abandon`` does on the thread of the test what can be done there, where the engine is held up, or the wait for
-    it is interrupted; it gives errors that tell of the former. ``_tell_closed`` tells who wants to know of peers
-    that this one is closed, if it is one.
+    The names are private since peers themselves are adopted, and users have those in their hands.
     """
 
     @property
-    def _record(self) -> Record: ...
-    def _traffic(self) -> "PeerTraffic": ...
+    def _record(self) -> Record:
+        """What it recorded."""
+        ...
+
+    def _traffic(self) -> "PeerTraffic":
+        """What it saw, for the evidence and for hooks."""
+        ...
+
     @property
-    def _shut(self) -> Callable[[], Awaitable[None]] | None: ...
+    def _settle(self) -> Callable[[], None] | None:
+        """Has it read what has arrived, if that needs more than the engine's loop turning.
+
+        Called on the thread of the test.
+        """
+        ...
+
     @property
-    def _patience(self) -> float: ...
+    def _verdict(self) -> Callable[[], list[Exception]] | None:
+        """Gives what would be wrong if all ended now; what went wrong before, it has blamed on its scope."""
+        ...
+
     @property
-    def _verdict(self) -> Callable[[], list[Exception]] | None: ...
+    def _errors_told(self) -> Callable[[], None] | None:
+        """Hears, in a wide scope, that a test has failed with the errors that the scope was blamed for."""
+        ...
+
     @property
-    def _errors_told(self) -> Callable[[], None] | None: ...
+    def _leave(self) -> Callable[[], list[Exception]] | None:
+        """Lets go of what lives on another loop than the engine's, and gives errors.
+
+        Called on the thread of the test, before `_shut`.
+        """
+        ...
+
     @property
-    def _settle(self) -> Callable[[], None] | None: ...
+    def _shut(self) -> Callable[[], Awaitable[None]] | None:
+        """Closes it, on the engine's loop; may be called again. None if that of another member does it."""
+        ...
+
     @property
-    def _leave(self) -> Callable[[], list[Exception]] | None: ...
+    def _patience(self) -> float:
+        """How many seconds `_shut` may take."""
+        ...
+
     @property
-    def _abandon(self) -> Callable[[], list[Exception]] | None: ...
+    def _abandon(self) -> Callable[[], list[Exception]] | None:
+        """Does what can be done of the close without the engine, which is held up, or whose wait was interrupted.
+
+        Called on the thread of the test; gives errors, which are shown if the engine is held up.
+        """
+        ...
+
     @property
-    def _tell_closed(self) -> Callable[[], None] | None: ...
+    def _tell_closed(self) -> Callable[[], None] | None:
+        """Tells the hooks that it is closed, if it is a peer."""
+        ...
+
     def _at_rest(self) -> bool:
         """Whether it has dealt with all that has come, by no code but ours: nothing can come of that any more.
 
