@@ -10,7 +10,8 @@ from ._outcomes import as_exception
 from ._tracebacks import is_of_users
 
 MOST_REMEMBERED = 1000
-"""So many errors that aren't kept are known if they come by another way as well: that is soon, if ever."""
+"""Errors that were only counted, and are remembered so as not to count them again: one that is reported by a
+second way as well is so soon after the first."""
 MOST_LINKS = 10
 MOST_FRAMES = 200
 MOST_TEXT = 20_000
@@ -27,7 +28,8 @@ def likeness(error: BaseException, whose: object, its_own: Collection[str] = ())
     That is its type, its text and the user's lines that it came by; and the same of those that it is told with.
 
     Args:
-        its_own: what in its text is of this time alone: "connection 7" for one, and the port of its client.
+        its_own: words of its text that differ each time that it comes, such as "connection 7" or the port of a
+            client. They are left out of the comparison.
     """
     told: list[Any] = [whose]
     known: set[int] = set()
@@ -86,11 +88,14 @@ class Blamed:
         self._repeated: dict[int, BaseException] = {}
 
     def knows(self, error: BaseException) -> bool:
-        """Whether it has come before, by this way or another."""
+        """Whether this very error was added before: one may be reported by two ways."""
         return id(error) in self._known or id(error) in self._repeated
 
     def add(self, error: BaseException, kind: Hashable | None) -> bool:
-        """Keep it; or count it, and give false, if one of its ``kind`` is kept. No other is of the kind None."""
+        """Keep it; false if it is known already, or is only counted, since another of its ``kind`` is kept.
+
+        With the kind None it is like no other.
+        """
         if self.knows(error):
             return False
         like = None if kind is None else self._kinds.get(kind)
@@ -108,7 +113,7 @@ class Blamed:
         return True
 
     def forget(self, errors: Iterable[BaseException]) -> None:
-        """Keep these no more, nor those like them: they were told."""
+        """Drop these, which were told; each gets a note of how many more there were like it."""
         told = {id(error) for error in errors}
         self.errors = [error for error in self.errors if id(error) not in told]
         for kind, like in list(self._kinds.items()):
@@ -123,7 +128,7 @@ class Blamed:
         return list(self.errors)
 
     def begin_anew(self) -> None:
-        """Forget them all; one that comes by another way as well is known still."""
+        """Drop them all, but know them still if they are reported by a second way."""
         self.errors = []
         self._kinds.clear()
 

@@ -16,8 +16,9 @@ class DatagramRecord(Record):
     under its transport's ``lock``. Whoever reads them, on any thread, takes no lock, but for that of the record to
     make the columns.
 
-    They are made with the first entry: there may be thousands of peers that get none. Where nothing came, how it
-    ended stands aside until somebody looks, which of most peers nobody does.
+    The columns are made with the first entry: there may be thousands of peers that get none. If a peer is closed to
+    which nothing came, the entry of its end is kept by itself, without columns, until somebody looks at the record;
+    mostly nobody does.
     """
 
     __slots__ = ("_columns", "_end")
@@ -43,7 +44,7 @@ class DatagramRecord(Record):
         (self._columns or self._begin()).add(real_monotonic(), name, args)
 
     def note_end(self, name: str, *args: Any) -> None:
-        """Add an entry likewise; if it is the first, nearly always no other comes, and it is seldom looked at."""
+        """Add the entry of a peer's end: by itself, without columns, if there is no other."""
         if self._columns is None:
             self._end = real_monotonic(), name, args
         else:
@@ -74,7 +75,7 @@ class DatagramRecord(Record):
 
     def found(self, name: str | None) -> "tuple[_Columns, Sequence[int]]":
         """The columns, and the places in them of what has this name; of all, without one."""
-        end = self._end  # before the columns, where it is put
+        end = self._end  # read first: another thread may move it to the columns meanwhile
         columns = self._columns or (NOTHING if end is None else self._begin())
         return columns, range(len(columns.fields) // FIELDS) if name is None else columns.places.get(name, ())
 

@@ -29,12 +29,14 @@ _request: pytest.FixtureRequest | None = None
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
-    """Keep the ``request`` of a test for those of our fixtures that are set up now: whichever it was made for.
+    """Keep the ``request`` that a function-scoped fixture is set up with, for `_of_test`: it may be one of ours.
 
-    As an argument pytest makes it anew for each, and reads a signature to do so, twice: that takes a test longer
-    than a UDP peer's set-up. It is a wrapper, for those are called whoever else sets a fixture up.
+    As an argument of our fixtures it would be made anew for each, and pytest would read a signature twice to do
+    so: that takes longer than a UDP peer's set-up. This is a wrapper since those are called in any case, even if
+    another plugin sets the fixture up.
     """
-    global _request  # the arguments of a fixture were set up before this, so nothing comes between
+    # The fixture's own arguments were set up before this: no other fixture's request takes its place.
+    global _request
     if fixturedef.scope == "function":
         _request = request
     return (yield)

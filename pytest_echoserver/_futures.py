@@ -118,10 +118,11 @@ class CaptureFuture(Future[T]):
         self._finish(None, exception)
 
     def _finish(self, result: T | None, error: BaseException | None) -> None:
-        """Do what the base class does, but wake nobody by its condition, which no wait of ours asks for.
+        """Do what the base class does, but without notifying its condition, on which no wait of ours waits.
 
-        What is done before a test wakes, it waits for, and on code that wasn't used for a while: twice as long.
-        So no ``with`` here, nor where a test goes on: the condition's is written in Python.
+        A test is held up by all that runs here before it wakes, and code that the processor hasn't run for a while
+        takes twice as long. So there is as little as possible: no ``with``, here or in `_wait`, for a condition's
+        ``__enter__`` and ``__exit__`` are written in Python.
         """
         self._condition.acquire()
         try:

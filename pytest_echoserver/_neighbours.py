@@ -43,9 +43,10 @@ def real_popen() -> type["subprocess.Popen[Any]"]:
 def real_programs() -> Iterator[None]:
     """Have asyncio start a program, and not what pytest-subprocess or a mock has put in the place of `Popen`.
 
-    What stands there isn't touched: the test may take it away meanwhile, on any thread. asyncio is given another
-    `subprocess`, and looks there before it first waits for something. So this may be entered again meanwhile, and
-    who is through first gives back the module. A program that another thread starts by asyncio is real then, too.
+    What was put there stays untouched, for the test may take it away meanwhile, on any thread. Instead asyncio's
+    module is given another `subprocess`. It looks there before it first awaits anything, so several starts may be
+    in here at once: the first to be through gives asyncio its own `subprocess` back. A program that another
+    thread starts by asyncio meanwhile is a real one, too.
     """
     starting: Any = sys.modules.get("asyncio.unix_events")
     if starting is None:  # Windows has a Popen of asyncio's own

@@ -42,7 +42,10 @@ def start(future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], *a
 
 
 async def _beside_the_loop(future: Future[Any], function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """Run it; give a SystemExit or KeyboardInterrupt to ``future`` alone: a task has its loop raise it, too."""
+    """Run it, and give a SystemExit or KeyboardInterrupt to ``future`` alone.
+
+    A task that ended with one would have its loop raise it as well, and so end.
+    """
     __tracebackhide__ = True
     try:
         return await function(*args)

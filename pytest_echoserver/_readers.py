@@ -7,7 +7,7 @@ import threading
 from typing import Any, Protocol
 
 A_TURN = 16
-"""So much is read from one socket before the loop's other work gets its turn."""
+"""Datagrams read from one socket, or connections accepted on it, before the loop's other work gets its turn."""
 AT_WORK = 0.05
 """Seconds that a test's thread waits for what has come to be dealt with, before it asks the engine."""
 

@@ -51,7 +51,8 @@ class Scope:
     each test, for the errors since the last; what was not met counts only when it is closed.
 
     Args:
-        seeding: gives what is decided from that is decided by chance in it, and the word how to have it again.
+        seeding: gives the seed from which all that is random in it is decided, and a text that says how to have
+            the same again.
     """
 
     def __init__(
@@ -72,17 +73,21 @@ class Scope:
         self._seed_taken = False
         self._hooks = hooks
         self._released: list[Record] = []
+        """The records of members that were closed, and gave their verdicts, since the last judgement."""
         self._parted: list[Adopted] = []
+        """Those members, from the judgement on: they are shown until the test is over, and asked no more."""
         self.context: Context = Context()
         self.context.run(OWNER.set, self)
         self._blamed = Blamed()
-        self._lock = threading.RLock()  # the garbage collector may come amid, with an error to blame on this
+        # Re-entrant: the garbage collector may run while it is held, and find an error to be blamed on this.
+        self._lock = threading.RLock()
         self._judged = False
         self._closed = False
         self._started = self._shown_from = self._last_judged = real_monotonic()
         self._ordinals: dict[str, Iterator[int]] = {}
         self._members: list[Adopted] = []
         self._posted = False
+        """Whether the engine was ever asked for something without waiting for it, which may still be under way."""
         self._tasks = Watched()
         self._handlers: set[asyncio.Task[Any]] = set()
         engine.owners.append(self)
@@ -98,7 +103,7 @@ class Scope:
         return given or f"{kind}-{next(self._ordinals.setdefault(kind, count(1)))}"
 
     def take_seed(self) -> bytes:
-        """What is decided by chance in it is decided from that; the traffic then tells how to have it again."""
+        """The seed for something random in it. From then on the traffic says how to have the same again."""
         self._seed_taken = True
         return self._seeding()[0]
 
@@ -106,7 +111,7 @@ class Scope:
         """Close ``member`` with this scope, newest first, and show what it recorded.
 
         Raises:
-            RuntimeError: the scope was closed meanwhile, by another thread: to end it is left to who has opened it.
+            RuntimeError: another thread has closed the scope meanwhile. To close ``member`` is left to the caller.
         """
         with self._lock:
             if self._closed:
@@ -114,7 +119,7 @@ class Scope:
             self._members.append(member)
 
     def _over(self) -> RuntimeError:
-        """The error of who opens something in it though it is being closed, or was: nobody would end that."""
+        """The error for opening something in it once its close has begun: nobody would close that any more."""
         over = "the session" if self.wide else "the test"
         return RuntimeError(f"{over} that this is for is over, and all that was opened in it is closed")
 
@@ -156,15 +161,19 @@ class Scope:
 
     @property
     def errors(self) -> list[Exception]:
-        """What it is blamed for, and was not told, but of a test that was judged."""
+        """What it is blamed for: of a wide scope since the last judgement, for those before it were told then."""
         return self._blamed.errors
 
     def blame(self, error: BaseException, whose: object = None, its_own: Collection[str] = ()) -> bool:
-        """Keep ``error``, once, for the judgement; false if it is only counted: one that is like it is kept.
+        """Keep ``error`` for the judgement, once, however often it comes; after the judgement it is only logged.
 
         Args:
-            whose: the peer that it went wrong at: to be like it, another has to be of that. Without one, none is.
-            its_own: what in its text another that is like it has otherwise: see `likeness`.
+            whose: the peer that it went wrong at. Of errors of one peer that are alike only the first is kept, and
+                the others are counted; without a peer, an error is like no other.
+            its_own: the words of its text that don't count in that: see `likeness`.
+
+        Returns:
+            False if it is known already, or is only counted.
         """
         with self._lock:
             known = self._blamed.knows(error)
@@ -186,7 +195,7 @@ class Scope:
         self._tasks.watch(task)
 
     def tasks(self) -> "list[asyncio.Task[Any]]":
-        """All that haven't ended, but for the one that asks."""
+        """All watched tasks that haven't ended, but for the one that calls this."""
         here = asyncio.tasks.current_task()
         return [task for task in self._tasks if task is not here and not task.done()]
 
@@ -240,7 +249,7 @@ class Scope:
         return errors
 
     def test_is_over(self) -> None:
-        """A test was reported: what a wide scope shows from now on is the next one's; another shows no more."""
+        """A test was reported: a wide scope shows the next one's from now on; that of the test, nothing more."""
         if self.wide:
             if self._can_be_asked:
                 self.engine.reclaim_loop()
@@ -254,7 +263,7 @@ class Scope:
             self._members.clear()  # they know the scope: freed now, they are no work for the garbage collector
 
     def _part_with_released(self) -> None:
-        """Judge and close no more what was released; until the test is over it is still shown."""
+        """Ask what was released no more, neither for a verdict nor to close; it is shown until the test is over."""
         self._parted += [member for member in self._members if member._record in self._released]
         self._members = [member for member in self._members if member._record not in self._released]
         self._released.clear()
@@ -376,6 +385,10 @@ class Scope:
         return errors + self.call(self._verdicts) if self._members and self._can_be_asked else errors
 
     def _settle_all(self) -> None:
+        """Have all that has arrived read, also by what the engine doesn't read for: on loops of the test's, say.
+
+        One member's reading may give another something to read. So it goes on until the records grow no more.
+        """
         self.settle()
         to_be_asked = [member._settle for member in self._members if member._settle is not None]
         deadline = real_monotonic() + SETTLING

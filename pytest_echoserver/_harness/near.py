@@ -223,15 +223,16 @@ class NearEnd:
             self._tasks.blame_failed()
 
     def _abort_unless_lost(self) -> None:
-        """asyncio's own transports can't be aborted once they have sent what was left at a ``close()``."""
+        """Abort the transport, but not once it is lost: asyncio's own, if closed with unsent data, then raise."""
         if not self._lost_with:
             self.transport.abort()
 
     def _forget_number(self) -> None:
-        """Have the socket of a connection that is lost not close its number, which may be another's by now.
+        """If the connection is lost, let go of its socket without closing it.
 
-        uvloop closes that with the transport, but takes the socket over only once it has connected: from a
-        protocol that hangs up before, never.
+        uvloop has closed the descriptor with the transport, and its number may be another socket's by now. It takes
+        our socket object over too, so that this can't close the number again; but only once it has connected, which
+        it never has if the protocol hangs up before.
         """
         if self._lost_with and self.sock is not None:
             self.sock.detach()

@@ -64,7 +64,9 @@ class DatagramScript:
         self._late: list[tuple[Datagram, bool]] = []
         """What came before the script, and whether it is a copy that the network made."""
         self._passed = 0
+        """How many of the late ones came before the last that the script took: to these only rules still apply."""
         self.dealt_with = 0
+        """How many datagrams had come when the script or a rule last took one: a silence begins after these."""
 
     def expect(self, pattern: PatternLike, times: int) -> Expectation:
         step = self.script.expect(pattern, times)
@@ -132,8 +134,11 @@ class DatagramScript:
             self.fail(unexpected(script, what, datagram.data, why))
 
     def _meets(self, datagram: Datagram, addr: Sockaddr, after: int) -> bool:
-        """Do what the script or a rule says to a datagram, which came after so many of the late ones; false if
-        none has a word on it."""
+        """Do what the script or a rule says to a datagram; false if neither matches it.
+
+        Args:
+            after: how many of the late datagrams came before it.
+        """
         current = None if after < self._passed else self.script.current
         try:
             for step in ([current] if current is not None else []) + self.script.rules:

@@ -25,7 +25,8 @@ Redact = Callable[[bytes], bytes]
 """Takes out of bytes what an error or the evidence may not show."""
 
 LATE_ACTIONS = 1000
-"""For so many of the last messages that it met, an action that is added to a step is made up for."""
+"""How many of the last messages that met a step are remembered. An action that is added to the step only after they
+came is then done for each of them."""
 
 
 class Act(Enum):
@@ -168,7 +169,9 @@ class Script:
         self.check_answer = check_answer
         self.check_act = check_act
         self._told: set[Step] = set()
+        """The steps that were reported as not met."""
         self._owed: deque[tuple[Target, Any, Action]] = deque()
+        """What is still to be done: actions that were added to a step after something had met it."""
         self._position = 0
         self._lock = lock
         self._timeout = timeout

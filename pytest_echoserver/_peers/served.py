@@ -43,14 +43,14 @@ class ServedPeer(BoundPeer):
     """Seconds that its `_shut` may take."""
     _leave: Callable[[], list[Exception]] | None = None
     _abandon: Callable[[], list[Exception]] | None = None
-    # What most peers never have another of stands here: there may be thousands.
+    # Class attributes, for most peers never have another value, there may be thousands, and this takes no memory.
     _scripted = False
     _errors: Sequence[Exception] = ()
     _faults: "PeerFaults | None" = None
     _script: Any = None
     """What follows its script, once it has one."""
     _shortage_told_to = -1
-    """The test, by how many its scope had outlived, that was told last of too many open files."""
+    """Which test was last told of too many open files: how many tests its scope had outlived then."""
 
     def __init__(
         self,
@@ -257,21 +257,21 @@ class ServedPeer(BoundPeer):
         """Have the test fail with ``error``; false if it is over: what its tear-down causes is nobody's fault.
 
         Args:
-            its_own: what in its text another that is like it has otherwise.
-            place: where code of the user's has raised it: else nothing would tell of which peer it is.
+            its_own: words of its text that differ each time that it comes: see `likeness`.
+            place: where code of the user's has raised it, to be noted: the error alone doesn't say at which peer.
         """
         if self._scope.judged:
             self._scope.blame(error)  # it logs that
             return False
         if self._scope.blame(error, self, its_own):
             self._errors = [*self._errors, error]
-            if place:  # not before: in that, those that are alike differ
+            if place:  # noted only now: errors that are alike may have come at different places
                 add_note(error, f"in {place}")
         return True
 
     @property
     def _code(self) -> str:
-        """What of the user's it may be that has raised."""
+        """What to call the code of the user's that has raised something here."""
         return f"the {'script' if self._behaviour is None else 'handler'} of {self}"
 
     def _blame_once_a_test(self, error: OSError) -> None:

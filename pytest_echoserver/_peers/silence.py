@@ -36,8 +36,9 @@ def begin_silence(
             first += 1
         return make_datagram(rows[first]) if len(rows) > first else None
 
-    # A wait of its own, since who hears of its end does so without the record's lock: a breach ends all waits of
-    # the peer, and what the test has called by those may itself wait for a thread that uses the peer.
+    # By a future, not in `look`, which is called with the record's lock held. A breach ends all waits of the peer,
+    # and a callback that the test has added to one of them may wait for another thread that uses the peer: it would
+    # wait in vain for the lock. A future's callbacks run without it.
     broken: CaptureFuture[Datagram] = CaptureFuture("the first datagram")
 
     def breach(came: Future[Datagram]) -> None:

@@ -64,19 +64,19 @@ class StreamEnd(PausableProtocol):
         self.listener: StreamListener | None = None
         self.made: Callable[[], None] | None = None
         self.network: asyncio.Protocol = self
-        """What takes what comes: the network, where that has faults."""
+        """What gets the bytes that arrive: the faulty network that stands before this end, else this end."""
         self.sock: socket.socket | None = None
         self.reader: socket.socket | None = None
         """The other end's socket, where that is at hand."""
         self.tls: bool = False
         self.cut_short: bool = False
-        """Whether the network that stands before it has ended it, or lets nothing pass any more."""
+        """Whether a faulty network has ended it, or lets nothing pass any more."""
         self.ended_by_network: bool = False
-        """Whether it was lost by that, and the other side had not ended it."""
+        """Whether it was lost after that, and the other side had not ended it before."""
         self.when_cut: Callable[[], object] | None = None
         """Called once it is cut short."""
         self.stalled_by_step: bool = False
-        """Whether a step of its script has stalled it, and it was not told to read on since."""
+        """Whether a step of its script has stalled it, and nobody has called `unstall` since."""
         self._record = record
         self._prefix = prefix
         self._eof_sent = False
@@ -106,7 +106,7 @@ class StreamEnd(PausableProtocol):
         return self._record.events
 
     def put_behind(self, wrap: Callable[[asyncio.Transport], asyncio.Transport]) -> None:
-        """Have its transport be one that ``wrap`` gives for it."""
+        """Put what ``wrap`` makes of its transport in the place of that, and go on writing there."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport = wrap(self._transport)
             self._queue, before = WriteQueue(self._transport, self._gone), self._queue
@@ -227,7 +227,7 @@ class StreamEnd(PausableProtocol):
             self._transport.abort()
 
     def settle_without_transport(self) -> None:
-        """It will never get one, if it has none: the attempt has ended."""
+        """The attempt to connect it is over: if it has no transport, it never gets one, and counts as lost."""
         if self._transport is None:
             if self.sock is not None:
                 self.sock.close()
@@ -269,7 +269,7 @@ class StreamEnd(PausableProtocol):
         return ssl_object.version() if ssl_object is not None else None
 
     def read_on(self) -> None:
-        """Read, whatever it is that it isn't read for: it is about to be closed."""
+        """Read on, whatever the reasons not to: it is about to be closed."""
         for why in list(self._paused_by):
             self.resume_reading(why)
 
@@ -280,10 +280,13 @@ class StreamEnd(PausableProtocol):
         await left
 
     def note_our_end(self) -> None:
-        """Note, and take it as done, that our half ends, where none has: that tells who has closed a connection."""
+        """Note ``eof_sent`` for a close that is about to send it, unless the other side has ended first.
+
+        So the record tells which side has closed a connection.
+        """
         if self.ends or self.sock is None:
             return
-        # Over TLS, and behind a network, an end of the other side's that is here isn't one that has come.
+        # Not over TLS, nor behind a faulty network: that the socket has an EOF doesn't mean that this end has.
         self._eof_is_unread = not self.tls and self.network is self and eof_arrived(self.sock)
         if not self._eof_is_unread and _is_connected(self.sock):
             self._note_eof()

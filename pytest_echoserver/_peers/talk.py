@@ -22,15 +22,24 @@ that may come in the next line of the test."""
 
 
 class Talk:
-    """What the script has to do with one connection."""
+    """What the script has to do with one connection.
+
+    Attributes:
+        start: how far into the connection's input all was matched, or passed over: what follows is unread.
+        ended_by: how the client has ended it, "eof" or "reset"; "cut" if its network has; None until then.
+        told_until: how far into the input what nothing matches was reported.
+
+    Args:
+        late_until: how far into the input what has come is older than the script.
+    """
 
     def __init__(self, follower: "StreamScript", connection: "Connection", start: int, late_until: int) -> None:
         self.connection = connection
         self.start = start
         self.ended_by: str | None = _how_it_ended(connection._end)
-        """By its client's "eof" or "reset", or "cut" by its network; None as long as it hasn't ended."""
         self.told_until = 0
         self._waits_at = -1
+        """The ``start`` for which it was noted last that this connection is kept waiting."""
         self._late_until = late_until
         self._follower = follower
         self._end = connection._end
