@@ -34,7 +34,7 @@ _pid = os.getpid()
 
 
 def _notice_fork() -> None:
-    """The threads of these engines aren't here, and another thread may be known by what they were."""
+    """A forked child has none of the engines' threads, and one of its own threads may get the ident of such."""
     global _pid
     _pid = os.getpid()
     _running.clear()
@@ -290,7 +290,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 
 def on_engine_thread() -> bool:
-    return any(engine.here for engine in tuple(_running))  # at once: another thread may just make one
+    return any(engine.here for engine in tuple(_running))  # a copy: another thread may be making one
 
 
 def where_engines_are_busy() -> str:

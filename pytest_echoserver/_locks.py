@@ -7,7 +7,7 @@ _giving = RLock()
 
 
 def _renew() -> None:
-    """A thread that isn't in this forked child may have it for ever."""
+    """A thread of the parent may have held it, which in this forked child would never let it go."""
     global _giving
     _giving = RLock()
 
@@ -31,8 +31,9 @@ class Locked:
         return self._lock or self._make_lock()
 
     def _make_lock(self) -> "RLock":
-        made = RLock()  # not below: the garbage collector may run meanwhile, and with it code that comes here, too
-        with _giving:  # there may never be two
+        # Made before ``_giving`` is held, for it may start the garbage collector, and that code which comes here.
+        made = RLock()
+        with _giving:  # lest two threads put two different ones there
             if self._lock is None:
                 self._lock = made  # type: ignore[misc]  # the slot is the heir's
             return self._lock

@@ -101,7 +101,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(specname="pytest_runtest_makereport")
 def pytest_explain(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """No wrapper, though it comes before the report: pytest gives a unittest's error after those have begun."""
+    """Add our notes to an error before its report is made.
+
+    Not in the wrapper below: of a unittest pytest puts the error into ``call`` only once wrappers have begun.
+    """
     if call.excinfo is not None and has_peers(item):
         from . import _judging
 

@@ -32,7 +32,7 @@ class Watched(set["asyncio.Task[Any]"]):
         return [task for task in self if task is not here and not task.done() and not waits(task)]
 
     def failures(self) -> Iterator[BaseException]:
-        """What those have failed with that nobody has looked at; from then on somebody has."""
+        """The errors of failed tasks that nobody has looked at so far. To take one counts as having looked."""
         for task in tuple(self):
             if failed_unseen(task) and (error := task.exception()) is not None:
                 yield error

@@ -9,7 +9,7 @@ from contextvars import Context
 from ._neighbours import real_monotonic
 
 Agenda = dict[int, tuple[Callable[[], object], Context]]
-"""What is to be called for somebody, by its number. What is taken out of it is let go of, and isn't called."""
+"""What is still to be called for one owner, by its number. What the owner takes out of it isn't called."""
 Entry = tuple[float, int, Agenda]
 
 

@@ -13,7 +13,7 @@ from .payload import Payload
 from .steps import RAISED, Step, Way, call_of, message, step_of
 
 OF_NONE = -1
-"""The place of a step's peer, where it is of several."""
+"""In the place of a step's peer, where the step stands for left out events of several."""
 PAUSE = 0.1
 """Seconds after which what a pipe gives isn't told with what it gave before, unless that was much."""
 KEPT_OF_A_PIPE = 64 * 1024
@@ -122,7 +122,7 @@ class _Events:
             self._made.append(step)
 
     def _is_the_last(self, unexpected: Step, connection: object) -> bool:
-        """Whether it is what came last, on this connection or from this address: then that is said there."""
+        """Whether it is what came last on its connection, or from its address: then that step says so instead."""
         came = (step for step in reversed(self._made) if step.way == "in" and step.connection == connection)
         last = next((step for step in came if step.other == unexpected.other), None)
         if last is None or last.payload != unexpected.payload:
@@ -144,7 +144,7 @@ class _Events:
         return step
 
     def _arrived(self, step: Step) -> None:
-        """A datagram came in: if the network did something to it, that is told with it, not where it was sent."""
+        """A datagram came in: what the network did to it is told here, and no more where it was sent."""
         came = step.payload.begin if step.payload else b""
         from_there = [each for each in self._coming if each.step.other == step.other]
         same = (each for each in from_there if each.data == came)

@@ -98,7 +98,7 @@ class _Watching:
 
     def on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         owner, error = owner_of(context), context.get("exception")
-        # Of one that has ended the test has had its judgement.
+        # Once the owner has ended, its test was judged: what comes after that is for the loop's default handler.
         if isinstance(owner, ProtocolTasks) and not (owner.ended or error is None or _is_uvloops_own(error)):
             owner.blame(error)
         else:

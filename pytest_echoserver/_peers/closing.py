@@ -131,7 +131,7 @@ async def _drain_to_the_last(end: "StreamEnd") -> None:
 def _drain(end: "StreamEnd", most: int) -> int:
     """Read what has arrived, and give what is left of ``most``: 0 as well if nothing can come any more.
 
-    An end that comes before ours is noted, and that is all: it is closed by us.
+    If the other side had ended before us, that is noted, and nobody is told: the connection is closed by us.
     """
     try:
         while end.sock is not None and most > 0 and (data := end.sock.recv(LARGEST_READ)):

@@ -153,7 +153,7 @@ class DatagramEnd(asyncio.DatagramProtocol):
         """Fulfil ``future`` once ``look``, asked after each datagram, gives something."""
         cursor, taking = Cursor(self.record.lock), self.cursor
         with self.record.lock:
-            # One that nobody has asked yet is another thread's, which is about to.
+            # Drop those whose wait is over. One that nobody has asked yet stays: another thread is about to ask it.
             self._cursors = taking, *(other for other in self._cursors[1:] if not other.spent), cursor
 
         def take(at: int) -> tuple[Any, int] | None:

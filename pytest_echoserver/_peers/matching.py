@@ -92,9 +92,9 @@ def stream_pattern(value: Any) -> StreamPattern:
 
 
 EndOf = Callable[[bytearray, int, int], int | None]
-"""Gives where the message that begins at a place ends, be it beyond what has come; None as yet.
+"""Gives where a message ends, maybe beyond what has come; None if that can't be told yet.
 
-Up to the other place it was looked for before, in vain.
+Called with the buffer, the place where the message begins, and the place up to which no end was found before.
 """
 
 

@@ -264,12 +264,13 @@ class StreamPeer(ServedPeer):
         return False
 
     def _at_rest(self) -> bool:
-        # In this order: whoever came by then, and waits no more, was seen to come.
+        # The socket is asked first. A client that was accepted before that doesn't wait there any more, but then it
+        # has set `any_came`; in the other order, one that was accepted in between would be missed.
         return super()._at_rest() and (self._acceptor is None or self._closed or not self._acceptor.any_came)
 
     @property
     def _settle(self) -> Callable[[], None] | None:
-        """Who waits to be accepted may have come in this test, and the next try only in another."""
+        """Try again to accept who couldn't be, for want of files: the next try may come only after this test."""
         if self._acceptor is None or not self._acceptor.waits_for_files:
             return None
         return partial(self._scope.call, self._acceptor.accept)

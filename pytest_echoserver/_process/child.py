@@ -185,7 +185,7 @@ class Child:
             self.record.note("terminal_resized", size.columns, size.lines)
 
     def close_stdin(self) -> bool:
-        """Close its stdin, if that is a pipe; whether it is still to be seen what it does of that."""
+        """Close its stdin, if that is a pipe; true if it is one, and the program still runs and may end by that."""
         stdin: Any = self._running.get_pipe_transport(STDIN)
         if stdin is None:
             return False
