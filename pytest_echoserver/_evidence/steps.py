@@ -199,6 +199,8 @@ def _told_fault(name: str, value: Any, asked: dict[str, Any]) -> str:
         case "delay":
             milliseconds = value * 1000
             return f"delayed {milliseconds:.4g} ms" if milliseconds < 1000 else f"delayed {milliseconds:.0f} ms"
+        case "rate":
+            return f"at most {value:{',.0f' if 10 <= value < 1e15 else 'g'}} bytes/s"
         case "copies":
             return f"{value} copies"
         case "data":

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._neighbours import real_monotonic
 from .deciding import Decider
-from .verdict import PASS, Direction, Packet, Verdict, bits_of, flipped
+from .verdict import PASS, Direction, Packet, Verdict, bits_of, flipped, slowed
 
 __tracebackhide__ = True
 
@@ -91,7 +91,10 @@ class DatagramLane:
         flow.last = self._last = data
         if self._held + len(data) > MOST_HELD:
             verdict = Verdict(drop=True)
-        if verdict is not PASS:
+        rate = self._rate if now >= self._free_at and not verdict.drop else None
+        if rate is not None:  # of those that come while it is busy, the first tells
+            self._note(self._direction, data, addr, slowed(verdict, rate))
+        elif verdict is not PASS:
             self._note(self._direction, data, addr, verdict)
         if verdict.drop:
             self.lost += 1
@@ -145,9 +148,12 @@ class DatagramLane:
             verdict = replace(verdict, stale=False)
         return PASS if verdict == PASS else verdict
 
+    @property
+    def _rate(self) -> float | None:
+        return None if self.decider is None else self.decider.rate
+
     def _due(self, now: float, size: int, verdict: Verdict) -> float:
-        rate = self.decider.rate if self.decider is not None else None
-        if rate is None:
+        if (rate := self._rate) is None:
             return now + verdict.delay
         self._free_at = max(now, self._free_at) + size * verdict.copies / rate
         return self._free_at + verdict.delay

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from .._neighbours import real_monotonic
 from .deciding import StreamDecider
 from .places import Places
-from .verdict import BLOCK, PASS, Direction, Ending, Packet, Verdict, bits_of, flipped, together
+from .verdict import BLOCK, PASS, Direction, Ending, Packet, Verdict, bits_of, flipped, slowed, together
 
 __tracebackhide__ = True
 
@@ -84,6 +84,7 @@ class StreamLane:
         """What all of the block meets that has come last. Bits to flip are counted from the stream's first."""
         self._noted = PASS
         """What was decided on that block."""
+        self._noted_rate: float | None = None
         self._free_at = 0.0
         self._waking = float("inf")
         self._busy = False
@@ -98,6 +99,7 @@ class StreamLane:
         self._decider = decider
         self._places = None if decider is None else self._places_by(decider)
         self._block = -1
+        self._noted, self._noted_rate = PASS, None  # what acts again is told again
         if self._offset:
             self._end_now()
         else:
@@ -241,6 +243,9 @@ class StreamLane:
         if rate is None:
             self._put_at(now + delay, data)
             return
+        if rate != self._noted_rate and data:  # likewise, it tells once: by what all passes from here on
+            self._noted_rate = rate
+            self._note(self._direction, self._offset, slowed(PASS, rate))
         self._free_at = max(now, self._free_at)
         size = max(self._segment or PACKET, int(rate * MOMENT))
         for at in range(0, len(data), size):

@@ -142,6 +142,24 @@ def test_rate(peers: Peers, client: socket.socket) -> None:
     assert min(taken) <= 0.2625
 
 
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_a_rate_is_told_with_the_first_that_waits_for_it(peers: Peers, client: socket.socket, way: str) -> None:
+    given: Any = {f"{way}bound": DatagramFaults(rate=1, delay=0.5)}
+    peer = peers.udp(lambda _: [b"answer"] * 5, **given)
+    client.connect(peer.address)
+    for _ in range(5 if way == "in" else 1):
+        client.send(b"slow")
+    peer.verify()  # all were decided on
+    verdicts = [event.args[3] for event in peer.events if event.name == "fault"]
+    assert [verdict.delay for verdict in verdicts] == [0.5] * 5
+    assert [getattr(verdict, "rate", None) for verdict in verdicts] == [1, None, None, None, None]
+    assert list(peer.schedule.values()) == [Verdict(delay=0.5)] * 5
+    peer.faults = None  # what comes now waits for none
+    client.send(b"again")
+    peer.verify()
+    assert len([event for event in peer.events if event.name == "fault"]) == 5
+
+
 def test_the_last_of_a_reorder_is_not_held_for_ever(peers: Peers, client: socket.socket) -> None:
     peer = peers.udp_echo(outbound=DatagramFaults(reorder=1.0))
     client.connect(peer.address)

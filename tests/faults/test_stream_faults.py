@@ -17,7 +17,7 @@ from pytest_echoserver import CaptureTimeout, Connection, Packet, Peers, Schedul
 from pytest_echoserver._faults.peer import PeerFaults
 from pytest_echoserver._faults.streams import StreamLane
 
-from ..conftest import Connect, reset
+from ..conftest import Connect, receive, reset
 
 SIZES = [0, 1, 2, 1_023, 1_024, 1_025, 100_000, 1 << 20]
 
@@ -100,6 +100,38 @@ def test_all_arrives_in_order(peers: Peers, connect: Connect, way: str, figures:
     sending.join()
     assert (hashlib.sha256(came).digest(), end) == (hashlib.sha256(data).digest(), "close")
     assert time.monotonic() - before >= (0.1 if "rate" in figures else 0.01)
+
+
+@pytest.mark.parametrize("way", ["inbound", "outbound"])
+def test_a_rate_is_told_once(peers: Peers, connect: Connect, way: str) -> None:
+    given: Any = {way: StreamFaults(rate=1e6)}
+    peer = peers.tcp_echo(**given)
+    client = connect(peer)
+    for _ in range(3):
+        client.sendall(bytes(20_000))
+        receive(client, 20_000)
+    with peer.faulty(None):
+        client.sendall(b"plain")
+        receive(client, 5)
+    client.sendall(b"slow")
+    receive(client, 4)
+    faults = [event.args for event in peer.events if event.name == "fault"]
+    assert [(*args[:3], args[3].rate) for args in faults] == [
+        (1, way.removesuffix("bound"), 0, 1e6),
+        (1, way.removesuffix("bound"), 60_005, 1e6),
+    ]
+    assert len(peer.schedule) == 0
+
+
+def test_a_delay_that_comes_back_is_told_again(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp_echo()
+    client = connect(peer)
+    for said in (b"one", b"two"):
+        with peer.faulty(outbound=StreamFaults(delay=0.001)):
+            client.sendall(said)
+            assert receive(client, 3) == said
+    faults = [event.args for event in peer.events if event.name == "fault"]
+    assert faults == [(1, "out", 0, Verdict(delay=0.001)), (1, "out", 3, Verdict(delay=0.001))]
 
 
 @pytest.mark.parametrize("way", ["inbound", "outbound"])
