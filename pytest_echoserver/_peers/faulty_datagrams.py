@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from .._faults.datagrams import Carried, DatagramLane, Sockaddr
@@ -30,9 +31,15 @@ def check_sources(given: Any, own: socket.socket) -> None:
                 kind = "IPv6" if own.family == socket.AF_INET6 else "IPv4"
                 raise ValueError(f"nothing can come from {host} on a peer over {kind}")
             try:
-                bound_datagram_socket(own.family, host, 0).close()
+                _bind_once(own.family, host)
             except OSError as error:
                 raise ValueError(f"nothing can come from {host} here: {error.strerror or error}") from None
+
+
+@lru_cache(maxsize=256)
+def _bind_once(family: socket.AddressFamily, host: str) -> None:
+    """Raise OSError if no socket can be bound to that host; where one could, that isn't tried again."""
+    bound_datagram_socket(family, host, 0).close()
 
 
 class FaultyDatagrams(asyncio.DatagramProtocol):

@@ -10,6 +10,8 @@ import dns.query
 import pytest
 
 from pytest_echoserver import DatagramFaults, DatagramPeer, Peers, Schedule, Verdict
+from pytest_echoserver._peers import faulty_datagrams
+from pytest_echoserver._transports.datagram import bound_datagram_socket
 
 from ..conftest import Client, Downstream
 from .name_server import answer
@@ -64,6 +66,23 @@ def test_a_source_that_a_peer_cannot_have_is_refused_where_it_is_given(
     with pytest.raises(ValueError, match=text):
         peer.faults = faults
     assert peer.faults is None
+
+
+def test_a_source_is_tried_once(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def bound(family: Any, host: str, port: int) -> socket.socket:
+        tried.append(host)
+        return bound_datagram_socket(family, host, port)
+
+    faulty_datagrams._bind_once.cache_clear()
+    monkeypatch.setattr(faulty_datagrams, "bound_datagram_socket", bound)
+    here, nowhere = Verdict(source=("127.0.0.7", 0)), Verdict(source=("192.0.2.8", 0))
+    peer = peers.udp_echo(outbound=[Schedule({("out", 0, 0): here}), Schedule({("out", 0, 1): here})])
+    for _ in range(3):
+        with peer.faulty(outbound=Schedule({("out", 1, 0): here})), pytest.raises(ValueError, match="192"):
+            peer.faults = [Schedule({("out", 0, 0): here}), Schedule({("out", 0, 1): nowhere})]
+    assert tried == ["127.0.0.7"] + ["192.0.2.8"] * 3
 
 
 def test_a_source_that_cannot_be_had_is_noted(peers: Peers, udp_client: Client) -> None:
