@@ -8,7 +8,7 @@ from typing import Any, Literal
 from .._checks import not_async
 from .._telling import told_function
 from .model import DatagramFaults, DatagramPlace, StreamFaults, StreamPlace, Trigger, verbs_of
-from .schedule import Chances, Key, Schedule
+from .schedule import Chances, Key, Place, Schedule
 from .verdict import BLOCK, PASS, Direction, Ending, Judge, Packet, Verdict, bits_of, together
 
 __tracebackhide__ = True
@@ -72,7 +72,8 @@ class Decider:
         if isinstance(source, StreamFaults):
             return StreamFigures(source, _asked(source, chances)).decide
         if isinstance(source, Schedule):
-            return lambda packet: source.get((packet.direction, packet.flow, packet.index))
+            find = source._of_block if self._kind == "stream" else source.get
+            return lambda packet: find((packet.direction, packet.flow, packet.index))
         return lambda packet: self._checked(source, source(packet))
 
     def _checked(self, judge: Judge, verdict: object) -> Verdict | None:
@@ -116,6 +117,9 @@ class StreamDecider(Decider):
         self.counts = counts
         self.segment: int | None = _first(sources, "segment", "segments", direction)
         self.by_block = any(not isinstance(source, StreamFaults) or source.on_blocks for source in sources)
+        """Whether each block is decided on."""
+        self.cut_by_block = self.by_block or any(each.verdict.delay and each.match for each in self.triggers)
+        """Whether pieces end where blocks do: a schedule has them so, and with a match all that came is late."""
         self._sources = sources
         self._chances_of = {
             id(trigger): chances(source.seed)
@@ -141,6 +145,14 @@ class StreamDecider(Decider):
             elif isinstance(source, StreamFaults) and self.counts and (end := source.end) is not None:
                 yield offset + end[0], end[1]
 
+    def late_of(self, flow: int, offset: int) -> Iterator[tuple[Place, float]]:
+        """Which places of this connection's stream, from ``offset`` on, schedules have later, and by how much."""
+        for source in self._sources:
+            if isinstance(source, Schedule):
+                for (direction, of, _), late in source._late.items():
+                    if (direction, of) == (self.direction, flow):
+                        yield from ((place, seconds) for place, seconds in late.items() if place[0] >= offset)
+
     def fire(self, triggers: Sequence[Trigger], flow: int, at: int) -> Verdict:
         """What these make of the stream's byte ``at``. Bits to flip are counted from the stream's first."""
         verdict = PASS
@@ -152,13 +164,15 @@ class StreamDecider(Decider):
                 verdict = together(verdict, Verdict(flip=8 * at + int(8 * chance)))
         return verdict
 
-    def keep(self, flow: int, block: int, verdict: Verdict) -> None:
-        """Keep what happens at a place, beside what was kept of its block, which is as late as the last of it."""
+    def keep(self, flow: int, place: Place, verdict: Verdict) -> None:
+        """Keep what happens at a place, beside what was kept of its block."""
+        block = place[0] // BLOCK
         key: Key = (self.direction, flow, block)
-        known = self.schedule.get(key, PASS)
+        known = self.schedule._of_block(key) or PASS
         flip = tuple(bit - BITS_OF_A_BLOCK * block for bit in bits_of(verdict))
-        both = together(replace(verdict, flip=flip), known)
-        self.schedule._keep(key, replace(both, delay=max(known.delay, verdict.delay)))
+        self.schedule._keep(key, together(replace(verdict, flip=flip, delay=0.0), known))
+        if verdict.delay:
+            self.schedule._keep_late(key, place, verdict.delay)
 
 
 class DatagramFigures:

@@ -1,6 +1,7 @@
 """`Places`: where in one stream something is to happen, by triggers and by the figures that end it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any
 
@@ -31,8 +32,10 @@ class Places:
         self._ends: dict[int, Ending] = {}
         """Those of figures and verdicts."""
         self._triggered_ends: dict[int, Trigger] = {}
-        self._hits: dict[int, list[Trigger]] = {}
-        """Which others happen to which byte."""
+        self._hits: dict[int, Hit] = {}
+        """What else happens to which byte."""
+        self._next_hits: list[int] = []
+        """Those bytes, as a heap."""
         self._stops: list[int] = []
         """Where pieces are cut for the sake of all that, as a heap."""
         self._matchers: list[_Matcher] = []
@@ -48,6 +51,10 @@ class Places:
                 self._add(trigger, stop=at, byte=at)
         for at, end in decider.ends_of(flow, offset):
             self.add_end(at, end)
+        for (byte, cut), seconds in decider.late_of(flow, offset):
+            hit = self._hit(byte)
+            hit.seconds += seconds
+            self._cut(hit, cut)
 
     def add_end(self, at: int, end: Ending) -> None:
         """Have the stream end there, as figures or a verdict say, if no trigger does."""
@@ -70,17 +77,18 @@ class Places:
         """
         if self._matchers:
             if offset >= self._looked_to:
-                self._look(data[start : start + LOOKED_AT], offset)
+                self._look(data[start : start + LOOKED_AT - offset % LOOKED_AT], offset)
             most = min(most, self._looked_to - offset)
         while self._stops and self._stops[0] <= offset:
             heappop(self._stops)
         return min(most, self._stops[0] - offset) if self._stops else most
 
-    def hits(self, offset: int, size: int) -> Iterator[tuple[int, list[Trigger]]]:
-        """Which triggers happen to which bytes of such a piece: of its first and its last, for it was cut so."""
-        for byte in sorted({offset, offset + size - 1} if size else ()):
-            if (triggers := self._hits.pop(byte, None)) is not None:
-                yield byte, triggers
+    def hits(self, offset: int, size: int) -> Iterator["Hit"]:
+        """What happens to which bytes of such a piece."""
+        while self._next_hits and self._next_hits[0] < offset + size:
+            hit = self._hits.pop(heappop(self._next_hits))
+            if hit.byte >= offset:  # else other faults were in force when it passed
+                yield hit
 
     def _look(self, data: bytes, offset: int) -> None:
         """Look for matches in these bytes, which come next."""
@@ -92,11 +100,39 @@ class Places:
         self._looked_to = offset + len(data)
 
     def _add(self, trigger: Trigger, *, stop: int, byte: int) -> None:
-        heappush(self._stops, stop)
         if trigger.verdict.end is not None:
+            heappush(self._stops, stop)
             self._triggered_ends.setdefault(stop, trigger)
-        else:
-            self._hits.setdefault(byte, []).append(trigger)
+            return
+        hit = self._hit(byte)
+        hit.triggers.append(trigger)
+        if trigger.verdict.delay:
+            self._cut(hit, stop)
+
+    def _hit(self, byte: int) -> "Hit":
+        if byte not in self._hits:
+            self._hits[byte] = Hit(byte, byte + 1)
+            heappush(self._next_hits, byte)
+        return self._hits[byte]
+
+    def _cut(self, hit: "Hit", stop: int) -> None:
+        hit.cut = min(hit.cut, stop)
+        heappush(self._stops, stop)
+
+
+@dataclass(slots=True, eq=False)
+class Hit:
+    """What happens to one byte: triggers, and a delay that a schedule has there.
+
+    Attributes:
+        cut: after how many bytes of the stream it is cut, so that they are late or not: those before this one, or
+            those up to it.
+    """
+
+    byte: int
+    cut: int
+    triggers: list[Trigger] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 class _Matcher:

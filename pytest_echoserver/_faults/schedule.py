@@ -11,12 +11,15 @@ from typing import Any, Self
 from .._checks import choice, whole_number
 from .._telling import differing
 from .model import checked_rate
-from .verdict import PASS, Direction, Verdict, bits_of
+from .verdict import BLOCK, PASS, Direction, Verdict, bits_of, together
 
 __tracebackhide__ = True
 
 Key = tuple[Direction, int, int]
 """Which packet: its direction, its flow's ordinal, and its index."""
+Place = tuple[int, int]
+"""The byte of a stream that is late, and after how many bytes the stream is cut for that: after those before it, or
+after it, which is late then with all that came with it."""
 
 HEADER = "pytest-echoserver schedule 1"
 CHANCES = struct.Struct("=8Q")
@@ -50,7 +53,8 @@ class Schedule(Mapping[Key, Verdict]):
     """What the network did to which packets; the others passed as they were.
 
     ``peer.schedule`` is one. It can be printed, compared and saved; given as ``faults=``, it does the same again.
-    Its keys are (direction, flow, index), as in a `Packet`.
+    Its keys are (direction, flow, index), as in a `Packet`. Where but a place in a block of a stream was delayed,
+    the block's verdict tells of the latest; what is printed, and done again, is of that place.
 
     Args:
         verdicts: those that it begins with.
@@ -69,8 +73,13 @@ class Schedule(Mapping[Key, Verdict]):
         segments: Mapping[Direction, int] | None = None,
     ) -> None:
         self._verdicts: dict[Key, Verdict] = {}
+        self._late: dict[Key, dict[Place, float]] = {}
+        """Seconds by which places in a block of a stream are later than what was decided on all of it."""
         for key, verdict in _entries(verdicts):
             self.add(key, verdict)
+        if isinstance(verdicts, Schedule):
+            self._verdicts = dict(verdicts._verdicts)
+            self._late = {key: dict(late) for key, late in verdicts._late.items()}
         self.rates: dict[Direction, float] = _by_direction(rates, "rates", checked_rate)
         self.segments: dict[Direction, int] = _by_direction(segments, "segments", partial(whole_number, least=1))
 
@@ -87,6 +96,7 @@ class Schedule(Mapping[Key, Verdict]):
         _check_key(key)
         if not isinstance(verdict, Verdict):
             raise TypeError(f"the verdict on {key!r} must be a Verdict, not {verdict!r}")
+        self._late.pop(key, None)
         self._keep(key, verdict)
 
     def _keep(self, key: Key, verdict: Verdict) -> None:
@@ -94,9 +104,18 @@ class Schedule(Mapping[Key, Verdict]):
         if verdict != PASS:
             self._verdicts[key] = verdict
 
+    def _keep_late(self, key: Key, place: Place, seconds: float) -> None:
+        """Keep that a place in this block is so much later than the block."""
+        self._late.setdefault(key, {})[place] = seconds
+
+    def _of_block(self, key: Key) -> Verdict | None:
+        """What was decided on all of it."""
+        return self._verdicts.get(key)
+
     def clear(self) -> None:
         """Forget all verdicts; ``rates`` and ``segments`` stay."""
         self._verdicts.clear()
+        self._late.clear()
 
     def save(self, path: "str | Path") -> None:
         """Write it to a file, as it is printed, for `load`; one that is there is replaced.
@@ -152,25 +171,37 @@ class Schedule(Mapping[Key, Verdict]):
                 self.rates[direction] = rate
             case "segment", figure:
                 self.segments[direction] = whole_number(int(figure), "segment", least=1)
+            case flow, ("from" | "to") as word, count, late:
+                up_to = int(word == "to")
+                cut = whole_number(int(count), f"the number of bytes after {word}", least=up_to)
+                byte = cut - up_to
+                key = direction, int(flow), byte // BLOCK
+                _check_key(key)
+                self._keep_late(key, (byte, cut), _delay_in(late))
             case flow, index, *faults:
                 key = direction, int(flow), int(index)
-                self.add(key, Verdict(**dict(map(_parsed, faults))))
+                _check_key(key)
+                self._keep(key, Verdict(**dict(map(_parsed, faults))))
             case _:
                 raise ValueError("after in or out, it must have a rate, a segment, or a flow and an index")
 
     def __getitem__(self, key: Key) -> Verdict:
-        return self._verdicts[key]
+        if key not in self._late:
+            return self._verdicts[key]
+        return together(self._verdicts.get(key, PASS), Verdict(delay=max(self._late[key].values())))
 
     def __iter__(self) -> Iterator[Key]:
-        return iter(self._verdicts)
+        return iter({**self._verdicts, **self._late} if self._late else self._verdicts)
 
     def __len__(self) -> int:
-        return len(self._verdicts)
+        return len(self._verdicts.keys() | self._late.keys()) if self._late else len(self._verdicts)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Schedule):
             return NotImplemented
-        return (self._verdicts, self.rates, self.segments) == (other._verdicts, other.rates, other.segments)
+        return all(
+            getattr(self, name) == getattr(other, name) for name in ("_verdicts", "_late", "rates", "segments")
+        )
 
     __hash__ = None  # type: ignore[assignment]  # it grows
 
@@ -178,12 +209,17 @@ class Schedule(Mapping[Key, Verdict]):
         lines = [HEADER]
         lines += [f"{direction} rate {_plain(rate)}" for direction, rate in sorted(self.rates.items())]
         lines += [f"{direction} segment {size}" for direction, size in sorted(self.segments.items())]
-        for (direction, flow, index), verdict in sorted(self._verdicts.items(), key=lambda item: item[0]):
-            lines.append(f"{direction} {flow} {index} {told(verdict)}")
+        for key in sorted(self):
+            direction, flow, index = key
+            if (verdict := self._verdicts.get(key)) is not None:
+                lines.append(f"{direction} {flow} {index} {told(verdict)}")
+            for (byte, cut), seconds in sorted(self._late.get(key, {}).items()):
+                word = "from" if cut == byte else "to"
+                lines.append(f"{direction} {flow} {word} {cut} delay={_plain(seconds)}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        if len(self) > MOST_SHOWN:
+        if len(self) > MOST_SHOWN or self._late:
             return f"<{type(self).__name__} of {len(self)} faults>"
         shapes = {"rates": self.rates, "segments": self.segments}
         more = "".join(f", {name}={shape!r}" for name, shape in shapes.items() if shape)
@@ -239,6 +275,14 @@ def told(verdict: Verdict) -> str:
 def _plain(number: Any) -> str:
     """A number that `_parsed` reads, whatever the repr of its own class is: numpy.float64 is a float, too."""
     return float.__repr__(number) if isinstance(number, float) else int.__repr__(number)
+
+
+def _delay_in(word: str) -> float:
+    """The seconds that a place is late by."""
+    name, seconds = _parsed(word)
+    if name != "delay":
+        raise ValueError(f"at a place there can be but a delay, not {word!r}")
+    return Verdict(delay=seconds).delay
 
 
 def _parsed(word: str) -> tuple[str, Any]:

@@ -178,18 +178,20 @@ class StreamLane:
         if decider is None or places is None:
             return most, PASS
         block, within = divmod(self._offset, BLOCK)
-        size = places.until_next(data, at, self._offset, min(most, BLOCK - within) if decider.by_block else most)
+        if decider.cut_by_block:
+            most = min(most, BLOCK - within)
+        size = places.until_next(data, at, self._offset, most)
         verdict = self._verdict
         if not decider.by_block:
             verdict = PASS
         elif block != self._block:
             size, verdict = self._begin_block(block, data[at : at + size], now)
         hit = PASS
-        for byte, triggers in places.hits(self._offset, size):
-            found = decider.fire(triggers, self._flow, byte)
+        for each in places.hits(self._offset, size):
+            found = together(decider.fire(each.triggers, self._flow, each.byte), Verdict(delay=each.seconds))
             if found != PASS:
-                self._note(self._direction, byte, found)
-                decider.keep(self._flow, byte // BLOCK, together(found, Verdict(delay=verdict.delay)))
+                self._note(self._direction, each.byte, found)
+                decider.keep(self._flow, (each.byte, each.cut), found)
                 hit = replace(together(hit, found), delay=max(hit.delay, found.delay))
         return size, verdict if hit is PASS else together(verdict, hit)
 
@@ -231,7 +233,7 @@ class StreamLane:
         if verdict is None:
             return
         self._note(self._direction, self._offset, verdict)
-        self._decider.keep(self._flow, max(self._offset - 1, 0) // BLOCK, verdict)
+        self._decider.keep(self._flow, (max(self._offset - 1, 0), self._offset), verdict)
         self._queue.append(Carried(self._last_due(real_monotonic()), end=verdict.end))
         if verdict.end == "stall":
             self._stalled = True

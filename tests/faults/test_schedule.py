@@ -1,5 +1,6 @@
 """The schedule: printed, parsed, compared, saved, and replayed."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_echoserver import DatagramFaults, Peers, Schedule, Verdict
+from pytest_echoserver import DatagramFaults, Peers, Schedule, StreamFaults, Verdict
+
+from ..conftest import Connect
 
 verdicts = st.builds(
     Verdict,
@@ -79,6 +82,44 @@ def test_a_line_that_lets_a_packet_pass_says_nothing() -> None:
     schedule = Schedule.parse("pytest-echoserver schedule 1\nin 0 0\nin 0 1 drop\n")
     assert schedule == Made({("in", 0, 0): Verdict(), ("in", 0, 1): DROP})
     assert list(schedule) == [("in", 0, 1)]
+
+
+def test_a_delay_at_a_place_of_a_stream_is_that_places(peers: Peers, connect: Connect) -> None:
+    peer = peers.tcp(inbound=StreamFaults(delay=0.001).on(bytes=4).delay(0.05).on(match=b"well").delay(60.0))
+    connect(peer).sendall(b"so, as it is, well")
+    assert peer.connection.read_exactly(4).result() == b"so, "
+    assert dict(peer.schedule) == {("in", 0, 0): Verdict(delay=60.001)}
+    for again in (Schedule.parse(str(peer.schedule)), Schedule(peer.schedule), copy.deepcopy(peer.schedule)):
+        assert str(again) == (
+            "pytest-echoserver schedule 1\nin 0 0 delay=0.001\nin 0 from 4 delay=0.05\nin 0 to 18 delay=60.0"
+        )
+        assert again == peer.schedule
+        assert repr(again) == "<Schedule of 1 faults>"
+        other = peers.tcp(inbound=again)
+        connect(other).sendall(b"so, as it is, well")
+        assert other.connection.read_exactly(4).result() == b"so, "
+        again.add(("in", 0, 0), Verdict(delay=1.0))
+        assert again == Schedule({("in", 0, 0): Verdict(delay=1.0)})
+        again = Schedule.parse("pytest-echoserver schedule 1\nin 1 to 1025 delay=0.5\n")
+        assert (len(again), list(again), again["in", 1, 1]) == (1, [("in", 1, 1)], Verdict(delay=0.5))
+        again.clear()
+        assert again == Schedule()
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("in 0 to 0 delay=1", "the number of bytes after to must be 1 or more, not 0"),
+        ("in 0 from -1 delay=1", "the number of bytes after from must be 0 or more, not -1"),
+        ("in -1 from 1 delay=1", "the flow of a packet must be 0 or more"),
+        ("in 0 from 1 flip=1", "at a place there can be but a delay, not 'flip=1'"),
+        ("in 0 from 1 delay=nan", "delay must be a finite number of seconds"),
+        ("in 0 from 1", "invalid literal"),
+    ],
+)
+def test_a_wrong_place_is_named(line: str, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Schedule.parse(f"pytest-echoserver schedule 1\n{line}\n")
 
 
 def test_its_repr_makes_it_again() -> None:

@@ -4,6 +4,7 @@ import heapq
 import itertools
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -62,8 +63,10 @@ def carried(given: Any, pieces: Sequence[bytes]) -> tuple[bytes, list[object], P
     return b"".join(data for _, data in arrived), [last, *ended], faults
 
 
-def arriving(given: Any, pieces: Sequence[bytes]) -> tuple[list[tuple[float, bytes]], list[object], PeerFaults]:
-    """When what arrives of these pieces, sent at once; how that ends; and the faults."""
+def arriving(
+    given: Any, pieces: Sequence[bytes], apart: float = 0.0
+) -> tuple[list[tuple[float, bytes]], list[object], PeerFaults]:
+    """When what arrives of these pieces, sent so many seconds apart; how that ends; and the faults."""
     now = 0.0
     order = itertools.count()
     agenda: list[tuple[float, int, Callable[[], object]]] = []
@@ -92,9 +95,9 @@ def arriving(given: Any, pieces: Sequence[bytes]) -> tuple[list[tuple[float, byt
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streams, "real_monotonic", lambda: now)
         lane.have(faults.outbound)  # type: ignore[arg-type]
-        for piece in pieces:
-            lane.carry(piece)
-        lane.carry_eof()
+        steps: list[Callable[[], object]] = [*(partial(lane.carry, piece) for piece in pieces), lane.carry_eof]
+        for at, step in enumerate(steps):
+            heapq.heappush(agenda, (apart * at, next(order), step))
         while agenda:
             now, _, function = heapq.heappop(agenda)
             function()
@@ -117,6 +120,23 @@ def test_what_comes_of_them_depends_neither_on_the_cut_nor_on_a_replay(
     replayed = carried(Schedule.parse(str(faults.schedule)), pieces)
     assert (replayed[0], replayed[1][1:]) == (came, end[1:])
     assert replayed[2].schedule == faults.schedule
+
+
+@examples(60)
+@given(given_=sources, pieces=chunkings(WHOLE, most=12), apart=st.sampled_from([0.0, 0.3, 1.1]))
+@example([StreamFaults().on(bytes=4).delay(2.0)], [WHOLE], 0.0)
+@example([StreamFaults().on(match=b"lo").delay(2.0)], [WHOLE[:2], WHOLE[2:8], WHOLE[8:]], 0.0)
+@example([StreamFaults().on(bytes=4).delay(2.0)], [WHOLE[:5], WHOLE[5:]], 3.0)
+@example([StreamFaults().on(bytes=4).corrupt().on(match=b"well, h").delay(0.25)], [WHOLE], 0.0)
+def test_a_replay_has_each_byte_arrive_when_it_did(given_: list[Any], pieces: list[bytes], apart: float) -> None:
+    came, end, faults = arriving(given_, pieces, apart)
+    again, end_again, _ = arriving(Schedule.parse(str(faults.schedule)), pieces, apart)
+    assert end_again == end
+    assert each_byte(again) == each_byte(came)
+
+
+def each_byte(arrived: list[tuple[float, bytes]]) -> list[tuple[float, int]]:
+    return [(when, byte) for when, data in arrived for byte in data]
 
 
 @pytest.mark.parametrize(
