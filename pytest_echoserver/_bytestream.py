@@ -27,7 +27,7 @@ class EndOfStream(asyncio.IncompleteReadError):
 
     def __init__(self, partial: bytes, expected: int | None, text: str, stream: "ByteStream | None" = None) -> None:
         super().__init__(partial, expected)
-        self.stream = stream
+        self._stream = stream
         self._text = text
 
     def __str__(self) -> str:

@@ -74,7 +74,7 @@ class Cursor:
         if not line:
             return
         with self._lock:
-            waiting = [future for future, _ in line if future.claim()]
+            waiting = [future for future, _ in line if future._claim()]
             line.clear()
         for future in waiting:
             fail(future, error)
@@ -93,7 +93,7 @@ class Cursor:
                 if found is None:
                     return None
             del line[0]
-            if found is None or not future.claim():
+            if found is None or not future._claim():
                 continue
             if isinstance(found, Exception):
                 return partial(fail, future, found)

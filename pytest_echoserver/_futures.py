@@ -148,14 +148,14 @@ class CaptureFuture(Future[T]):
         """Give the place in line back, if the value hasn't come; true if the future is now cancelled."""
         with self._condition:
             # One that somebody runs, as an executor does, can't be cancelled; it is still to end, or to time out.
-            if self.running() or not self.claim():
+            if self.running() or not self._claim():
                 return self.cancelled()
         if cancelled := super().cancel():
             # concurrent.futures.wait() counts a cancelled future as done only after this.
             self.set_running_or_notify_cancel()
         return cancelled
 
-    def claim(self) -> bool:
+    def _claim(self) -> bool:
         """Take the right to end this future: true once, for the first who asks and only while it is pending.
 
         So whoever serves it can move a cursor before the callbacks run, and a timeout that comes meanwhile loses.
@@ -213,7 +213,7 @@ class CaptureFuture(Future[T]):
         text += _engine.where_engines_are_busy()
         if twisteds_code_here():
             text += f"; {IN_A_THREAD}"
-        if not self.claim():
+        if not self._claim():
             return False
         with suppress(InvalidStateError):
             self.set_exception(CaptureTimeout(text))

@@ -105,9 +105,27 @@ def of_class(name: str, cls: type) -> Iterator[str]:
     if dataclasses.is_dataclass(cls):
         yield from (f"  field {_field(field)}" for field in dataclasses.fields(cls))
     members = {member: value for base in reversed(ours) for member, value in vars(base).items()}
+    yield from (f"  attribute {attribute}" for attribute in sorted(_attributes(cls, members)))
     for member, value in sorted(members.items()):
         if member == "__call__" or not member.startswith("_"):
             yield from _member(member, value)
+
+
+def _attributes(cls: type, members: dict[str, Any]) -> set[str]:
+    """What instances have that is no field and no property: what the class names, and what its methods set."""
+    functions = [value for name, value in members.items() if name == "__init__" or not name.startswith("__")]
+    named = {name for name, value in members.items() if not (callable(value) or hasattr(value, "__get__"))}
+    stored = {
+        node.attr
+        for function in functions
+        if inspect.isfunction(function) and not function.__code__.co_filename.startswith("<")
+        for node in ast.walk(_source(inspect.unwrap(function)).definition)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
+    return {name for name in named | stored - members.keys() if not name.startswith("_")} - getattr(
+        cls, "__dataclass_fields__", {}
+    ).keys()
 
 
 def _member(name: str, value: Any) -> Iterator[str]:

@@ -116,7 +116,7 @@ class StreamDecider(Decider):
         super().__init__("stream", direction, sources, chances, schedule, fired)
         self.counts = counts
         self.segment: int | None = _first(sources, "segment", "segments", direction)
-        self.by_block = any(not isinstance(source, StreamFaults) or source.on_blocks for source in sources)
+        self.by_block = any(not isinstance(source, StreamFaults) or _on_blocks(source) for source in sources)
         """Whether each block is decided on."""
         self.cut_by_block = self.by_block or any(each.verdict.delay and each.match for each in self.triggers)
         """Whether pieces end where blocks do: a schedule has them so, and with a match all that came is late."""
@@ -142,8 +142,9 @@ class StreamDecider(Decider):
                         at = max(verdict.at, BLOCK * block)
                         if at >= offset:
                             yield at, verdict.end
-            elif isinstance(source, StreamFaults) and self.counts and (end := source.end) is not None:
-                yield offset + end[0], end[1]
+            elif isinstance(source, StreamFaults) and self.counts:
+                for at, end in _ends_by_figures(source):
+                    yield offset + at, end
 
     def late_of(self, flow: int, offset: int) -> Iterator[tuple[Place, float]]:
         """Which places of this connection's stream, from ``offset`` on, schedules have later, and by how much."""
@@ -237,7 +238,30 @@ class StreamFigures:
 
 def _asked(faults: DatagramFaults | StreamFaults, chances: Callable[[int | None], Chances]) -> Chances | None:
     """The numbers of its seed, if it is to be asked for any: then the report tells of the seed."""
-    return chances(faults.seed) if faults.by_chance else None
+    return chances(faults.seed) if _by_chance(faults) else None
+
+
+def _by_chance(faults: DatagramFaults | StreamFaults) -> bool:
+    """Whether something of it is decided from the seed."""
+    chances = [faults.jitter, faults.corrupt]
+    if isinstance(faults, DatagramFaults):
+        chances += [faults.loss, faults.duplicate, faults.reorder]
+    return any(chances) or any(trigger.corrupt for trigger in faults.triggers)
+
+
+def _on_blocks(faults: StreamFaults) -> bool:
+    """Whether something happens to each block of the stream."""
+    return any((faults.delay, faults.jitter, faults.corrupt))
+
+
+def _ends_by_figures(faults: StreamFaults) -> Iterator[tuple[int, Ending]]:
+    """After how many bytes the stream ends, and how, if it does."""
+    ends: list[tuple[int | None, Ending]] = [
+        (faults.reset_after, "reset"),
+        (faults.close_after, "close"),
+        (faults.stall_after, "stall"),
+    ]
+    return ((at, end) for at, end in ends if at is not None)
 
 
 def _numbers(chances: Chances | None, packet: Packet) -> tuple[float, ...]:

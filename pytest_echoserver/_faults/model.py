@@ -9,7 +9,7 @@ from .. import _deadline
 from .._checks import bytes_like, whole_number
 from .._patterns import compile_pattern
 from .._telling import ToldInShort
-from .verdict import PASS, Ending, Verdict
+from .verdict import PASS, Verdict
 
 __tracebackhide__ = True
 
@@ -95,12 +95,6 @@ class DatagramFaults(ToldInShort):
 
     if not TYPE_CHECKING:  # any attribute would be one of theirs
         __getattr__ = _without_a_place
-
-    @property
-    def by_chance(self) -> bool:
-        """Whether something of it is decided from the seed."""
-        chances = (self.loss, self.duplicate, self.reorder, self.jitter, self.corrupt)
-        return any(chances) or any(trigger.corrupt for trigger in self.triggers)
 
     def on(self, *, message: int | None = None, match: bytes | re.Pattern[bytes] | None = None) -> "DatagramPlace":
         """Say where a fault is to happen: ``.on(message=2).drop()`` gives faults that have it as well.
@@ -202,26 +196,6 @@ class StreamFaults(ToldInShort):
 
     if not TYPE_CHECKING:  # any attribute would be one of theirs
         __getattr__ = _without_a_place
-
-    @property
-    def by_chance(self) -> bool:
-        """Whether something of it is decided from the seed."""
-        return any((self.jitter, self.corrupt)) or any(trigger.corrupt for trigger in self.triggers)
-
-    @property
-    def on_blocks(self) -> bool:
-        """Whether something happens to each block of the stream."""
-        return any((self.delay, self.jitter, self.corrupt))
-
-    @property
-    def end(self) -> tuple[int, Ending] | None:
-        """After how many bytes the stream ends, and how, if it does."""
-        ends: dict[Ending, int | None] = {
-            "reset": self.reset_after,
-            "close": self.close_after,
-            "stall": self.stall_after,
-        }
-        return next(((at, end) for end, at in ends.items() if at is not None), None)
 
 
 class _Place(Generic[F]):

@@ -53,5 +53,7 @@ def _client_has_left(connection: Connection, error: BaseException) -> bool:
     """Whether a handler ended because its client did: by a clean EOF at the start of a read, or a reset."""
     end = connection._end
     if isinstance(error, EndOfStream):
-        return error.stream is end.inbound and not error.partial
-    return isinstance(error, ConnectionError) and (error is end.inbound.error or getattr(error, "end", None) is end)
+        return error._stream is end.inbound and not error.partial
+    return isinstance(error, ConnectionError) and (
+        error is end.inbound.error or getattr(error, "_end", None) is end
+    )

@@ -301,7 +301,7 @@ class ServedPeer(BoundPeer):
 
     def _asked(self, future: CaptureFuture[T]) -> CaptureFuture[T]:
         """Give back a future that somebody waits for from now on."""
-        if self._closed and future.claim():  # meanwhile, and whoever closed it may not have seen this one
+        if self._closed and future._claim():  # meanwhile, and whoever closed it may not have seen this one
             fail(future, self._closed_meanwhile())
         return future
 

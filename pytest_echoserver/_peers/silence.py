@@ -42,7 +42,7 @@ def begin_silence(
     broken: CaptureFuture[Datagram] = CaptureFuture("the first datagram")
 
     def breach(came: Future[Datagram]) -> None:
-        if came.cancelled() or not future.claim():
+        if came.cancelled() or not future._claim():
             return
         error = came.exception()
         if error is None:

@@ -34,13 +34,13 @@ class StreamListener(Protocol):
 
 
 class ConnectionGone(BrokenPipeError):
-    """What can't be sent any more, on the connection whose ``end`` this is."""
+    """What can't be sent any more, on the connection whose ``_end`` this is."""
 
-    end: "StreamEnd | None" = None
+    _end: "StreamEnd | None" = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The end has locks, and a loop.
-        return type(self), self.args, {name: each for name, each in self.__dict__.items() if name != "end"}
+        return type(self), self.args, {name: each for name, each in self.__dict__.items() if name != "_end"}
 
 
 class StreamEnd(PausableProtocol):
@@ -327,7 +327,7 @@ class StreamEnd(PausableProtocol):
 
     def _gone(self, text: str = "", cause: BaseException | None = None) -> ConnectionError:
         error = ConnectionGone(text or f"nothing can be sent on {self._told}: {self._why_gone}")
-        error.end = self
+        error._end = self
         error.__cause__ = cause
         return error
 

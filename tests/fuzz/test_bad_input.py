@@ -331,7 +331,7 @@ def waited_for(timeout: Any) -> None:
     future: CaptureFuture[int] = CaptureFuture()
 
     def fulfil() -> None:
-        if future.claim():
+        if future._claim():
             future.set_result(1)
 
     thread = threading.Thread(target=fulfil)
