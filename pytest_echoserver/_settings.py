@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shlex
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,13 @@ _METAVARS = {
     "html": "FILE",
 }
 PATHS = {"pcap", "html"}
+# And what isn't a number, which is then told of in our words.
+_NUMBERS: dict[str, Any] = {
+    "timeout": float | str,
+    "switch_interval": float | str,
+    "seed": int | str,
+    "payload_limit": int | str,
+}
 MARKER_LINE = (
     f"{MARKER}(*, host=..., timeout=..., strict=..., seed=..., faults=...): settings of pytest-echoserver for this "
     "test, which come before command line and ini. host: a loopback address to bind its peers to; timeout: seconds "
@@ -102,7 +110,8 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("echoserver", "network peers (pytest-echoserver)")
     for name, text in _HELP.items():
         group.addoption(_option(name), metavar=_METAVARS[name], help=text)
-        parser.addini(f"echoserver_{name}", text)
+        kind = _NUMBERS.get(name) if pytest.version_tuple >= (9, 2) else None  # before, there are no such types
+        parser.addini(f"echoserver_{name}", text, kind, default="")
 
 
 def of_run(config: pytest.Config) -> Settings:
@@ -115,8 +124,8 @@ def of_run(config: pytest.Config) -> Settings:
     for name in _HELP:
         value, base = config.getoption(_option(name)), config.invocation_params.dir
         if value is None:
-            value, base = config.getini(f"echoserver_{name}"), config.rootpath
-        if value:
+            value, base = _in_the_file(config, name), config.rootpath
+        if value != "":
             given[name] = base / value if name in PATHS else value
     try:
         for name in given.keys() & {"timeout", "switch_interval"}:
@@ -189,18 +198,30 @@ def _option(name: str) -> str:
     return f"--echoserver-{name.replace('_', '-')}"
 
 
-def _number(text: str, name: str) -> float:
+def _in_the_file(config: pytest.Config, name: str) -> Any:
+    """What the ini file says: text, or what TOML has numbers as; empty if nothing."""
     try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{name} must be a number of seconds, not {text!r}") from None
+        return config.getini(f"echoserver_{name}")
+    except TypeError as error:  # of pytest 9.0 and 9.1: in [tool.pytest] it isn't text
+        if name not in _NUMBERS:
+            raise pytest.UsageError(str(error)) from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is deprecated, and there is no other way
+            return config.inicfg[f"echoserver_{name}"]
 
 
-def _whole(text: str, name: str) -> int:
+def _number(given: Any, name: str) -> float:
     try:
-        return int(text)
+        return float(str(given))  # True is no number of seconds
     except ValueError:
-        raise ValueError(f"{name} must be a whole number, not {text!r}") from None
+        raise ValueError(f"{name} must be a number of seconds, not {given!r}") from None
+
+
+def _whole(given: Any, name: str) -> int:
+    try:
+        return int(str(given))
+    except ValueError:
+        raise ValueError(f"{name} must be a whole number, not {given!r}") from None
 
 
 def _check_that_it_is_an_address(host: str) -> None:

@@ -86,6 +86,66 @@ def test_a_bad_setting_is_a_usage_error(downstream: Downstream, option: str, say
     result.stderr.fnmatch_lines([f"ERROR: {says}"])
 
 
+NATIVE = """
+    import sys
+    from pytest_echoserver._kept import SETTINGS
+
+    def test_it(pytestconfig, peers):
+        peer = peers.udp()
+        settings = pytestconfig.stash[SETTINGS]
+        limits = peer._timeout, round(sys.getswitchinterval(), 6), settings.payload_limit
+        print("limits", *limits, "host", peer.host, "seed", settings.seed)
+"""
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9, 0), reason="has no [tool.pytest]")
+@pytest.mark.parametrize("quoted", [False, True])
+@pytest.mark.parametrize("where", ["pyproject.toml", "pytest.toml"])
+def test_toml_may_have_numbers_of_its_own(downstream: Downstream, where: str, quoted: bool) -> None:
+    table = "[tool.pytest]" if where == "pyproject.toml" else "[pytest]"
+    numbers = {"timeout": "2.5", "switch_interval": "0.0005", "seed": "7", "payload_limit": "64"}
+    lines = [f"echoserver_{name} = " + (f'"{value}"' if quoted else value) for name, value in numbers.items()]
+    downstream.pytester.path.joinpath(where).write_text(
+        "\n".join([table, *lines, 'echoserver_host = "::1"']), encoding="utf-8"
+    )
+    result = downstream.run(NATIVE, "-s", "-q")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*limits 2.5 0.0005 64 host ::1 seed 7"])
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9, 0), reason="has no [tool.pytest]")
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("timeout = -1", "echoserver_timeout must be a finite number of seconds, 0 or more, not -1*"),
+        ("timeout = nan", "echoserver_timeout must be a finite number of seconds, 0 or more, not nan"),
+        ('timeout = "soon"', "echoserver_timeout must be a number of seconds, not 'soon'"),
+        ("timeout = true", "*echoserver_timeout*True*"),
+        ("switch_interval = 0", "echoserver_switch_interval must be seconds from 0.000001 to 1000, not 0*"),
+        ("payload_limit = 0", "echoserver_payload_limit must be a number of bytes, at least 1, not 0"),
+        ('payload_limit = "few"', "echoserver_payload_limit must be a whole number, not 'few'"),
+        ("payload_limit = 1.5", "*echoserver_payload_limit*1.5*"),
+        ("seed = 1.5", "*echoserver_seed*1.5*"),
+        ("host = 5", "*echoserver_host*5*"),
+    ],
+)
+def test_a_bad_setting_in_toml_is_a_usage_error(downstream: Downstream, setting: str, says: str) -> None:
+    downstream.pytester.makepyprojecttoml(f"[tool.pytest]\nechoserver_{setting}")
+    result = downstream.run(SHOW)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {says}"])
+
+
+@pytest.mark.parametrize("seed", ["0", "7"])
+def test_a_number_in_ini_options_may_be_quoted_or_not(downstream: Downstream, seed: str) -> None:
+    for value in (seed, f'"{seed}"'):
+        downstream.pytester.makepyprojecttoml(
+            f"[tool.pytest.ini_options]\nechoserver_seed = {value}\nechoserver_timeout = 2.5"
+        )
+        result = downstream.run(NATIVE, "-s", "-q")
+        result.stdout.fnmatch_lines([f"*limits 2.5 * seed {seed}"])
+
+
 def test_uvloop_that_is_not_installed_is_a_usage_error(
     downstream: Downstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

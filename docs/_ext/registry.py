@@ -61,7 +61,7 @@ class Options:
     def addoption(self, name: str, **attributes: Any) -> None:
         self.command_line[name] = attributes
 
-    def addini(self, name: str, text: str) -> None:
+    def addini(self, name: str, text: str, *_: object, **__: object) -> None:
         self.ini[name] = text
 
 
