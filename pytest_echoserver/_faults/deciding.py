@@ -8,7 +8,7 @@ from typing import Any, Literal
 from .._checks import not_async
 from .._telling import told_function
 from .model import DatagramFaults, DatagramPlace, StreamFaults, StreamPlace, Trigger, verbs_of
-from .schedule import Chances, Key, Place, Schedule
+from .schedule import Chances, PacketKey, Place, Schedule
 from .verdict import BLOCK, PASS, Direction, Ending, Judge, Packet, Verdict, bits_of, together
 
 __tracebackhide__ = True
@@ -168,7 +168,7 @@ class StreamDecider(Decider):
     def keep(self, flow: int, place: Place, verdict: Verdict) -> None:
         """Keep what happens at a place, beside what was kept of its block."""
         block = place[0] // BLOCK
-        key: Key = (self.direction, flow, block)
+        key: PacketKey = (self.direction, flow, block)
         known = self.schedule._of_block(key) or PASS
         flip = tuple(bit - BITS_OF_A_BLOCK * block for bit in bits_of(verdict))
         self.schedule._keep(key, together(replace(verdict, flip=flip, delay=0.0), known))

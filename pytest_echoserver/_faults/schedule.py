@@ -15,7 +15,7 @@ from .verdict import BLOCK, PASS, Direction, Verdict, bits_of, together
 
 __tracebackhide__ = True
 
-Key = tuple[Direction, int, int]
+PacketKey = tuple[Direction, int, int]
 """Which packet: its direction, its flow's ordinal, and its index."""
 Place = tuple[int, int]
 """The byte of a stream that is late, and after how many bytes the stream is cut for that: after those before it, or
@@ -49,7 +49,7 @@ class Chances:
         return tuple((number >> 11) / (1 << 53) for number in CHANCES.unpack(state.digest()))
 
 
-class Schedule(Mapping[Key, Verdict]):
+class Schedule(Mapping[PacketKey, Verdict]):
     """What the network did to which packets; the others passed as they were.
 
     ``peer.schedule`` is one. It can be printed, compared and saved; given as ``faults=``, it does the same again.
@@ -67,13 +67,13 @@ class Schedule(Mapping[Key, Verdict]):
 
     def __init__(
         self,
-        verdicts: Mapping[Key, Verdict] | Iterable[tuple[Key, Verdict]] = (),
+        verdicts: Mapping[PacketKey, Verdict] | Iterable[tuple[PacketKey, Verdict]] = (),
         *,
         rates: Mapping[Direction, float] | None = None,
         segments: Mapping[Direction, int] | None = None,
     ) -> None:
-        self._verdicts: dict[Key, Verdict] = {}
-        self._late: dict[Key, dict[Place, float]] = {}
+        self._verdicts: dict[PacketKey, Verdict] = {}
+        self._late: dict[PacketKey, dict[Place, float]] = {}
         """Seconds by which places in a block of a stream are later than what was decided on all of it."""
         for key, verdict in _entries(verdicts):
             self.add(key, verdict)
@@ -83,7 +83,7 @@ class Schedule(Mapping[Key, Verdict]):
         self.rates: dict[Direction, float] = _by_direction(rates, "rates", checked_rate)
         self.segments: dict[Direction, int] = _by_direction(segments, "segments", partial(whole_number, least=1))
 
-    def add(self, key: Key, verdict: Verdict) -> None:
+    def add(self, key: PacketKey, verdict: Verdict) -> None:
         """Keep what was decided.
 
         Args:
@@ -99,16 +99,16 @@ class Schedule(Mapping[Key, Verdict]):
         self._late.pop(key, None)
         self._keep(key, verdict)
 
-    def _keep(self, key: Key, verdict: Verdict) -> None:
+    def _keep(self, key: PacketKey, verdict: Verdict) -> None:
         """Likewise, what we have decided: there may be millions of these."""
         if verdict != PASS:
             self._verdicts[key] = verdict
 
-    def _keep_late(self, key: Key, place: Place, seconds: float) -> None:
+    def _keep_late(self, key: PacketKey, place: Place, seconds: float) -> None:
         """Keep that a place in this block is so much later than the block."""
         self._late.setdefault(key, {})[place] = seconds
 
-    def _of_block(self, key: Key) -> Verdict | None:
+    def _of_block(self, key: PacketKey) -> Verdict | None:
         """What was decided on all of it."""
         return self._verdicts.get(key)
 
@@ -185,12 +185,12 @@ class Schedule(Mapping[Key, Verdict]):
             case _:
                 raise ValueError("after in or out, it must have a rate, a segment, or a flow and an index")
 
-    def __getitem__(self, key: Key) -> Verdict:
+    def __getitem__(self, key: PacketKey) -> Verdict:
         if key not in self._late:
             return self._verdicts[key]
         return together(self._verdicts.get(key, PASS), Verdict(delay=max(self._late[key].values())))
 
-    def __iter__(self) -> Iterator[Key]:
+    def __iter__(self) -> Iterator[PacketKey]:
         return iter({**self._verdicts, **self._late} if self._late else self._verdicts)
 
     def __len__(self) -> int:

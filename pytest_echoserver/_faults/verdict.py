@@ -70,7 +70,7 @@ class Verdict(ToldInShort):
     late: bool = field(default=False, kw_only=True)
     stale: bool = field(default=False, kw_only=True)
     source: Address | None = field(default=None, kw_only=True)
-    end: Ending | None = field(default=None, kw_only=True)
+    end: Literal["reset", "close", "stall"] | None = field(default=None, kw_only=True)
     at: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from .._adopted import Member
 from .._checks import bytes_like
@@ -48,7 +48,10 @@ class StreamHarness:
         self._authority = authority
 
     def connect(
-        self, factory: Callable[[], P], kind: Kind = "socketpair", side: WhichSide = "client"
+        self,
+        factory: Callable[[], P],
+        kind: Literal["socketpair", "tcp", "tls"] = "socketpair",
+        side: Literal["client", "server"] = "client",
     ) -> "HarnessedStream[P]":
         """Put a protocol on the engine's loop; return once its ``connection_made`` has returned.
 
@@ -72,7 +75,10 @@ class StreamHarness:
         return stream
 
     async def connect_here(
-        self, factory: Callable[[], P], kind: Kind = "socketpair", side: WhichSide = "client"
+        self,
+        factory: Callable[[], P],
+        kind: Literal["socketpair", "tcp", "tls"] = "socketpair",
+        side: Literal["client", "server"] = "client",
     ) -> "HarnessedStream[P]":
         """Put a protocol on the running asyncio loop of an async test; the far end lives on the engine.
 

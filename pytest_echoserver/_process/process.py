@@ -123,7 +123,9 @@ class Process:
     def read_until(self, pattern: bytes, stream: Stream = ...) -> CaptureFuture[bytes]: ...
     @overload
     def read_until(self, pattern: re.Pattern[bytes], stream: Stream = ...) -> CaptureFuture[re.Match[bytes]]: ...
-    def read_until(self, pattern: bytes | re.Pattern[bytes], stream: Stream = "stdout") -> CaptureFuture[Any]:
+    def read_until(
+        self, pattern: bytes | re.Pattern[bytes], stream: Literal["stdout", "stderr", "both"] = "stdout"
+    ) -> CaptureFuture[Any]:
         r"""All that it prints up to and with ``pattern``; for a regular expression, the first match.
 
         Each call goes on from where the last one on this stream ended. A regular expression is searched for, and

@@ -6,8 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from enum import Enum
-from typing import Any, Literal
+from typing import IO, Any
 
 from .. import _deadline
 from .._adopted import Member
@@ -17,7 +16,6 @@ from .._engine import ANSWER
 from .._here import asyncio_runs_here
 from .._scope import Scope
 from .arguments import (
-    Redirect,
     check_directory,
     check_outputs,
     checked_argv,
@@ -39,10 +37,11 @@ from .telling import command_line
 __tracebackhide__ = True
 
 
-class _Default(Enum):
-    """Told apart from a given PIPE: only then does the caller's own protocol hear of stderr."""
+class _Unsaid(int):
+    """Told apart from a PIPE that is given: only then does the caller's own protocol hear of stderr."""
 
-    PIPE = subprocess.PIPE
+
+_PIPE: int = _Unsaid(subprocess.PIPE)
 
 
 class SubprocessRunner:
@@ -59,9 +58,9 @@ class SubprocessRunner:
         self,
         *argv: str | os.PathLike[str],
         protocol: Callable[[], asyncio.SubprocessProtocol] | None = None,
-        stdin: bytes | Redirect = None,
-        stdout: Redirect = subprocess.PIPE,
-        stderr: Redirect | Literal[_Default.PIPE] = _Default.PIPE,
+        stdin: bytes | int | IO[Any] | None = None,
+        stdout: int | IO[Any] | None = subprocess.PIPE,
+        stderr: int | IO[Any] | None = _PIPE,
         env: Mapping[str, str] | None = None,
         extra_env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
@@ -127,7 +126,7 @@ class SubprocessRunner:
         flag(kill_expected, "kill_expected")
         check = None if ready is None else checked_ready(ready, cwd)
         size = terminal_size(pty)
-        errors = subprocess.PIPE if stderr is _Default.PIPE else stderr
+        errors = subprocess.PIPE if stderr is _PIPE else stderr
         stdin = checked_stdin(stdin)
         check_outputs(stdout, errors, on_terminal=size is not None, searched=isinstance(check, Printed))
         cookies = self._ending.cookies
@@ -135,7 +134,7 @@ class SubprocessRunner:
         child = Child(self._scope.name_for("process"), arguments, capture_limit, cookies, cookie, kill_expected)
         process = Process(self._scope, arguments, child, limit)
         options = {"stdin": stdin_of(stdin), "stdout": stdout, "stderr": errors, "env": environment, "cwd": cwd}
-        self._begin(process, Launch(protocol, stderr is not _Default.PIPE, size, options))
+        self._begin(process, Launch(protocol, stderr is not _PIPE, size, options))
         if isinstance(stdin, bytes):
             process.write(stdin)
             process.write_eof()
