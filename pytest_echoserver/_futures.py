@@ -97,7 +97,15 @@ class CaptureFuture(Future[T]):
         return self._outcome()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait like `result`, and give the exception that it would raise, or None."""
+        """Wait like `result`, and give the exception that it would raise, or None.
+
+        Args:
+            timeout: seconds; by default the peer's or the configured one.
+
+        Raises:
+            concurrent.futures.CancelledError: it was cancelled.
+            RuntimeError: it would have to wait, on the thread of a running event loop, as for `result`.
+        """
         self._wait(timeout, "exception()")
         return super().exception(0)
 

@@ -163,7 +163,8 @@ class StreamFaults(ToldInShort):
         for name in ends:
             whole_number(getattr(self, name), name, least=0)
         if len(ends) > 1:
-            raise ValueError(f"a stream ends once: {' and '.join(ends)} can't both be given")
+            told = " and ".join(f"{name}={getattr(self, name)}" for name in ends)
+            raise ValueError(f"a stream ends once: of {told} only one can be given")
         _check_common(self)
 
     def on(
@@ -191,7 +192,10 @@ class StreamFaults(ToldInShort):
         if match is not None:
             compile_pattern(match, anchored=False)
             if bytes is not None:
-                raise ValueError("a place is after so many bytes, or after a match: give one of bytes and match")
+                raise ValueError(
+                    "a place is after so many bytes, or after a match: give one of bytes and match, not both "
+                    f"bytes={bytes} and match={match!r}"
+                )
         return StreamPlace(self, place)
 
     if not TYPE_CHECKING:  # any attribute would be one of theirs
@@ -209,7 +213,11 @@ class _Place(Generic[F]):
         return f"{self._faults!r}.{Trigger(PASS, **self._where)}"
 
     def delay(self, seconds: float) -> F:
-        """It takes so many seconds longer; what comes after it waits for it."""
+        """It takes so many seconds longer; what comes after it waits for it.
+
+        Raises:
+            TypeError, ValueError: that is no number of seconds.
+        """
         return self._with(Verdict(delay=seconds))
 
     def corrupt(self) -> F:
@@ -229,11 +237,22 @@ class DatagramPlace(_Place[DatagramFaults]):
         return self._with(Verdict(drop=True))
 
     def duplicate(self, copies: int = 2) -> DatagramFaults:
-        """It arrives so often."""
+        """It arrives so often.
+
+        Args:
+            copies: how often, from 1.
+
+        Raises:
+            TypeError, ValueError: that is no such number.
+        """
         return self._with(Verdict(copies=copies))
 
     def replace(self, data: bytes) -> DatagramFaults:
-        """This arrives in its place."""
+        """This arrives in its place.
+
+        Raises:
+            TypeError: ``data`` isn't bytes.
+        """
         return self._with(Verdict(data=bytes_like(data)))
 
     def reorder(self) -> DatagramFaults:

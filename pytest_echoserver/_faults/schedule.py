@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
 
-from .._checks import choice, whole_number
+from .._checks import choice, in_short, whole_number
 from .._telling import differing
 from .model import checked_rate
 from .verdict import BLOCK, PASS, Direction, Verdict, bits_of, together
@@ -144,13 +144,14 @@ class Schedule(Mapping[PacketKey, Verdict]):
         """Make one of what another one's ``str`` gave.
 
         Raises:
+            TypeError: it is no ``str``.
             ValueError: it isn't that; the text says in which line.
         """
         if not isinstance(text, str):
             raise TypeError(f"a schedule is read from a str, not from {text!r}")
         lines = text.splitlines()
         if not lines or lines[0] != HEADER:
-            raise ValueError(f"its first line must be {HEADER!r}")
+            raise ValueError(f"its first line must be {HEADER!r}, not {in_short(lines[0] if lines else '')}")
         schedule = cls()
         for number, line in enumerate(lines[1:], 2):
             if not line.strip():
@@ -288,7 +289,9 @@ def _delay_in(word: str) -> float:
 def _parsed(word: str) -> tuple[str, Any]:
     name, given, text = word.partition("=")
     if name not in _NAMES:
-        raise ValueError(f"there is no fault {name!r}")
+        raise ValueError(
+            f"there is no fault {name!r}: there are {', '.join(each.name for each in fields(Verdict))}"
+        )
     if not given:
         return name, True
     match name:

@@ -15,17 +15,21 @@ HOSTS = {host: host for host in ("127.0.0.1", "::1")}
 """One string of each, for thousands of peers: the system gives a new one each time."""
 
 
-def one_or_both(faults: Any, inbound: Any, outbound: Any) -> Any:
+def one_or_both(faults: Any, **each: Any) -> Any:
     """What was given for both directions at once, or for one or both by name.
 
     Raises:
         TypeError: it was given in both ways.
     """
-    if inbound is None and outbound is None:
+    given = {name: value for name, value in each.items() if value is not None}
+    if not given:
         return faults
     if faults is not None:
-        raise TypeError("give faults for both directions, or inbound and outbound, but not all of them")
-    return inbound, outbound
+        told = ", ".join(f"{name}={value!r}" for name, value in {"faults": faults, **given}.items())
+        raise TypeError(
+            f"give faults for both directions, or {' and '.join(each)}, but not all of them: got {told}"
+        )
+    return tuple(each.values())
 
 
 class BoundPeer(ABC):

@@ -185,7 +185,7 @@ class Defaults:
             checked_peer_name(name),
             self._limit(timeout),
             self._strict if strict is None else flag(strict, "strict"),
-            self.faults_of(kind_of_faults, one_or_both(faults, inbound, outbound)),
+            self.faults_of(kind_of_faults, one_or_both(faults, inbound=inbound, outbound=outbound)),
         )
 
 

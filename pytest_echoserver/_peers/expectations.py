@@ -43,7 +43,9 @@ class Rule:
             RuntimeError: it comes after what ends the connection, or our direction of it.
         """
         if not data:
-            raise TypeError("reply() takes what to answer: bytes, or a callable that gives them")
+            raise TypeError(
+                "reply() takes what to answer, and got nothing: give bytes, or a callable that gives them"
+            )
         answers = tuple(
             not_async(answer, "what makes an answer") if callable(answer) else self._script.check_answer(answer)
             for answer in data

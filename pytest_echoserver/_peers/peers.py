@@ -128,7 +128,7 @@ class Peers:
         from .udp_proxy import UDPProxy
 
         checked, family = checked_target(target, "datagram")
-        given = self._defaults.faults_of("datagram", one_or_both(faults, upstream, downstream))
+        given = self._defaults.faults_of("datagram", one_or_both(faults, upstream=upstream, downstream=downstream))
         place = self._defaults.place(host, port, allow_remote)
         options = self._defaults.proxy(name, timeout, given)
         return UDPProxy(
@@ -172,7 +172,7 @@ class Peers:
         from .tcp_proxy import TCPProxy
 
         checked, _ = checked_target(target, "stream")
-        given = self._defaults.faults_of("stream", one_or_both(faults, upstream, downstream))
+        given = self._defaults.faults_of("stream", one_or_both(faults, upstream=upstream, downstream=downstream))
         place = self._defaults.place(host, port, allow_remote)
         size = None if receive_buffer is None else checked_size(receive_buffer)
         options = self._defaults.proxy(name, timeout, given)

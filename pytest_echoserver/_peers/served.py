@@ -103,7 +103,7 @@ class ServedPeer(BoundPeer):
             RuntimeError: the peer is closed.
         """
         before = None if self._faults is None else self._faults.in_force
-        self.faults = one_or_both(faults, inbound, outbound)
+        self.faults = one_or_both(faults, inbound=inbound, outbound=outbound)
         try:
             yield
         finally:

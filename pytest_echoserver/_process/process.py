@@ -159,7 +159,7 @@ class Process:
         """Write to its stdin; the future is done when the kernel has taken all of it.
 
         Raises:
-            TypeError: it isn't bytes.
+            TypeError: ``data`` isn't bytes.
             RuntimeError: stdin isn't a pipe, or was ended.
         """
         payload = bytes_like(data)
@@ -175,6 +175,9 @@ class Process:
 
         At a terminal, what means EOF there (Ctrl-D) is typed: wait for the prompt before, since a program that sets
         its terminal up loses what was typed ahead.
+
+        Raises:
+            RuntimeError: stdin isn't a pipe.
         """
         stdin = self._stdin_pipe("write_eof()")
         self._stdin_ended = True
@@ -186,6 +189,7 @@ class Process:
         """Set the size of its terminal's window, in characters; the program gets SIGWINCH (ioctl_tty(2)).
 
         Raises:
+            TypeError, ValueError: a size isn't from 1 to 65535.
             RuntimeError: it has no terminal: start it with ``pty=True``.
         """
         size = os.terminal_size((characters(columns, "columns"), characters(lines, "lines")))

@@ -35,7 +35,9 @@ def test_a_stream_never_loses_repeats_or_reorders(figure: str) -> None:
 
 
 def test_a_stream_ends_once() -> None:
-    with pytest.raises(ValueError, match="a stream ends once: reset_after and stall_after can't both be given"):
+    with pytest.raises(
+        ValueError, match="a stream ends once: of reset_after=1 and stall_after=2 only one can be given"
+    ):
         StreamFaults(reset_after=1, stall_after=2)
     with pytest.raises(ValueError, match="segment must be 1 or more, not 0"):
         StreamFaults(segment=0)
@@ -59,7 +61,7 @@ def test_places_are_checked(place: dict[str, Any], error: type[Exception], text:
 def test_a_match_in_a_stream_ends_in_a_literal() -> None:
     with pytest.raises(ValueError, match="doesn't end in a literal byte"):
         StreamFaults().on(match=re.compile(rb"\d+")).reset()
-    with pytest.raises(ValueError, match="give one of bytes and match"):
+    with pytest.raises(ValueError, match="give one of bytes and match, not both bytes=3 and match=b'x'"):
         StreamFaults().on(match=b"x", bytes=3)
 
 

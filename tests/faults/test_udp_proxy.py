@@ -91,6 +91,13 @@ def test_each_way_goes_by_either_name(peers: Peers, udp_client: Client, names: t
         assert client.recv(100) == b"x up down"
 
 
+@pytest.mark.parametrize("kind", ["udp_proxy", "tcp_proxy"])
+def test_faults_of_both_ways_and_of_one_are_too_many(peers: Peers, kind: str) -> None:
+    says = r"for both directions, or upstream and downstream, but not all of them: got faults=\[\], upstream=\[1\]$"
+    with pytest.raises(TypeError, match=says):
+        getattr(peers, kind)(("127.0.0.1", 1), faults=[], upstream=[1])
+
+
 @pytest.mark.parametrize("twice", [("inbound", "upstream"), ("outbound", "downstream")])
 def test_a_way_has_faults_by_one_name_alone(peers: Peers, twice: tuple[str, str]) -> None:
     proxy = peers.udp_proxy(peers.udp_echo())

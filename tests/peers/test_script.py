@@ -788,7 +788,7 @@ WRONG: Any = [
     (lambda peer: peer.expect(b"a", times=0), ValueError, "times must be 1 or more, not 0"),
     (lambda peer: peer.expect(b"a", times="2"), TypeError, "times must be an int, not '2'"),
     (lambda peer: peer.on(b"a").reply("a"), TypeError, "each answer must be bytes, not 'a'"),
-    (lambda peer: peer.on(b"a").reply(), TypeError, r"reply\(\) takes what to answer"),
+    (lambda peer: peer.on(b"a").reply(), TypeError, r"reply\(\) takes what to answer, and got nothing"),
     (lambda peer: peer.on(b"a").reply(later), TypeError, "later is async"),
     (lambda peer: peer.on(b"a").reply(Later()), TypeError, "is async"),
     (lambda peer: peer.on(b"a").reply(b"a", after=-1), ValueError, "after must be a finite number of seconds"),
