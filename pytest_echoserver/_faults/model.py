@@ -122,7 +122,8 @@ class StreamFaults(ToldInShort):
         rate: bytes a second that the link carries, each way, a packet or a segment after the other; None for any
             number.
         segment: the largest piece in which they arrive, in bytes; 1 for byte by byte.
-        reset_after: how many bytes the peer sends before the connection is reset.
+        reset_after: how many bytes the peer sends before the connection is reset; on a Unix socket, which has no
+            RST, that is a close.
         close_after: or closed.
         stall_after: or hangs: nothing passes any more, either way.
         corrupt: the probability that in each 1,024 bytes of the stream one bit is flipped, anywhere in them: of a
@@ -290,7 +291,7 @@ class StreamPlace(_Place[StreamFaults]):
     """A place in a stream at which a fault is to happen, as `StreamFaults.on` gives it."""
 
     def reset(self) -> StreamFaults:
-        """The connection is reset there."""
+        """The connection is reset there; on a Unix socket, which has no RST, it is closed."""
         return self._with(Verdict(end="reset"))
 
     def close(self) -> StreamFaults:
