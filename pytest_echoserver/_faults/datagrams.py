@@ -79,6 +79,8 @@ class DatagramLane:
         self._flows: dict[Sockaddr, Flow] = {}
         self._last: bytes | None = None
         self._free_at = 0.0
+        """When the link of that rate is free again."""
+        self._rate: float | None = None
         self._held = 0
 
     def carry(self, data: bytes, addr: Sockaddr, sent: Callable[[OSError | None], object] | None = None) -> None:
@@ -91,8 +93,10 @@ class DatagramLane:
         flow.last = self._last = data
         if self._held + len(data) > MOST_HELD:
             verdict = Verdict(drop=True)
-        rate = self._rate if now >= self._free_at and not verdict.drop else None
-        if rate is not None:  # of those that come while it is busy, the first tells
+        rate = None if self.decider is None else self.decider.rate
+        if rate not in (None, self._rate):  # another link, which carries nothing yet
+            self._rate, self._free_at = rate, 0.0
+        if rate is not None and now >= self._free_at and not verdict.drop:  # of those that wait, the first tells
             self._note(self._direction, data, addr, slowed(verdict, rate))
         elif verdict is not PASS:
             self._note(self._direction, data, addr, verdict)
@@ -102,7 +106,7 @@ class DatagramLane:
                 sent(None)
             return
         arriving = _changed(data, verdict, previous)
-        self._send(flow, Carried(arriving, addr, sent, verdict, self._due(now, len(arriving), verdict)), now)
+        self._send(flow, Carried(arriving, addr, sent, verdict, self._due(now, len(arriving), verdict, rate)), now)
 
     def clear(self) -> None:
         """Drop what is on its way."""
@@ -148,12 +152,8 @@ class DatagramLane:
             verdict = replace(verdict, stale=False)
         return PASS if verdict == PASS else verdict
 
-    @property
-    def _rate(self) -> float | None:
-        return None if self.decider is None else self.decider.rate
-
-    def _due(self, now: float, size: int, verdict: Verdict) -> float:
-        if (rate := self._rate) is None:
+    def _due(self, now: float, size: int, verdict: Verdict, rate: float | None) -> float:
+        if rate is None:
             return now + verdict.delay
         self._free_at = max(now, self._free_at) + size * verdict.copies / rate
         return self._free_at + verdict.delay

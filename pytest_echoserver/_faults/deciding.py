@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from .._checks import not_async
+from .._deadline import UNTIL_THE_TEST_ENDS
 from .._telling import told_function
 from .model import DatagramFaults, DatagramPlace, StreamFaults, StreamPlace, Trigger, verbs_of
 from .schedule import Chances, PacketKey, Place, Schedule
@@ -269,7 +270,9 @@ def _numbers(chances: Chances | None, packet: Packet) -> tuple[float, ...]:
 
 
 def _delay(faults: DatagramFaults | StreamFaults, chance: float) -> float:
-    return max(0.0, faults.delay + faults.jitter * (2 * chance - 1)) if faults.jitter else faults.delay
+    if not faults.jitter:
+        return faults.delay
+    return min(max(0.0, faults.delay + faults.jitter * (2 * chance - 1)), UNTIL_THE_TEST_ENDS)
 
 
 def _is_in(pattern: bytes | re.Pattern[bytes], data: bytes) -> bool:

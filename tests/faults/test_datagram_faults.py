@@ -160,6 +160,27 @@ def test_a_rate_is_told_with_the_first_that_waits_for_it(peers: Peers, client: s
     assert len([event for event in peer.events if event.name == "fault"]) == 5
 
 
+def test_another_rate_is_of_another_link(peers: Peers, udp_client: Client) -> None:
+    peer = peers.udp_echo(inbound=DatagramFaults(rate=1e-9))
+    first, second = udp_client(), udp_client()
+    first.sendto(b"for ever", peer.address)
+    peer.verify()  # it is on its way
+    peer.faults = DatagramFaults(rate=1e6)
+    second.sendto(b"now", peer.address)
+    assert second.recv(10) == b"now"
+
+
+def test_a_delay_that_varies_is_never_longer_than_one_may_be(peers: Peers, client: socket.socket) -> None:
+    peer = peers.udp(inbound=DatagramFaults(delay=1e9, jitter=1e9, seed=1))
+    client.connect(peer.address)
+    for _ in range(20):
+        client.send(b"x")
+    peer.verify()
+    delays = [verdict.delay for verdict in peer.schedule.values()]
+    assert len(delays) == 20
+    assert max(delays) == 1e9
+
+
 def test_the_last_of_a_reorder_is_not_held_for_ever(peers: Peers, client: socket.socket) -> None:
     peer = peers.udp_echo(outbound=DatagramFaults(reorder=1.0))
     client.connect(peer.address)
