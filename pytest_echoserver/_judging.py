@@ -42,15 +42,13 @@ def judge_tear_down(item: pytest.Item) -> None:
 
 
 def judge_failed_tear_down(item: pytest.Item) -> None:
-    """Keep them, to be shown beside what the tear-down failed by; and end what the test has, where pytest did not.
-
-    It calls no further finalizer of a test once a fixture's tear-down has raised what is no Exception.
-    """
+    """Keep them, to be shown beside what the tear-down failed by; and end what pytest has not ended."""
     errors: list[Exception] = []
     if OF_TEST in item.stash:
         try:
-            item.stash[OF_TEST].end()
+            item.stash[OF_TEST].end_instead()
         except Exception as error:  # noqa: BLE001  it is told below, beside what raised
+            explain(error)
             errors.append(error)
     if SESSION_SCOPE in item.config.stash:
         errors += _errors_of([item.config.stash[SESSION_SCOPE]], item)

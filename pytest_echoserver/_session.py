@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ._peers.tls import TLSAuthority
     from ._settings import Settings
 
+FIXTURES = f"{__package__}._fixtures"
+
 
 class OfSession:
     """What all tests share; ended with the session.
@@ -38,6 +40,7 @@ class OfSession:
         engine: the thread that peers live on; it is started by whoever asks for it first.
         directory: one that only this user can enter, for Unix sockets and certificates; made likewise.
         having_session_peers: how many fixtures have the session's peers; their scope ends with the last one.
+        of_test: what the test has that runs, or that pytest has not ended.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -48,13 +51,18 @@ class OfSession:
         self.engine = EngineHost(factory or LOOPS[self._settings.loop])
         self.directory = PrivateDirectory()
         self.having_session_peers: int = 0
+        self.of_test: OfTest | None = None
         self._authority: TLSAuthority | None = None
         self._making = RLock()  # peers may be made by several threads at once, fixtures by one
         self._switch_interval_before = sys.getswitchinterval()
         sys.setswitchinterval(self._settings.switch_interval or self._switch_interval_before)
+        config.add_cleanup(self.close)  # pytest may call no finalizer: see `OfTest.end_instead`
 
     def close(self) -> None:
+        """End all that there is; it may be called again."""
         try:
+            if self.of_test is not None:
+                self.of_test.end()
             self.directory.close()
         finally:
             sys.setswitchinterval(self._switch_interval_before)
@@ -149,6 +157,7 @@ class OfTest:
         self._peers: Peers | None = None
         self._timeout_before = _deadline.default
         node.addfinalizer(self.end)
+        shared.of_test = self
         node.stash[SCOPE] = self.scope
         _deadline.default = self.settings.timeout
 
@@ -159,8 +168,19 @@ class OfTest:
             self._peers = self.shared.peers_in(self.scope, self.settings, self._request)
         return self._peers
 
+    def end_instead(self) -> None:
+        """End it where pytest doesn't: it forgets all finalizers once a tear-down has raised what is no Exception.
+
+        So it does those of our fixtures, and would give to the next test what they gave to this one.
+        """
+        for fixture in self._request._fixture_defs.values():
+            if fixture.scope == "function" and fixture.func.__module__ == FIXTURES:
+                fixture.finish(self._request)  # type: ignore[arg-type]
+        self.end()
+
     def end(self) -> None:
         __tracebackhide__ = True
+        self.shared.of_test = None
         del self._request.node.stash[OF_TEST]
         try:
             self.scope.close()

@@ -125,9 +125,11 @@ def test_what_no_finalizer_ended_is_ended(downstream: Downstream, raises: str) -
         def test_it(mine):
             pathlib.Path("port").write_text(str(mine.port))
 
-        def test_the_next():
+        def test_the_next(subprocess_runner, tcp_echo_server):
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", int(pathlib.Path("port").read_text())))
+            subprocess_runner("true").wait().result()
+            socket.create_connection(tcp_echo_server.address).close()
         """
     )
     left = [pid for pid in map(int, Path("pids").read_text().split()) if alive(pid)]
@@ -140,6 +142,31 @@ def test_what_no_finalizer_ended_is_ended(downstream: Downstream, raises: str) -
     else:
         assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stderr.no_fnmatch_line("*ResourceWarning*")
+
+
+@needs_proc
+@pytest.mark.parametrize("raises", ["KeyboardInterrupt", "SystemExit"])
+def test_so_is_what_the_end_of_an_interrupted_run_did_not_end(downstream: Downstream, raises: str) -> None:
+    downstream.run_apart(
+        f"""
+        import pathlib
+        import pytest
+
+        @pytest.fixture
+        def mine(subprocess_runner):
+            pathlib.Path("pid").write_text(str(subprocess_runner("sleep", "60").pid))
+            yield
+            raise {raises}
+
+        def test_it(mine):
+            raise KeyboardInterrupt
+        """
+    )
+    pid = int(Path("pid").read_text())
+    left = alive(pid)
+    if left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
 
 
 # By TERM it is told that the end of its test has come, and that is waited for.
