@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from ._checks import in_short
-from ._regexes import first_bytes, last_bytes, loosened, reach_of
+from ._regexes import first_bytes, last_bytes, literal_end, loosened, reach_of
 
 __tracebackhide__ = True
 
@@ -99,7 +99,10 @@ def compile_pattern(value: Any, *, anchored: bool) -> Literal | Regex:
                 f"{value!r} doesn't end in a literal byte, so where its match ends would depend on how the "
                 "stream was cut: end it in what ends the message, as in rb'(\\d+)\\n'"
             )
-        return Regex(value, re.compile(b"[%b]" % re.escape(last)), anchored, first_bytes(value))
+        # Where one isn't anchored, a piece that holds a match may go beyond it, up to where it looks ahead.
+        before = literal_end(value)[:-1] if anchored else b""
+        ends = re.compile(b"(?<=%b)[%b]" % (re.escape(before), re.escape(last)))
+        return Regex(value, ends, anchored, first_bytes(value))
     raise TypeError(f"a pattern must be bytes or a compiled regular expression of bytes, not {in_short(value)}")
 
 
@@ -220,7 +223,13 @@ class _RegexSearch:
         return found, self.start + end
 
     def _first_full_match(self, unread: memoryview) -> int | None:
-        ends = (found.end() for found in self._pattern.ends.finditer(unread, self._tried))
-        end = next((end for end in ends if self._pattern.regex.fullmatch(unread, 0, end)), None)
+        regex = self._pattern.regex
+        ends = [found.end() for found in self._pattern.ends.finditer(unread, self._tried)]
         self._tried = len(unread)
-        return end
+        if len(ends) > 1:  # not each of them: of a long text that would take the square of its length
+            loose = loosened(regex)
+            if not loose.match(unread, 0, ends[-1]):
+                return None
+            if loose is regex:
+                return ends[bisect_left(ends, True, key=lambda end: bool(regex.match(unread, 0, end)))]
+        return next((end for end in ends if regex.fullmatch(unread, 0, end)), None)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 # Python has no public way to ask what a regular expression is made of. The parser's form is as old as the module;
@@ -212,6 +213,15 @@ def _first_of(parsed: Any, flags: int) -> tuple[list[bytes], bool]:
 def last_bytes(regex: re.Pattern[bytes]) -> bytes:
     """The literal bytes in one of which every match of ``regex`` ends; empty if not every match does."""
     return _last_of(_parser.parse(regex.pattern, regex.flags), regex.flags)
+
+
+def literal_end(regex: re.Pattern[bytes]) -> bytes:
+    """The bytes that every match of ``regex`` ends in, as far as that is plain."""
+    parsed = _parser.parse(regex.pattern, regex.flags)
+    if regex.flags & re.IGNORECASE:
+        return b""
+    plain = takewhile(lambda item: str(item[0]) == "LITERAL", reversed(list(parsed)))
+    return bytes(byte for _, byte in plain)[::-1]
 
 
 def _last_of(parsed: Any, flags: int) -> bytes:

@@ -200,6 +200,26 @@ def test_a_search_through_many_lines_takes_time_in_proportion(source: bytes) -> 
     assert time.thread_time() - before < 5  # for 10 MB: a quadratic search takes more than 20, this one about 1
 
 
+@pytest.mark.parametrize(
+    ("source", "end", "size"),
+    [
+        (rb"(?s:.*)\r\n\.\r\n", b".\r\n", 50),
+        (rb"(?s:.*)\r\n\.\r\n", b".\r\n", 64 * 1024),
+        (rb"(?s:.*?)END (\d+)\n", b"END 5\n", 64 * 1024),
+    ],
+)
+def test_so_does_the_shortest_prefix(source: bytes, end: bytes, size: int) -> None:
+    text = b"of a long mail, which is met as a whole\r\n" * 20_000 + end
+    search = compile_pattern(re.compile(source), anchored=True).search_from(0)
+    buffer = bytearray()
+    before = time.thread_time()
+    for at in range(0, len(text), size):
+        assert search.find(buffer) is None
+        buffer += text[at : at + size]
+    assert what(search.find(buffer)) == (text, len(text))
+    assert time.thread_time() - before < 5  # with each line tried it takes minutes
+
+
 @given(st.data(), st.binary(min_size=1, max_size=3), st.binary(max_size=50))
 def test_a_literal_gives_all_up_to_and_with_it(data: st.DataObject, literal: bytes, text: bytes) -> None:
     at = text.find(literal)
