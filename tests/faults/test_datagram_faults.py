@@ -78,7 +78,9 @@ def test_duplicate(peers: Peers, client: socket.socket) -> None:
     assert sum(one == two for one, two in pairwise(came)) == len(came) - COUNT
 
 
-def test_reorder(peers: Peers, client: socket.socket) -> None:
+def test_reorder(peers: Peers, client: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a busy machine the next of a flow may come later than in 50 ms: then none is overtaken.
+    monkeypatch.setattr("pytest_echoserver._faults.datagrams.REORDERED_WITHIN", 5.0)
     peer = peers.udp_echo(outbound=[spare_sync, DatagramFaults(reorder=0.1, seed=3)])
     came = numbers(echoes(peer, client, COUNT, batch=200))
     assert sorted(came) == list(range(COUNT))
