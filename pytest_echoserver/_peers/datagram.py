@@ -71,7 +71,11 @@ class DatagramPeer(ServedPeer):
         if behaviour is self._echo:
             self._end.echoes = True
         elif behaviour is not None:
-            self._begin_handler(behaviour)
+            try:
+                self._begin_handler(behaviour)
+            except BaseException:  # to load what it needs takes a descriptor, and the socket may have had the last
+                self._close_unopened()
+                raise
         if options.faults is None:
             self._open_in_scope(self._open)
         else:

@@ -133,11 +133,12 @@ def _fill_the_one_place(listener: socket.socket) -> Sockets:
     sk_acceptq_is_full in include/net/sock.h): more than none. So it is full exactly when it is readable. It is all
     the same whose connection made it so.
     """
-    own = _connecting(listener)
-    if not _ready(listener, selectors.EVENT_READ, FULL_WITHIN):
-        own.close()
-        where = told_place(listener.getsockname())
-        raise TimeoutError(f"no connection reached {where} within {FULL_WITHIN:g} s; is it firewalled?")
+    with ExitStack() as opened:
+        own = opened.enter_context(_connecting(listener))
+        if not _ready(listener, selectors.EVENT_READ, FULL_WITHIN):  # or there is no descriptor left to wait by
+            where = told_place(listener.getsockname())
+            raise TimeoutError(f"no connection reached {where} within {FULL_WITHIN:g} s; is it firewalled?")
+        opened.pop_all()
     return [own]
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pytest_echoserver import CaptureFuture, CaptureTimeout, Datagram, DatagramPeer, Peers
 from pytest_echoserver._cursors import Cursor
 
-from ..conftest import Client
+from ..conftest import Client, Downstream
 
 FAMILIES = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
 LARGEST = {"127.0.0.1": 65_507, "::1": 65_527}
@@ -401,6 +401,32 @@ def test_what_the_kernel_dropped_is_told(peers: Peers, udp_client: Client) -> No
     wait_until_read(peer, count)
     peer.close()
     assert len(peer.received) + peer.dropped_by_kernel == count
+
+
+@pytest.mark.parametrize("make", ["peers.udp(print)", "peers.udp_proxy(udp_echo_server)"])
+def test_one_whose_handler_cannot_be_loaded_leaves_no_socket(downstream: Downstream, make: str) -> None:
+    """To load a module takes a descriptor; this one is loaded with the first such peer, after its socket."""
+    pytest.importorskip("resource")
+    downstream.run_apart(
+        f"""
+        import gc, os, resource, sys
+        import pytest
+
+        def test_it(peers, udp_echo_server):
+            import pytest_echoserver._peers.udp_proxy
+            assert "pytest_echoserver._peers.datagram_handler" not in sys.modules
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            os.close(lowest := os.dup(0))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, limits[1]))
+            try:
+                with pytest.raises(OSError, match="Too many open files"):
+                    {make}
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            gc.collect()
+            {make}
+        """
+    ).assert_outcomes(passed=1)
 
 
 def wait_until_read(peer: DatagramPeer, sent: int) -> None:

@@ -371,6 +371,31 @@ def test_a_blackhole_that_cannot_be_filled_is_an_error(opened: Opened, monkeypat
             dead._fill_the_one_place(unreached)
 
 
+@on_linux
+def test_a_blackhole_that_finds_too_few_descriptors_leaves_no_socket(downstream: Downstream) -> None:
+    downstream.run_apart(
+        """
+        import gc, os, resource
+        import pytest
+
+        @pytest.mark.parametrize("left", [1, 2])
+        def test_it(peers, left):
+            peers.blackhole("tcp")
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            free = [os.dup(0) for _ in range(left)]
+            for number in free:
+                os.close(number)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(free) + 1, limits[1]))
+            try:
+                with pytest.raises(OSError, match="Too many open files"):
+                    peers.blackhole("tcp")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            gc.collect()
+        """
+    ).assert_outcomes(passed=2)
+
+
 def in_time_wait() -> tuple[str, int]:
     """The address of a server of ours that has closed a connection first, and then itself."""
     with bound_stream_socket(socket.AF_INET, "127.0.0.1", 0) as server:
