@@ -61,15 +61,17 @@ def check_handler(handler: Any) -> Any:
     return handler
 
 
-def was_told_to_end(error: BaseException) -> bool:
-    """Whether the running task ends because it was told to, and not because what it awaited was cancelled.
+def was_told_to_end(error: BaseException, task: "asyncio.Task[Any] | None") -> bool:
+    """Whether ``task`` ends because it was told to, and not because what it awaited was cancelled.
 
-    One that refuses to be cancelled is thrown away after its loop was closed: a ``GeneratorExit`` for what it runs.
+    One that refuses to be cancelled is thrown away after its loop was closed: a ``GeneratorExit`` for what it runs,
+    with the task itself not running. While it runs, it is an exception like any other.
     """
+    if task is None:
+        return False
     if isinstance(error, asyncio.CancelledError):
-        task = asyncio.tasks.current_task()
-        return task is not None and task.cancelling() > 0
-    return isinstance(error, GeneratorExit)
+        return task.cancelling() > 0
+    return isinstance(error, GeneratorExit) and asyncio.tasks.current_task(task.get_loop()) is not task
 
 
 def payloads_of(value: Any, check: Callable[[object], bytes], giver: Callable[..., object]) -> list[bytes]:

@@ -49,10 +49,11 @@ class DatagramHandler:
             running.cancel()
 
     async def _answer_later(self, answer: Awaitable[Answer], addr: Sockaddr) -> None:
+        task = asyncio.tasks.current_task()
         try:
             self._answer(await answer, addr)
         except BaseException as error:
-            if was_told_to_end(error):
+            if was_told_to_end(error, task):
                 raise
             self._peer._raised(error, addr)
 

@@ -24,10 +24,11 @@ def start_handler(handler: StreamBehaviour, connection: Connection) -> "asyncio.
 
 async def _run_handler(handler: StreamBehaviour, connection: Connection) -> None:
     HANDLED.set(connection)
+    task = asyncio.tasks.current_task()
     try:
         await _call(handler, connection)
     except BaseException as error:
-        if was_told_to_end(error):
+        if was_told_to_end(error, task):
             raise
         if not _client_has_left(connection, error):
             connection._fail(as_exception(error))

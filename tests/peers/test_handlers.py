@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pytest_echoserver import CaptureTimeout, Connection, DatagramPeer, Peers, StreamPeer
+from pytest_echoserver import CaptureTimeout, Connection, Datagram, DatagramPeer, Peers, StreamPeer
 
-from ..conftest import Connect, MakePeer, OpenStreams, leave, receive, receive_all, speaks_tls
+from ..conftest import Client, Connect, MakePeer, OpenStreams, leave, receive, receive_all, speaks_tls
 
 
 async def greet(connection: Connection, greeting: bytes = b"hello") -> None:
@@ -332,15 +332,39 @@ def test_a_handler_that_is_not_async_is_an_error(tcp_peer: StreamPeer, connect: 
         tcp_peer.verify()
 
 
-def test_system_exit_is_an_error_of_the_test(tcp_peer: StreamPeer, connect: Connect) -> None:
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit])
+def test_system_exit_and_its_like_are_errors_of_the_test(
+    tcp_peer: StreamPeer, connect: Connect, kind: type[BaseException]
+) -> None:
     @tcp_peer.serve
     async def handler(connection: Connection) -> None:
         await connection.read(1)
-        raise SystemExit(3)
+        raise kind(3)
 
-    connect(tcp_peer).sendall(b"x")
-    with pytest.raises(RuntimeError, match=r"SystemExit was raised .*SystemExit\(3\)"):
+    client = connect(tcp_peer)
+    client.sendall(b"x")
+    with pytest.raises(ConnectionResetError):
+        client.recv(1)
+    with pytest.raises(RuntimeError, match=rf"{kind.__name__} was raised .*{kind.__name__}\(3\)") as caught:
         tcp_peer.verify()
+    assert caught.value.__notes__ == [f"in the handler of {tcp_peer}, on connection 1"]
+    assert "exception_raised" in [event.name for event in tcp_peer.events]
+
+
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit])
+def test_so_they_are_where_datagrams_are_answered_later(
+    udp_peer: DatagramPeer, udp_client: Client, kind: type[BaseException]
+) -> None:
+    @udp_peer.serve
+    async def handler(_: Datagram) -> bytes:
+        raise kind(3)
+
+    udp_client().sendto(b"x", udp_peer.address)
+    udp_peer.wait_for(1).result()
+    with pytest.raises(RuntimeError, match=rf"{kind.__name__} was raised .*{kind.__name__}\(3\)") as caught:
+        udp_peer.verify()
+    assert caught.value.__notes__[0].startswith(f"in the handler of {udp_peer}, for a datagram from ")
+    assert udp_peer.events[-1].name == "exception_raised"
 
 
 @pytest.mark.parametrize("answer", [b"HELLO\n", bytearray(b"y")])
