@@ -258,9 +258,11 @@ class HarnessedEndpoint(Harnessed[P]):
         raise_together(errors, "tasks of the protocol that go on")
 
     async def _shut(self) -> None:
-        if self._near.on_engine:
-            await self._near.abort()
-        await self._far.close()
+        try:
+            if self._near.on_engine:
+                await self._near.abort()
+        finally:
+            await self._far.close()
 
     def _on_engine(
         self, future: CaptureFuture[None], function: Callable[[], Coroutine[Any, Any, None]]

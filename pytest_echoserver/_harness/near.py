@@ -175,6 +175,12 @@ class NearEnd:
         """Let go of what was connected in vain, on its loop."""
         if self.transport is not None:
             self._abort_unless_lost()  # its socket is closed by itself: the loop has the number till then
+            await let_turn(TURNS, lambda: self._lost_with)
+            if not self._lost_with:
+                # uvloop, where the wait for it was cancelled, has closed it without a word to the protocol.
+                self._following.end()
+                if self.sock is not None:
+                    self.sock.detach()
         elif self.sock is not None:
             self.sock.close()
         await self._end_tasks()

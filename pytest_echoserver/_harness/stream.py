@@ -262,6 +262,8 @@ class HarnessedStream(Connection, Harnessed[P]):
         raise_together(errors, "tasks of the protocol that go on")
 
     async def _shut(self) -> None:
-        if self._near.on_engine:
-            await self._near.abort()
-        await super()._shut()
+        try:
+            if self._near.on_engine:
+                await self._near.abort()
+        finally:
+            await super()._shut()

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_echoserver import CaptureTimeout, DatagramHarness, HarnessedStream, StreamHarness, TLSAuthority
 
-from ..conftest import Downstream, needs_uvloop
+from ..conftest import EITHER_LOOP, Downstream, needs_uvloop
 from .conftest import Runner
 
 PLENTY = 5_000_000
@@ -409,3 +409,49 @@ def test_on_uvloop_a_protocol_that_hangs_up_at_once_leaves_no_socket(downstream:
         """,
         "--echoserver-loop=uvloop",
     ).assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("loop", EITHER_LOOP)
+@pytest.mark.parametrize("blocks", ["factory", "connection_made"])
+def test_one_that_was_given_up_while_it_blocked_leaves_nothing(
+    downstream: Downstream, blocks: str, loop: str
+) -> None:
+    """The engine cancels what doesn't end in time: here its task is cancelled at that place, and nobody waits."""
+    downstream.run_apart(
+        f"""
+        import asyncio, gc, threading
+        import concurrent.futures
+        import pytest
+
+        class Late(asyncio.Protocol):
+            def __init__(self):
+                if {blocks!r} == "factory":
+                    cancel[0].cancel()
+
+            def connection_made(self, transport):
+                if {blocks!r} == "connection_made":
+                    cancel[0].cancel()
+
+        cancel = []
+
+        def late():
+            cancel[:] = [asyncio.current_task()]
+            return Late()
+
+        @pytest.mark.parametrize("side", ["client", "server"])
+        @pytest.mark.parametrize("kind", ["socketpair", "tcp", "tls"])
+        def test_stream(stream_harness, kind, side):
+            with pytest.raises(concurrent.futures.CancelledError):
+                stream_harness.connect(late, kind=kind, side=side)
+
+        @pytest.mark.parametrize("remote", [True, False])
+        def test_datagrams(datagram_harness, remote):
+            Late.datagram_received = Late.data_received
+            with pytest.raises(concurrent.futures.CancelledError):
+                datagram_harness.connect(late, remote=remote)
+
+        def test_nothing_is_left():
+            gc.collect()
+        """,
+        f"--echoserver-loop={loop}",
+    ).assert_outcomes(passed=9)
