@@ -113,7 +113,8 @@ class Connection:
 
         A regular expression has to end in a literal byte, as ``rb"(\d+)\n"`` does, and is met by the shortest
         piece, from where the last read ended, that it fully matches: so it doesn't matter how the bytes were
-        cut on their way. With ``(?s:.*?)`` before it, it may stand anywhere in what comes. EOF before that is an `asyncio.IncompleteReadError`.
+        cut on their way. With ``(?s:.*?)`` before it, it may stand anywhere in what comes. EOF before that is an
+        `asyncio.IncompleteReadError`.
 
         Raises:
             TypeError, ValueError: such a pattern can't be read up to; the text says why.
