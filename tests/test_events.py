@@ -50,7 +50,7 @@ def check(events: Iterable[Event], table: str) -> set[str]:
 
 def test_all_that_is_noted_in_the_source_is_told() -> None:
     source = "".join(path.read_text() for path in (ROOT / "pytest_echoserver").rglob("*.py"))
-    noted = set(re.findall(r'\bnote(?:_and_pass_on|_datagram)?\(\s*"(\w+)"', source))
+    noted = set(re.findall(r'\b_?note(?:_and_pass_on|_datagram)?\(\s*"(\w+)"', source))
     assert len(noted) > 30
     assert noted - {"refusing"} <= {name for table in TABLES.values() for name in table}
 
@@ -61,7 +61,7 @@ def raises(_: object) -> None:
 
 def test_datagrams(peers: Peers, udp_client: Client) -> None:
     client = udp_client()
-    peer = peers.udp_echo(inbound=DatagramFaults().on(message=1).duplicate())
+    peer = peers.udp_echo(inbound=DatagramFaults(rate=1e9).on(message=1).duplicate())
     proxy = peers.udp_proxy(peer)
     lenient = peers.udp(strict=False)
     lenient.on(b"y").reply(b"z")
@@ -83,7 +83,7 @@ def test_datagrams(peers: Peers, udp_client: Client) -> None:
 
 
 def test_streams(peers: Peers, tls_authority: TLSAuthority) -> None:
-    echo = peers.tls_echo(outbound=StreamFaults(corrupt=1.0))
+    echo = peers.tls_echo(outbound=StreamFaults(corrupt=1.0, rate=1e9))
     proxy = peers.tcp_proxy(echo)
     with (
         socket.create_connection(proxy.address) as raw,

@@ -23,6 +23,8 @@ RAW_IP = 101
 LONGEST_COMMENT = 4_000
 STREAMS = {"tcp", "tls", "unix", "stream"}
 DATAGRAMS = {"udp", "endpoint"}
+TOLD_WITH_THE_NEXT = ("fault", "rate_limited", "start_tls")
+"""Events of streams that are comments to the packet that comes next."""
 NOTES = {
     "tls": "TLS, here as its plain text",
     "unix": "a Unix socket, here as TCP with invented addresses",
@@ -74,7 +76,10 @@ def _packets(interface: int, peer: PeerTraffic, started: float, reading: Reading
 
 
 def _datagrams(interface: int, peer: PeerTraffic, steps: Sequence[Step]) -> Iterator[Made]:
+    notes: list[str] = []
     for step in steps:
+        if step.event == "rate_limited":  # is said with the next packet
+            notes.append(step.what)
         # What was only held up comes with its own event, and what was lost on its way out had one.
         lost = step.event == "fault" and step.way == "in" and step.lost
         if not (lost or step.event in ("datagram_received", "datagram_sent")) or step.payload is None:
@@ -82,7 +87,8 @@ def _datagrams(interface: int, peer: PeerTraffic, steps: Sequence[Step]) -> Iter
         near = packed(step.near) or packed(peer.address) or invented(interface)
         other = client_of(near, step.other, interface)
         source, to = (other, near) if step.way == "in" else (near, other)
-        yield step, udp_packet(source, to, step.payload.begin), _comment(step)
+        yield step, udp_packet(source, to, step.payload.begin), "; ".join(filter(None, [*notes, _comment(step)]))
+        notes.clear()
 
 
 class _Streams:
@@ -97,7 +103,7 @@ class _Streams:
 
     def packets(self, steps: Sequence[Step]) -> Iterator[Made]:
         for step in steps:
-            if step.with_target or not (step.way or step.event in ("connection_lost", "fault", "start_tls")):
+            if step.with_target or not (step.way or step.event in ("connection_lost", *TOLD_WITH_THE_NEXT)):
                 continue
             flow = self._flows.get(step.connection)
             if flow is None:
@@ -129,7 +135,7 @@ def _of_stream(step: Step, flow: Flow) -> Iterator[bytes]:
 def _comment(step: Step) -> str:
     """What is to be said with a packet."""
     told = [*(step.faults if step.payload is not None else []), step.decoded]
-    if step.event in ("fault", "start_tls") and step.payload is None:
+    if step.event in TOLD_WITH_THE_NEXT and step.payload is None:
         told.append(step.what)
     return "; ".join(filter(None, told))
 

@@ -85,6 +85,10 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
             asked = differing(verdict)
             where = "" if "at" in asked else f" from byte {offset:,} on"
             return Step(f"the way {direction}{where}: {', '.join(told_verdict(asked))}", tone="fault")
+        case "rate_limited", direction, *offset, float() | int() as rate:
+            where = f" from byte {offset[0]:,} on" if offset else ""
+            told = f"at most {rate:{',.0f' if 10 <= rate < 1e15 else 'g'}} bytes/s"
+            return Step(f"the way {direction}{where}: {told}", tone="fault")
         case (("partitioned" | "healed"), *_):
             return Step(name, tone="fault")
         case "exception_raised", told:
@@ -199,8 +203,6 @@ def _told_fault(name: str, value: Any, asked: dict[str, Any]) -> str:
         case "delay":
             milliseconds = value * 1000
             return f"delayed {milliseconds:.4g} ms" if milliseconds < 1000 else f"delayed {milliseconds:.0f} ms"
-        case "rate":
-            return f"at most {value:{',.0f' if 10 <= value < 1e15 else 'g'}} bytes/s"
         case "copies":
             return f"{value} copies"
         case "data":

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._neighbours import real_monotonic
 from .deciding import Decider
-from .verdict import PASS, Direction, Packet, Verdict, bits_of, flipped, slowed
+from .verdict import PASS, Direction, Packet, Verdict, bits_of, flipped
 
 __tracebackhide__ = True
 
@@ -52,7 +52,8 @@ class DatagramLane:
         ordinals: of the clients' addresses, shared by both ways.
         deliver: takes a datagram at the end of its way.
         at: calls a function at a time, in monotonic seconds.
-        note: takes what was decided: the direction, data, address and verdict.
+        note: takes what acts here, as the name of an event and its arguments: the direction, and the data, address
+            and verdict, or the rate.
         fail: takes what a user's callable raised; the datagram passes as it is.
     """
 
@@ -63,7 +64,7 @@ class DatagramLane:
         deliver: Callable[[Carried], object],
         *,
         at: Callable[[float, Callable[[], object]], None],
-        note: Callable[[Direction, bytes, Sockaddr, Verdict], object],
+        note: Callable[..., object],
         fail: Callable[[BaseException], object],
     ) -> None:
         self.decider: Decider | None = None
@@ -81,7 +82,13 @@ class DatagramLane:
         self._free_at = 0.0
         """When the link of that rate is free again."""
         self._rate: float | None = None
+        self._noted_rate: float | None = None
         self._held = 0
+
+    def have(self, decider: Decider | None) -> None:
+        """Go by this one from here on."""
+        self.decider = decider
+        self._noted_rate = None  # what acts again is told again
 
     def carry(self, data: bytes, addr: Sockaddr, sent: Callable[[OSError | None], object] | None = None) -> None:
         """Take a datagram on its way; ``sent`` hears when it has left, or was lost, which nobody can tell apart."""
@@ -96,10 +103,11 @@ class DatagramLane:
         rate = None if self.decider is None else self.decider.rate
         if rate not in (None, self._rate):  # another link, which carries nothing yet
             self._rate, self._free_at = rate, 0.0
-        if rate is not None and now >= self._free_at and not verdict.drop:  # of those that wait, the first tells
-            self._note(self._direction, data, addr, slowed(verdict, rate))
-        elif verdict is not PASS:
-            self._note(self._direction, data, addr, verdict)
+        if verdict is not PASS:
+            self._note("fault", self._direction, data, addr[:2], verdict)
+        if rate not in (None, self._noted_rate) and not verdict.drop:  # of all that pass by it, the first tells
+            self._noted_rate = rate
+            self._note("rate_limited", self._direction, rate)
         if verdict.drop:
             self.lost += 1
             if sent is not None:
@@ -112,7 +120,7 @@ class DatagramLane:
         """Drop what is on its way."""
         for flow in self._flows.values():
             for carried in [*flow.queue, *flow.held]:
-                self._note(self._direction, carried.data, carried.addr, Verdict(drop=True))
+                self._note("fault", self._direction, carried.data, carried.addr[:2], Verdict(drop=True))
                 if carried.sent is not None:
                     carried.sent(ConnectionAbortedError("the peer was closed before the datagram was sent"))
             flow.queue.clear()

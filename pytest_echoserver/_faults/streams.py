@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from .._neighbours import real_monotonic
 from .deciding import StreamDecider
 from .places import Places
-from .verdict import BLOCK, PASS, Direction, Ending, Packet, Verdict, bits_of, flipped, slowed, together
+from .verdict import BLOCK, PASS, Direction, Ending, Packet, Verdict, bits_of, flipped, together
 
 __tracebackhide__ = True
 
@@ -41,7 +41,8 @@ class StreamLane:
         finish: takes EOF there.
         end: takes word that the stream ends here, and how.
         at: calls a function at a time, in monotonic seconds.
-        note: takes what was decided: the direction, the place in the stream, and the verdict.
+        note: takes what acts here, as the name of an event and its arguments: the direction, the place in the
+            stream, and the verdict or the rate.
         fail: takes what a user's callable raised; the bytes pass as they are.
         start: has an awaitable of ``deliver`` waited for, and calls the function after that.
     """
@@ -55,7 +56,7 @@ class StreamLane:
         finish: Callable[[], object],
         end: Callable[[Ending], object],
         at: Callable[[float, Callable[[], object]], None],
-        note: Callable[[Direction, int, Verdict], object],
+        note: Callable[..., object],
         fail: Callable[[BaseException], object],
         start: Callable[[Awaitable[None], Callable[[], object]], object],
     ) -> None:
@@ -190,7 +191,7 @@ class StreamLane:
         for each in places.hits(self._offset, size):
             found = together(decider.fire(each.triggers, self._flow, each.byte), Verdict(delay=each.seconds))
             if found != PASS:
-                self._note(self._direction, each.byte, found)
+                self._note("fault", self._direction, each.byte, found)
                 decider.keep(self._flow, (each.byte, each.cut), found)
                 hit = replace(together(hit, found), delay=max(hit.delay, found.delay))
         return size, verdict if hit is PASS else together(verdict, hit)
@@ -207,7 +208,7 @@ class StreamLane:
             size = min(size, place - self._offset)
             verdict = replace(verdict, end=None, at=None) if size else PASS
         if verdict not in (PASS, self._noted):  # of the same on block after block, the first tells
-            self._note(self._direction, self._offset, verdict)
+            self._note("fault", self._direction, self._offset, verdict)
         self._noted = verdict
         flip = tuple(8 * BLOCK * block + bit for bit in bits_of(verdict))
         self._verdict = verdict if verdict is PASS else Verdict(delay=verdict.delay, flip=flip)
@@ -232,7 +233,7 @@ class StreamLane:
         verdict = self._places.end_at(self._offset)
         if verdict is None:
             return
-        self._note(self._direction, self._offset, verdict)
+        self._note("fault", self._direction, self._offset, verdict)
         self._decider.keep(self._flow, (max(self._offset - 1, 0), self._offset), verdict)
         self._queue.append(Carried(self._last_due(real_monotonic()), end=verdict.end))
         if verdict.end == "stall":
@@ -247,7 +248,7 @@ class StreamLane:
             return
         if rate != self._noted_rate and data:  # likewise, it tells once: by what all passes from here on
             self._noted_rate = rate
-            self._note(self._direction, self._offset, slowed(PASS, rate))
+            self._note("rate_limited", self._direction, self._offset, rate)
         self._free_at = max(now, self._free_at)
         size = max(self._segment or PACKET, int(rate * MOMENT))
         for at in range(0, len(data), size):

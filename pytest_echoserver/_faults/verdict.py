@@ -92,22 +92,6 @@ class Verdict(ToldInShort):
             _check_source(self.source)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Slowed(Verdict):
-    """What is noted where a rate begins to act: what else happens to the packet, and how fast it passes.
-
-    Attributes:
-        rate: bytes a second, at most.
-    """
-
-    rate: float | None = field(default=None, kw_only=True)
-
-
-def slowed(verdict: Verdict, rate: float) -> Slowed:
-    """The same on a packet with which a rate begins to act."""
-    return Slowed(**differing(verdict), rate=rate)
-
-
 def bits_of(verdict: Verdict) -> tuple[int, ...]:
     """Those that are flipped."""
     if isinstance(verdict.flip, tuple):

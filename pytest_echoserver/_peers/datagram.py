@@ -108,8 +108,8 @@ class DatagramPeer(ServedPeer):
     def events(self) -> Sequence[Event]:
         """Everything that happened, in order: ``datagram_received(data, source)``, ``datagram_sent(data, to)``,
         ``unexpected(data, source)``, ``exception_raised(text)`` by code of yours,
-        ``fault(direction, data, address, verdict)``, ``error_received(exc)``, ``connection_lost(exc)``; of a
-        `UDPProxy` more."""
+        ``fault(direction, data, address, verdict)``, ``rate_limited(direction, rate)``, ``error_received(exc)``,
+        ``connection_lost(exc)``; of a `UDPProxy` more."""
         return self._record.events
 
     @property

@@ -10,7 +10,6 @@ from .._faults.datagrams import Carried, DatagramLane, Sockaddr
 from .._faults.deciding import both_ways
 from .._faults.peer import InForce, PeerFaults
 from .._faults.schedule import Schedule
-from .._faults.verdict import Direction, Verdict
 from .._record import Record
 from .._transports.datagram import DrainingDatagramTransport, bound_datagram_socket
 from .datagram_end import DatagramEnd
@@ -61,16 +60,16 @@ class FaultyDatagrams(asyncio.DatagramProtocol):
     ) -> None:
         self._end = end
         self._transport = transport
-        self._record = record
         ordinals: dict[Sockaddr, int] = {}
-        self.inbound = DatagramLane("in", ordinals, self._arrive, at=at, note=self._note, fail=fail)
-        self.outbound = DatagramLane("out", ordinals, self._leave, at=at, note=self._note, fail=fail)
+        self.inbound = DatagramLane("in", ordinals, self._arrive, at=at, note=record.note, fail=fail)
+        self.outbound = DatagramLane("out", ordinals, self._leave, at=at, note=record.note, fail=fail)
         transport.set_protocol(self)
         end.outlet = self
 
     def have(self, faults: PeerFaults) -> None:
         """Go by these faults from here on."""
-        self.inbound.decider, self.outbound.decider = faults.inbound, faults.outbound
+        self.inbound.have(faults.inbound)
+        self.outbound.have(faults.outbound)
 
     def begin_anew(self) -> None:
         """Count all flows from their beginnings again."""
@@ -128,6 +127,3 @@ class FaultyDatagrams(asyncio.DatagramProtocol):
             self._end.error_received(refused)
         if carried.sent is not None:
             carried.sent(error)
-
-    def _note(self, direction: Direction, data: bytes, addr: Sockaddr, verdict: Verdict) -> None:
-        self._record.note("fault", direction, data, addr[:2], verdict)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from .._faults.deciding import StreamDecider
 from .._faults.peer import PeerFaults
 from .._faults.streams import HIGH, LOW, StreamLane
-from .._faults.verdict import Direction, Ending, Verdict
+from .._faults.verdict import Ending
 from .._telling import told_bytes
 from .._timetable import Agenda
 from .._transports.arrival import until_arrived, until_read
@@ -59,7 +59,7 @@ class FaultyStream(asyncio.Protocol):
         self._drained = asyncio.locks.Event()
         self._transport: asyncio.Transport | None = None
         self._agenda = agenda
-        common: Any = {"end": self._cut, "at": at, "note": self._note, "fail": fail, "start": self._wait_for}
+        common: Any = {"end": self._cut, "at": at, "note": end.note, "fail": fail, "start": self._wait_for}
         self.inbound = StreamLane("in", flow, deliver=self._arrive, finish=self._eof_arrives, **common)
         self.outbound = StreamLane("out", flow, deliver=self._leave, finish=self._eof_leaves, **common)
         self.inbound.when_room = self._may_read_on
@@ -250,9 +250,6 @@ class FaultyStream(asyncio.Protocol):
             then()
 
         task.add_done_callback(done)
-
-    def _note(self, direction: Direction, offset: int, verdict: Verdict) -> None:
-        self._end.note("fault", direction, offset, verdict)
 
 
 class FaultyTransport(asyncio.Transport):

@@ -133,8 +133,9 @@ class StreamPeer(ServedPeer):
         """Everything that happened, in order. The first argument of each is the number of the connection, from 1:
         ``connection_made(n, peername)``, ``data_received(n, data)``, ``data_sent(n, data)``, ``eof_received(n)``,
         ``eof_sent(n)``, ``reset_sent(n)``, ``unexpected(n, data)``, ``exception_raised(n, text)`` by code of yours,
-        ``kept_waiting(n, other)``, ``fault(n, direction, offset, verdict)`` with the place in the stream where it
-        begins, ``connection_lost(n, exc)``, and over TLS ``handshake_completed(n, version)`` and
+        ``kept_waiting(n, other)``, ``fault(n, direction, offset, verdict)`` and
+        ``rate_limited(n, direction, offset, rate)`` with the place in the stream where it begins,
+        ``connection_lost(n, exc)``, and over TLS ``handshake_completed(n, version)`` and
         ``handshake_failed(n, exc)``; of a `TCPProxy` more."""
         return self._record.events
 

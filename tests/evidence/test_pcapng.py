@@ -474,6 +474,7 @@ VERDICTS = st.builds(Verdict, drop=st.booleans(), delay=st.floats(0, 9), flip=st
 EVENTS = st.one_of(
     st.tuples(st.sampled_from(["datagram_received", "datagram_sent"]), st.tuples(st.binary(), ADDRESSES)),
     st.tuples(st.just("fault"), st.tuples(st.sampled_from(["in", "out"]), st.binary(), ADDRESSES, VERDICTS)),
+    st.tuples(st.just("rate_limited"), st.tuples(st.sampled_from(["in", "out"]), st.floats(1e-3, 1e9))),
     st.tuples(st.sampled_from(["data_received", "data_sent"]), st.tuples(st.binary())),
     st.tuples(st.sampled_from(["eof_received", "eof_sent", "reset_sent", "start_tls"]), st.just(())),
     st.tuples(st.just("connection_made"), st.tuples(ADDRESSES)),
@@ -528,6 +529,24 @@ def test_a_comment_stands_with_the_bytes_that_it_is_of(by_tshark: ReadFile, tmp_
     file.write_bytes(b"".join(pcapng.file_of(traffic, Reading(decode=lambda _, data: f"says {data!r}"), "")))
     told = {bytes.fromhex(packet["tcp.payload"]): packet["frame.comment"] for packet in by_tshark(file)}
     assert told == {b"": "", b"one": "says b'one'", b"two": "says b'two'"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "limited", "told"),
+    [
+        ("udp", ("in", 56_000), b"the way in: at most 56,000 bytes/s; says it"),
+        ("stream", ("out", 3, 0.5), b"the way out from byte 3 on: at most 0.5 bytes/s; says it"),
+    ],
+)
+def test_a_rate_is_a_comment_to_the_packet_that_comes_next(
+    kind: str, limited: tuple[Any, ...], told: bytes
+) -> None:
+    name, rest = ("datagram_received", (("127.0.0.1", 9),)) if kind == "udp" else ("data_received", ())
+    events = [Event(1.0, "rate_limited", limited), *(Event(2.0, name, (b"one", *rest)) for _ in range(2))]
+    traffic = Traffic(1.0, (PeerTraffic("peer", kind, ("127.0.0.1", 25), events),))
+    content = b"".join(pcapng.file_of(traffic, Reading(decode=lambda *_: "says it"), ""))
+    packets = [body for block, body in blocks_of(content) if block == pcapng.PACKET and b"says it" in body]
+    assert [told in body for body in packets] == [True, False]
 
 
 def test_connections_from_one_port_are_told_apart(by_tshark: ReadFile, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from pytest_echoserver._evidence import text
 from pytest_echoserver._evidence.payload import Payload, rows
 from pytest_echoserver._evidence.steps import Step
 from pytest_echoserver._evidence.timeline import Reading, read
-from pytest_echoserver._faults.verdict import slowed
 from pytest_echoserver._traffic import Expected, PeerTraffic, Traffic
 
 CLIENT = ("127.0.0.1", 9)
@@ -288,8 +287,10 @@ def test_faults_stand_with_what_they_befell() -> None:
     assert lines_of(sent(b"a"), fault("out", b"a", source=("", 53), late=True)) == [
         f"<-  b'a'  {there}  [late, from :53]"
     ]
-    at_a_rate = "fault", ("out", b"a", CLIENT, slowed(Verdict(copies=2), 56_000))
-    assert lines_of(sent(b"a"), at_a_rate) == [f"<-  b'a'  {there}  [2 copies, at most 56,000 bytes/s]"]
+    assert lines_of(sent(b"a"), fault("out", b"a", copies=2), ("rate_limited", ("out", 56_000))) == [
+        f"<-  b'a'  {there}  [2 copies]",
+        "~~  the way out: at most 56,000 bytes/s",
+    ]
     assert lines_of(fault("in", b"still on its way", delay=1.0)) == [
         f"->  b'still on its way'  {here}  [delayed 1000 ms]"
     ]
@@ -300,7 +301,7 @@ def test_faults_of_streams_say_where_in_the_stream() -> None:
         ("fault", ("out", 10, Verdict(end="reset", at=10))),
         ("fault", ("in", 2048, Verdict(delay=0.5))),
         ("fault", ("in", 4096, Verdict(delay=60))),
-        ("fault", ("in", 0, slowed(Verdict(), 0.5))),
+        ("rate_limited", ("in", 0, 0.5)),
     ) == [
         "~~  the way out: reset after 10 bytes",
         "~~  the way in from byte 2,048 on: delayed 500 ms",

@@ -145,21 +145,43 @@ def test_rate(peers: Peers, client: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("way", ["in", "out"])
-def test_a_rate_is_told_with_the_first_that_waits_for_it(peers: Peers, client: socket.socket, way: str) -> None:
+def test_a_rate_is_told_once(peers: Peers, client: socket.socket, way: str) -> None:
     given: Any = {f"{way}bound": DatagramFaults(rate=1, delay=0.5)}
     peer = peers.udp(lambda _: [b"answer"] * 5, **given)
     client.connect(peer.address)
     for _ in range(5 if way == "in" else 1):
         client.send(b"slow")
     peer.verify()  # all were decided on
-    verdicts = [event.args[3] for event in peer.events if event.name == "fault"]
-    assert [verdict.delay for verdict in verdicts] == [0.5] * 5
-    assert [getattr(verdict, "rate", None) for verdict in verdicts] == [1, None, None, None, None]
+    told = [event for event in peer.events if event.name in ("fault", "rate_limited")]
+    assert [event.args[3] for event in told if event.name == "fault"] == [Verdict(delay=0.5)] * 5
+    assert [(at, event.args) for at, event in enumerate(told) if event.name == "rate_limited"] == [(1, (way, 1))]
     assert list(peer.schedule.values()) == [Verdict(delay=0.5)] * 5
     peer.faults = None  # what comes now waits for none
     client.send(b"again")
     peer.verify()
-    assert len([event for event in peer.events if event.name == "fault"]) == 5
+    assert len([event for event in peer.events if event.name in ("fault", "rate_limited")]) == 6
+
+
+def test_a_rate_that_nothing_waits_for_is_told_once_too(peers: Peers, client: socket.socket) -> None:
+    slow = DatagramFaults(rate=1e9)
+    peer = peers.udp_echo(faults=([DatagramFaults().on(message=1).drop(), slow], slow))
+    client.connect(peer.address)
+    client.send(b"lost")
+
+    def echo() -> None:
+        client.send(b"hello")
+        assert client.recv(10) == b"hello"
+
+    for _ in range(20):
+        echo()
+    with peer.faulty(None):
+        echo()
+    echo()  # what acts again is told again
+    told = [(event.name, event.args) for event in peer.events if event.name in ("fault", "rate_limited")]
+    assert told == [
+        ("fault", ("in", b"lost", client.getsockname(), Verdict(drop=True))),
+        *[("rate_limited", (way, 1e9)) for way in ("in", "out")] * 2,
+    ]
 
 
 def test_another_rate_is_of_another_link(peers: Peers, udp_client: Client) -> None:
