@@ -128,6 +128,8 @@ def test_what_comes_of_them_depends_neither_on_the_cut_nor_on_a_replay(
 @example([StreamFaults().on(match=b"lo").delay(2.0)], [WHOLE[:2], WHOLE[2:8], WHOLE[8:]], 0.0)
 @example([StreamFaults().on(bytes=4).delay(2.0)], [WHOLE[:5], WHOLE[5:]], 3.0)
 @example([StreamFaults().on(bytes=4).corrupt().on(match=b"well, h").delay(0.25)], [WHOLE], 0.0)
+@example([StreamFaults().on(match=b"END").delay(2.0)], [bytes(2_500) + b"END"], 0.0)
+@example([StreamFaults().on(match=b"END").delay(2.0)], [bytes(1_500), bytes(4_096) + b"END" + bytes(5_000)], 0.0)
 def test_a_replay_has_each_byte_arrive_when_it_did(given_: list[Any], pieces: list[bytes], apart: float) -> None:
     came, end, faults = arriving(given_, pieces, apart)
     again, end_again, _ = arriving(Schedule.parse(str(faults.schedule)), pieces, apart)
