@@ -91,6 +91,8 @@ def step_of(name: str, args: Sequence[Any]) -> Step:
             return Step(f"the way {direction}{where}: {told}", tone="fault")
         case (("partitioned" | "healed"), *_):
             return Step(name, tone="fault")
+        case "dropped_by_kernel", count:
+            return Step(f"the kernel dropped {count} for want of room", tone="bad")
         case "exception_raised", told:
             return Step(f"{RAISED}{told_argument(told)}", tone="bad")
         case _:
@@ -160,6 +162,8 @@ def _program_step(name: str, args: Sequence[Any]) -> Step | None:
 
 def call_of(name: str, args: Sequence[Any]) -> Step:
     """The step for a call that a transport made to the user's protocol."""
+    if name == "dropped_by_kernel":
+        return step_of(name, args)
     if args and isinstance(args[0], bytes):
         return message("in", args[0], args[1:], what=name, is_call=True)
     told = ", ".join(told_argument(arg) for arg in args)

@@ -75,6 +75,6 @@ class Calls:
 
     def tell(self) -> str:
         """Tell what came, for a wait that ran out of time."""
-        counts = Counter(row[1] for row in self.record.rows)
+        counts = Counter(row[1] for row in self.record.rows if row[1] != "dropped_by_kernel")
         told = ", ".join(name if count == 1 else f"{name} ({count} times)" for name, count in counts.items())
         return f"the calls so far were {told}" if told else "no call came"

@@ -19,6 +19,7 @@ from .._scope import Scope
 from .._traffic import PeerTraffic
 from .far_datagrams import FarEnd, HarnessDatagram
 from .harnessed import Harnessed, running_loop
+from .losses import Losses
 from .near import NearEnd
 from .recording import DATAGRAMS
 
@@ -75,7 +76,11 @@ class DatagramHarness:
 
 
 class HarnessedEndpoint(Harnessed[P]):
-    """A protocol of yours on a UDP socket, and the far end, which sends to it and sees what it sends."""
+    """A protocol of yours on a UDP socket, and the far end, which sends to it and sees what it sends.
+
+    On Linux, what the kernel drops at either for want of room is told in the traffic, in errors of waits, and of
+    the protocol's own socket in ``events``, as ``dropped_by_kernel(count)``.
+    """
 
     def __init__(self, scope: Scope, loop: asyncio.AbstractEventLoop, *, remote: bool) -> None:
         super().__init__()
@@ -84,7 +89,7 @@ class HarnessedEndpoint(Harnessed[P]):
         self._timeout = scope.timeout
         self._name = scope.name_for("endpoint")
         on_engine = loop is scope.engine.loop
-        self._near = NearEnd(loop, DATAGRAMS, self._failed, scope.blame, on_engine=on_engine)
+        self._near = NearEnd(loop, DATAGRAMS, self._failed, scope.blame, on_engine=on_engine, datagrams=True)
         self._far = FarEnd()
         self._adopt_near()
         scope.adopt(Member(self._far_traffic, self._far.record, self._shut))
@@ -234,6 +239,26 @@ class HarnessedEndpoint(Harnessed[P]):
         if self._far.closed:
             raise RuntimeError(f"{asked} on {self}, which is closed")
 
+    def _look(self) -> None:
+        super()._look()
+        for losses in self._losses:
+            losses.look()
+
+    def _tell_calls(self) -> str:
+        self._look()
+        dropped = [
+            f", and the kernel dropped {_datagrams(losses.count)} {way} it for want of room"
+            for losses, way in zip(self._losses, ("to", "from"), strict=True)
+            if losses.count
+        ]
+        return super()._tell_calls() + "".join(dropped)
+
+    @property
+    def _losses(self) -> tuple[Losses, Losses]:
+        """At the protocol's end, and at the far one."""
+        assert self._near.losses is not None
+        return self._near.losses, self._far.losses
+
     def _checked_source(self, source: Any) -> Address:
         if self._remote:
             raise ValueError(
@@ -270,3 +295,7 @@ class HarnessedEndpoint(Harnessed[P]):
         """Run a coroutine function on the engine's loop; ``future`` gets its outcome."""
         self._scope.post(start, future, function)
         return future
+
+
+def _datagrams(count: int) -> str:
+    return "1 datagram" if count == 1 else f"{count:,} datagrams"

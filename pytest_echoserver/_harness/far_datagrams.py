@@ -11,6 +11,7 @@ from .._peers.hosts import check_host
 from .._readers import LoopReaders
 from .._record import Address, Datagram, Row, RowRecord, SentDatagram, View
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, bound_datagram_socket
+from .losses import Losses
 
 __tracebackhide__ = True
 
@@ -30,6 +31,7 @@ class FarEnd:
 
     def __init__(self) -> None:
         self.record = RowRecord()
+        self.losses = Losses(self.record)
         self.cursor = Cursor(self.record.lock)
         self.address: Address = ("", 0)
         self.closed = False
@@ -71,6 +73,9 @@ class FarEnd:
 
     async def close(self) -> None:
         for transport in self._transports.values():
+            transport.drain()
+        self.losses.look()
+        for transport in self._transports.values():
             transport.close()
         self.closed = True  # now: what had arrived was read
         self.cursor.serve()
@@ -83,6 +88,7 @@ class FarEnd:
     def _bind(self, host: str, port: int) -> Address:
         host, family = check_host(host)
         sock = bound_datagram_socket(family, host, port)
+        self.losses.watch(sock)
         address: Address = sock.getsockname()[:2]
         protocol = _At(self, address)
         self._transports[address] = DrainingDatagramTransport(

@@ -57,7 +57,7 @@ class Harnessed(Generic[P]):
         there is ``set_protocol``, with that one, or ``start_tls``, and then the calls to the other. On uvloop that
         can be followed only if it happens within a call; if not, ``record_ended`` is the last entry.
         """
-        self._near.out_of_sight()
+        self._look()
         return self._near.calls.events
 
     @property
@@ -124,7 +124,7 @@ class Harnessed(Generic[P]):
         return PeerTraffic(f"{self}'s protocol", "protocol", None, self._near.calls.events, peer=self)
 
     def _verdict_of_near(self) -> list[Exception]:
-        self._near.out_of_sight()
+        self._look()
         self._near.blame_failed_tasks()
         failed, self._failed_calls = self._failed_calls, []
         return [as_exception(error) for future, error in failed if future.seen is not error]
@@ -154,7 +154,15 @@ class Harnessed(Generic[P]):
             self._near.soon(function)
 
     def _call_future(self, what: str, kind: Callable[..., Any] = CaptureFuture) -> Any:
-        return kind(what, where=self, timeout=self._timeout, instead=self._near.calls.tell)
+        return kind(what, where=self, timeout=self._timeout, instead=self._tell_calls)
+
+    def _tell_calls(self) -> str:
+        """Tell what came, for a wait that ran out of time."""
+        return self._near.calls.tell()
+
+    def _look(self) -> None:
+        """Note what nobody tells of by itself."""
+        self._near.out_of_sight()
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

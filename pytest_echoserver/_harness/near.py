@@ -13,8 +13,10 @@ from .._here import asyncio_runs_here
 from .._quiet import until_quiet
 from .._scope import SETTLING
 from .._sleep import let_turn
+from .._transports.datagram import RECEIVE_BUFFER
 from .calls import Calls
 from .following import Following
+from .losses import Losses
 from .recording import ProtocolKind, Recorded
 from .tasks import ProtocolTasks
 
@@ -36,6 +38,7 @@ class NearEnd:
         on_error: told what the protocol's calls raise.
         blame: told what the tasks that it started on a loop of the test's have raised unseen.
         on_engine: whether it is the engine's loop.
+        datagrams: whether its socket is one of UDP, to be given room; what is dropped there all the same is noted.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class NearEnd:
         blame: Callable[[BaseException], object],
         *,
         on_engine: bool,
+        datagrams: bool = False,
     ) -> None:
         self.calls = Calls(self._gone)
+        self.losses = Losses(self.calls.record) if datagrams else None
         self.loop = loop
         self.kind = kind
         self.on_engine = on_engine
@@ -109,7 +114,15 @@ class NearEnd:
         self.sockname = transport.get_extra_info("sockname")
         # That of asyncio's own transports can be closed where their loop was before them.
         self.sock = getattr(transport.get_extra_info("socket"), "_sock", self.sock)
+        if self.losses is not None:
+            udp = transport.get_extra_info("socket")
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            self.losses.watch(udp)
         self._following.begin(transport, recorded)
+
+    def losing(self) -> None:
+        if self.losses is not None:  # the socket is still open
+            self.losses.look()
 
     def calling(self) -> None:
         self._following.calling()

@@ -19,6 +19,9 @@ class Listener(Protocol):
     def making(self, transport: Any, recorded: "Recorded") -> None:
         """``connection_made`` is about to be called."""
 
+    def losing(self) -> None:
+        """``connection_lost`` is about to be called."""
+
     def calling(self) -> None:
         """Some method is about to be called."""
 
@@ -54,6 +57,7 @@ class Recorded(asyncio.BaseProtocol):
         self._pass_on("resume_writing")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._listener.losing()
         try:
             self._pass_on("connection_lost", exc)
         finally:

@@ -3,14 +3,18 @@
 import asyncio
 import io
 import socket
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from pytest_echoserver import CaptureTimeout, DatagramHarness
+from pytest_echoserver import CaptureTimeout, DatagramHarness, HarnessedEndpoint
+from pytest_echoserver._transports.datagram import RECEIVE_BUFFER
 
 from ..conftest import EITHER_LOOP, Downstream
+from .conftest import Runner
 
 LARGEST, LARGEST_OVER_IPV6 = 65_507, 65_527
 
@@ -308,6 +312,99 @@ def test_it_works_over_ipv6(datagram_harness: DatagramHarness) -> None:
     assert endpoint.address[0] == "::1"
     endpoint.send(b"a", source=("::1", 0))
     assert endpoint.next_datagram().result().data == b"A"
+
+
+async def _burst(harness: DatagramHarness, here: bool) -> HarnessedEndpoint[Upper]:
+    """An endpoint at which 100 datagrams have arrived at once, more than its socket has room for."""
+    endpoint = await harness.connect_here(Upper) if here else harness.connect(Upper)
+    sock = endpoint.transport.get_extra_info("socket")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as like_peers:
+        like_peers.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        room = like_peers.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == room
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    arrived = threading.Event()
+
+    def burst() -> None:
+        sent = [endpoint.send(b"x") for _ in range(100)]
+        sent[-1].add_done_callback(lambda _: arrived.set())
+
+    if here:
+        burst()
+    else:
+        await endpoint.call(burst)
+    assert arrived.wait(5)  # all in one turn of the engine's loop; and this one stands still
+    return endpoint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SO_MEMINFO is Linux's")
+@pytest.mark.parametrize("here", [False, True])
+def test_what_the_kernel_drops_at_the_protocol_is_told(
+    datagram_harness: DatagramHarness, here: bool, run: Runner
+) -> None:
+    async def talk() -> None:
+        endpoint = await _burst(datagram_harness, here)
+        [lost] = [event.args[0] for event in endpoint.events if event.name == "dropped_by_kernel"]
+        await endpoint.close()
+        assert len(endpoint.protocol.received) + lost == 100
+        assert [event.name for event in endpoint.events].count("dropped_by_kernel") == 1
+
+    run(talk())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SO_MEMINFO is Linux's")
+@pytest.mark.parametrize("loop", EITHER_LOOP)
+def test_what_the_kernel_drops_is_told_where_a_test_fails(downstream: Downstream, loop: str) -> None:
+    result = downstream.run(
+        """
+        import asyncio, socket
+
+        class Sends(asyncio.DatagramProtocol):
+            def connection_made(self, transport):
+                self.transport = transport
+
+            def burst(self):
+                for _ in range(100):
+                    self.transport.sendto(b"x")
+
+        def tighten(sock):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+
+        def test_from_the_protocol(datagram_harness):
+            endpoint = datagram_harness.connect(Sends)
+            tighten(endpoint._far._transports[endpoint.address].get_extra_info("socket"))
+            endpoint.call(endpoint.protocol.burst).result()
+            for _ in range(100):
+                endpoint.next_datagram().result()
+
+        def test_to_it(datagram_harness):
+            endpoint = datagram_harness.connect(Sends)
+            tighten(endpoint.transport.get_extra_info("socket"))
+            endpoint.call(lambda: [endpoint.send(b"x") for _ in range(100)]).result()
+            for _ in range(100):
+                endpoint.next_call("datagram_received").result()
+
+        def test_to_one_that_closes(datagram_harness):
+            endpoint = datagram_harness.connect(Sends)
+            tighten(endpoint.transport.get_extra_info("socket"))
+            sent = endpoint.call(lambda: [endpoint.send(b"x") for _ in range(100)]).result()
+            sent[-1].add_done_callback(lambda _: endpoint.transport.abort())
+            endpoint.lost.result()
+            assert False
+        """,
+        f"--echoserver-loop={loop}",
+        "--echoserver-timeout=0.3",
+    )
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "E*CaptureTimeout: *, and the kernel dropped * datagrams from it for want of room*",
+            "*  !!  endpoint-1             the kernel dropped * for want of room",
+            "E*CaptureTimeout: *, and the kernel dropped * datagrams to it for want of room*",
+            "*  !!  endpoint-1's protocol  the kernel dropped * for want of room",
+            "*  !!  endpoint-1's protocol  the kernel dropped * for want of room",
+        ]
+    )
 
 
 async def _talk_here(datagram_harness: DatagramHarness) -> None:
