@@ -8,6 +8,7 @@ from .._futures import CaptureTimeout
 from .._harness.datagram import DatagramHarness, HarnessedEndpoint
 from .._harness.recording import DATAGRAMS
 from .._peers.telling import first_bytes
+from .telling import told_in_short
 from .trials import (
     AS_GIVEN,
     MOST_ENDS,
@@ -19,7 +20,6 @@ from .trials import (
     checked_turns,
     see_outcome,
     spread,
-    told_in_short,
 )
 
 __tracebackhide__ = True

@@ -16,6 +16,7 @@ from .._neighbours import real_monotonic
 from .._patterns import compile_pattern
 from .._peers.telling import first_bytes
 from .._telling import told_bytes
+from .telling import answered, told_in_short
 from .trials import (
     AS_GIVEN,
     MOST_ENDS,
@@ -25,11 +26,9 @@ from .trials import (
     Trials,
     Turn,
     Unlike,
-    answered,
     checked_turns,
     see_outcome,
     spread,
-    told_in_short,
     walk,
 )
 

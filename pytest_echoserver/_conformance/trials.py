@@ -8,8 +8,8 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from .._checks import MOST_TOLD, not_async
 from .._checks import factory as checked_factory
+from .._checks import not_async
 from .._harness.harnessed import Harnessed
 from .._harness.recording import ProtocolKind
 from .._here import refuse_to_block
@@ -17,6 +17,7 @@ from .._outcomes import raise_together
 from .._peers.telling import first_bytes
 from .._scope import Scope
 from .._telling import told_error, told_function
+from .telling import from_the_difference, told_value
 
 __tracebackhide__ = True
 
@@ -39,8 +40,6 @@ MOST_TURNS = 2_000
 FEWEST = 4
 """So many places are tried however many turns that takes."""
 MOST_FLIPPED = 16
-ALIKE_SHOWN = 40
-"""So many bytes that are as they should be are shown before those that aren't, at most."""
 
 
 class ConformanceError(AssertionError):
@@ -196,8 +195,8 @@ class Trials(Generic[P, A]):
             raise
         if protocol is self._made_last:
             self._misused = ValueError(
-                f"the factory gave the same protocol twice, {_told(protocol)}: each connection has to have one of "
-                "its own, as from `MyProtocol` or `lambda: MyProtocol(...)`"
+                f"the factory gave the same protocol twice, {told_value(protocol)}: each connection has to have "
+                "one of its own, as from `MyProtocol` or `lambda: MyProtocol(...)`"
             )
             raise self._misused
         self._made_last = protocol
@@ -315,58 +314,14 @@ def checked_turns(conversation: Any, turn_told: str) -> Iterator[tuple[Any, Any]
 def see_outcome(outcome: object, as_given: object, hint: str = "") -> None:
     """See that what has come of a protocol is what came of one with which the conversation was held as given."""
     try:
-        alike = bool(outcome == as_given)
+        equal = bool(outcome == as_given)
     except Exception as error:
-        told = (
-            f"its outcomes can't be compared: {_told(outcome)} == {_told(as_given)} has raised {told_error(error)}"
-        )
+        compared = f"{told_value(outcome)} == {told_value(as_given)}"
+        told = f"its outcomes can't be compared: {compared} has raised {told_error(error)}"
         raise Unlike(told) from error
-    if not alike:
-        one, other = _from_the_difference(_told(outcome, None), _told(as_given, None))
+    if not equal:
+        one, other = from_the_difference(told_value(outcome, None), told_value(as_given, None))
         raise Unlike(f"its outcome is {one}, not {other}{hint}")
-
-
-def _from_the_difference(one: str, other: str) -> tuple[str, str]:
-    """Two texts in short; of what is long, from shortly before their first difference on."""
-    same = alike(one, other)
-    begin = 0 if max(len(one), len(other)) <= MOST_TOLD or same < ALIKE_SHOWN else same - ALIKE_SHOWN // 2
-    before = "…" if begin else ""
-    return _cut(before + one[begin:]), _cut(before + other[begin:])
-
-
-def _cut(text: str, most: int | None = MOST_TOLD) -> str:
-    return text if most is None or len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
-
-
-def _told(value: object, most: int | None = 200) -> str:
-    """A value of the user's in an error, even if it can't be shown."""
-    try:
-        return _cut(repr(value), most)
-    except Exception as error:  # noqa: BLE001  what is wrong with it isn't what is told
-        return f"<{type(value).__qualname__}, whose repr() raises {type(error).__name__}>"
-
-
-def alike(one: Sequence[object], other: Sequence[object]) -> int:
-    """How many items at the beginning of both are the same."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((at for at, (each, its) in pairs if each != its), min(len(one), len(other)))
-
-
-def answered(got: bytes, wanted: bytes) -> str:
-    """That ``got`` was answered; of what is long, from shortly before the first difference on."""
-    if not got:
-        return f"it answered nothing, not {first_bytes(wanted)}"
-    same = alike(got, wanted)
-    begin = 0 if same < ALIKE_SHOWN else same - ALIKE_SHOWN // 2
-    where = f", from byte {begin} on," if begin else ""
-    return f"it answered{where} {first_bytes(got[begin:])}, not {first_bytes(wanted[begin:])}"
-
-
-def told_in_short(data: bytes) -> str:
-    """Bytes as an error has them; of many that are all the same, how many."""
-    if len(data) > 8 and len(set(data)) == 1:
-        return f"{len(data):,} times {data[:1]!r}"
-    return first_bytes(data)
 
 
 def damaged(data: bytes) -> Iterator[bytes]:

@@ -1,0 +1,54 @@
+"""How a check of protocols tells what came, and what should have."""
+
+from collections.abc import Sequence
+
+from .._checks import MOST_TOLD
+from .._peers.telling import first_bytes
+
+__tracebackhide__ = True
+
+ALIKE_SHOWN = 40
+"""So many bytes that are as they should be are shown before those that aren't, at most."""
+
+
+def from_the_difference(one: str, other: str) -> tuple[str, str]:
+    """Two texts in short; of what is long, from shortly before their first difference on."""
+    same = alike(one, other)
+    begin = 0 if max(len(one), len(other)) <= MOST_TOLD or same < ALIKE_SHOWN else same - ALIKE_SHOWN // 2
+    before = "…" if begin else ""
+    return _cut(before + one[begin:]), _cut(before + other[begin:])
+
+
+def _cut(text: str, most: int | None = MOST_TOLD) -> str:
+    return text if most is None or len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
+def told_value(value: object, most: int | None = 200) -> str:
+    """A value of the user's in an error, even if it can't be shown."""
+    try:
+        return _cut(repr(value), most)
+    except Exception as error:  # noqa: BLE001  what is wrong with it isn't what is told
+        return f"<{type(value).__qualname__}, whose repr() raises {type(error).__name__}>"
+
+
+def alike(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many items at the beginning of both are the same."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (each, its) in pairs if each != its), min(len(one), len(other)))
+
+
+def answered(got: bytes, wanted: bytes) -> str:
+    """That ``got`` was answered; of what is long, from shortly before the first difference on."""
+    if not got:
+        return f"it answered nothing, not {first_bytes(wanted)}"
+    same = alike(got, wanted)
+    begin = 0 if same < ALIKE_SHOWN else same - ALIKE_SHOWN // 2
+    where = f", from byte {begin} on," if begin else ""
+    return f"it answered{where} {first_bytes(got[begin:])}, not {first_bytes(wanted[begin:])}"
+
+
+def told_in_short(data: bytes) -> str:
+    """Bytes as an error has them; of many that are all the same, how many."""
+    if len(data) > 8 and len(set(data)) == 1:
+        return f"{len(data):,} times {data[:1]!r}"
+    return first_bytes(data)
