@@ -131,19 +131,23 @@ class StreamTrials(Trials[P, Answers]):
             self._hold(stream, self._turns, size)
             self._see_the_same(stream)
         for cuts in self._cuts():
-            with self._trial("") as trial:
+            many = len(cuts) > 1
+            tried = "each message arrives in two pieces" if many else self._told_cut(*next(iter(cuts.items())))
+            with self._trial(tried) as trial:
                 stream = self._connect(trial)
                 for at, turn in enumerate(self._turns):
-                    place = cuts.get(at)
-                    if place is not None:
-                        trial.tried = (
-                            f"{first_bytes(turn.sends)} arrives in two pieces, cut after {told_bytes(place)}"
-                        )
-                        trial.tried += ", as all others are, somewhere" if len(cuts) > 1 else ""
-                    self._hold(stream, [turn], None if place is None else [place, len(turn.sends) - place])
-                if len(cuts) > 1:
-                    trial.tried = "each message arrives in two pieces"
+                    if (place := cuts.get(at)) is None:
+                        trial.tried = tried
+                        self._hold(stream, [turn])
+                    else:
+                        others = ", as all others are, somewhere" if many else ""
+                        trial.tried = f"{self._told_cut(at, place)}{others}"
+                        self._hold(stream, [turn], [place, len(turn.sends) - place])
+                trial.tried = tried
                 self._see_the_same(stream)
+
+    def _told_cut(self, at: int, place: int) -> str:
+        return f"{first_bytes(self._turns[at].sends)} arrives in two pieces, cut after {told_bytes(place)}"
 
     def _cuts(self) -> Iterator[dict[int, int]]:
         """Where each turn is cut: one in each trial, or, where that takes too many, all in each of a few."""

@@ -574,6 +574,49 @@ def test_each_message_of_a_long_conversation_is_cut(stream_harness: StreamHarnes
     }
 
 
+def test_what_fails_before_a_cut_is_told_by_what_is_tried(stream_harness: StreamHarness) -> None:
+    made = count(1)
+
+    def fails_at_the_fourth() -> Lines:
+        if next(made) == 4:  # as it is given, once more, and byte by byte: and then cut in two
+            raise LookupError("fourth")
+        return Lines()
+
+    for times, told in (
+        (1, "b'hello\\n' arrives in two pieces, cut after 1 byte: LookupError: fourth"),
+        (100, "each message arrives in two pieces: LookupError: fourth"),
+    ):
+        made = count(1)
+        flaws = flaws_of(
+            lambda times=times: check_stream_protocol(  # type: ignore[misc]
+                stream_harness,
+                fails_at_the_fourth,
+                CONVERSATION[:1] * times,
+                outcome=lambda protocol: protocol.lines,
+                skip=OTHERS_THAN["cut"],
+            )
+        )
+        assert flaws == {"cut": told}
+
+
+class MisreadsTheNext(Lines):
+    """Misreads a line of one byte, once another has come in two pieces."""
+
+    was_cut = False
+
+    def data_received(self, data: bytes) -> None:
+        self.was_cut |= data == b"ab"
+        super().data_received(b"!\n" if self.was_cut and not self.rest and data == b"\n" else data)
+
+
+def test_what_fails_where_nothing_is_cut_is_not_told_of_the_cut_before(stream_harness: StreamHarness) -> None:
+    conversation = [(b"abc\n", b"ABC\n"), (b"\n", b"\n")] * 50
+    told = flaws_of(
+        lambda: check_stream_protocol(stream_harness, MisreadsTheNext, conversation, skip=OTHERS_THAN["cut"])
+    )
+    assert told == {"cut": "each message arrives in two pieces: to b'\\n' it answered b'!', not b'\\n'"}
+
+
 def test_a_long_outcome_is_shown_from_the_difference_on(stream_harness: StreamHarness) -> None:
     numbers = count()
 
