@@ -1,7 +1,7 @@
 """Recording the calls that a transport makes to a user's protocol, from outside of it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -148,6 +148,8 @@ class ProtocolKind:
             )
         missing = [name for name in self.needed(protocol) if not callable(getattr(protocol, name, None))]
         if missing:
+            if isinstance(protocol, Coroutine):
+                protocol.close()  # or its end warns that nothing has awaited it, amid any other test
             raise TypeError(
                 f"the factory has to give an {self.name}, not {protocol!r}, which has no {' and no '.join(missing)}"
             )

@@ -521,16 +521,19 @@ async def collect(protocol: Lines) -> list[bytes]:
         ({"factory": lambda: ONE}, ValueError, "the factory gave the same protocol twice, <"),
         ({"factory": lambda: 7}, TypeError, "the factory has to give an asyncio.Protocol or"),
         ({"factory": lambda: Lines}, TypeError, "the factory gave the class Lines, not a protocol"),
+        ({"factory": lambda: collect(ONE)}, TypeError, "not <coroutine object collect at "),
         ({"outcome": lambda protocol: collect(protocol)}, TypeError, "outcome must be a plain function: "),
     ],
-    ids=["twice", "no protocol", "a class", "async"],
+    ids=["twice", "no protocol", "a class", "a coroutine", "async"],
 )
+@pytest.mark.filterwarnings("error")  # as of a coroutine that nothing has awaited
 def test_what_a_factory_or_an_outcome_gives_by_mistake_is_no_flaw(
     stream_harness: StreamHarness, given: dict[str, Any], error: type[Exception], text: str
 ) -> None:
     arguments: dict[str, Any] = {"factory": Lines, "conversation": CONVERSATION, **given}
     with pytest.raises(error, match=re.escape(text)):
         check_stream_protocol(stream_harness, **arguments)
+    gc.collect()
     assert stream_harness._scope.errors == []
 
 
