@@ -3,10 +3,11 @@
 import asyncio
 import concurrent.futures
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from copy import copy
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import Any, ClassVar, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from .._checks import factory as checked_factory
 from .._checks import not_async
@@ -110,6 +111,9 @@ class Trials(Generic[P, A]):
         self._failed: set[str] = set()
         """Names of those that went wrong."""
         self._made_last: P | None = None
+        self._made: WeakValueDictionary[int, P] = WeakValueDictionary()
+        """By their ids, all that are alive: who gives one twice keeps it. Those that we kept would end late, and
+        what they hold as well."""
         self._misused: Exception | None = None
         """What is wrong with the factory, or the outcome: no flaw of the protocol's."""
         self._left: ConformanceError | None = None
@@ -193,13 +197,15 @@ class Trials(Generic[P, A]):
         except TypeError as error:
             self._misused = error
             raise
-        if protocol is self._made_last:
+        if protocol is self._made_last or protocol is self._made.get(id(protocol)):
             self._misused = ValueError(
                 f"the factory gave the same protocol twice, {told_value(protocol)}: each connection has to have "
                 "one of its own, as from `MyProtocol` or `lambda: MyProtocol(...)`"
             )
             raise self._misused
         self._made_last = protocol
+        with suppress(TypeError):  # one that has slots alone isn't referred to weakly
+            self._made[id(protocol)] = protocol
         return protocol
 
     def _come_of(self, harnessed: Harnessed[P]) -> object:
@@ -207,15 +213,14 @@ class Trials(Generic[P, A]):
         raised, outcome = harnessed.call(self._call_outcome, harnessed.protocol).result()
         if raised is not None:
             raise Unlike(f"`outcome` has raised {told_error(raised)}") from raised
-        if isinstance(outcome, Coroutine):
-            outcome.close()
-            self._misused = TypeError(
-                f"outcome must be a plain function: {told_function(self._outcome)} gave a coroutine, and nothing "
-                "would await it"
-            )
+        if isawaitable(outcome):
+            told = f"{told_function(self._outcome)} gave {told_value(outcome)}"
+            if isinstance(outcome, Coroutine):
+                told = f"{told_function(self._outcome)} gave a coroutine"
+                outcome.close()
+            self._misused = TypeError(f"outcome must be a plain function: {told}, and nothing would await it")
             raise self._misused
-        # One that all protocols share has to differ from itself once more has come.
-        return copy(outcome) if type(outcome) in (list, dict, set, bytearray) else outcome
+        return as_it_is_now(outcome)
 
     def _call_outcome(self, protocol: P) -> tuple[BaseException | None, object]:
         try:
@@ -309,6 +314,19 @@ def checked_turns(conversation: Any, turn_told: str) -> Iterator[tuple[Any, Any]
         if not (isinstance(turn, tuple) and len(turn) == 2):
             raise TypeError(f"a turn must be {turn_told}, not {turn!r}")
         yield turn
+
+
+def as_it_is_now(outcome: Any) -> Any:
+    """A copy of lists and such within each other: what all protocols share has to differ once more came.
+
+    What else they hold stays the same: copies of it may not be equal, and those of a transport, or a loop, fail.
+    """
+    kind = type(outcome)
+    if kind in (list, tuple):
+        return kind(map(as_it_is_now, outcome))
+    if kind is dict:
+        return {key: as_it_is_now(value) for key, value in outcome.items()}
+    return kind(outcome) if kind in (set, bytearray) else outcome
 
 
 def see_outcome(outcome: object, as_given: object, hint: str = "") -> None:

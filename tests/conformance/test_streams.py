@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from itertools import count
+from itertools import count, cycle
 from typing import Any
 
 import pytest
@@ -500,8 +500,14 @@ OF_ALL: list[bytes] = []
             "held as it was given, once more: its outcome is [b'hello', b'hello'], not [b'hello']: what `outcome` "
             "gives has to be equal whenever the same is sent and answered",
         ),
+        (
+            {"factory": KeepsForAll, "outcome": lambda protocol: ("got", {"lines": protocol.lines})},
+            "held as it was given, once more: its outcome is ('got', {'lines': [b'hello', b'hello']}), not "
+            "('got', {'lines': [b'hello']}): what `outcome` gives has to be equal whenever the same is sent and "
+            "answered",
+        ),
     ],
-    ids=["raises", "cancelled", "nan", "equals nothing", "of all"],
+    ids=["raises", "cancelled", "nan", "equals nothing", "of all", "of all, within others"],
 )
 def test_an_outcome_that_is_of_no_use_is_told(
     stream_harness: StreamHarness, given: dict[str, Any], told: str
@@ -515,16 +521,26 @@ async def collect(protocol: Lines) -> list[bytes]:
     return protocol.lines
 
 
+def future(_: Lines) -> object:
+    return asyncio.get_running_loop().create_future()
+
+
 @pytest.mark.parametrize(
     ("given", "error", "text"),
     [
         ({"factory": lambda: ONE}, ValueError, "the factory gave the same protocol twice, <"),
+        (
+            {"factory": cycle([Lines(), Lines()]).__next__},
+            ValueError,
+            "the factory gave the same protocol twice, <",
+        ),
         ({"factory": lambda: 7}, TypeError, "the factory has to give an asyncio.Protocol or"),
         ({"factory": lambda: Lines}, TypeError, "the factory gave the class Lines, not a protocol"),
         ({"factory": lambda: collect(ONE)}, TypeError, "not <coroutine object collect at "),
         ({"outcome": lambda protocol: collect(protocol)}, TypeError, "outcome must be a plain function: "),
+        ({"outcome": future}, TypeError, "future gave <Future pending>, and nothing would await it"),
     ],
-    ids=["twice", "no protocol", "a class", "a coroutine", "async"],
+    ids=["twice", "in turns", "no protocol", "a class", "a coroutine", "async", "a future"],
 )
 @pytest.mark.filterwarnings("error")  # as of a coroutine that nothing has awaited
 def test_what_a_factory_or_an_outcome_gives_by_mistake_is_no_flaw(
