@@ -3,9 +3,8 @@
 One call holds a conversation with a protocol of yours, as it is given, and then goes through what a network and the
 other side may make of it: what is sent arrives in other pieces, two clients come at a time, they hang up or reset
 amid a message, send what makes no sense, or don't read. Each trial has a new protocol on a real connection, on the
-engine's loop: some thirty for a conversation of one short turn, up to 180 for a longer one. If the protocol answers
-at once, a trial of a few turns takes milliseconds, and a check of many takes seconds: some six for 1,000 short turns,
-up to ten for 100 of 500 bytes.
+engine's loop: some thirty for a conversation of one short turn, up to 180 for a longer one. If the protocol
+answers at once, a trial of a few turns takes milliseconds, and a check of hundreds of turns takes seconds.
 
 Of what is long, samples are tried. A message is cut at up to 64 places: near its edges, where its lines end, and
 evenly spread. A conversation is ended at up to 24 places, and up to 64 things come in place of one of its messages.
