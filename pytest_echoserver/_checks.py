@@ -14,8 +14,12 @@ MOST_TOLD = 1000
 
 def in_short(value: object) -> str:
     """Tell a value in an error: what was to be sent, and isn't bytes, may be megabytes of text."""
-    text = repr(value)
-    return text if len(text) <= MOST_TOLD else f"{text[:MOST_TOLD]}… ({len(text)} characters)"
+    return cut_short(repr(value))
+
+
+def cut_short(text: str, most: int = MOST_TOLD) -> str:
+    """Its beginning, and how long it is, if it is longer than so many characters."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
 
 
 def bytes_like(value: object, name: str = "data") -> bytes:

@@ -89,13 +89,13 @@ _METAVARS = {
     "html": "FILE",
 }
 PATHS = {"pcap", "html"}
-# And what isn't a number, which is then told of in our words.
 _NUMBERS: dict[str, Any] = {
     "timeout": float | str,
     "switch_interval": float | str,
     "seed": int | str,
     "payload_limit": int | str,
 }
+"""What pytest is to take in the ini file: text too, so that we tell of what is no number, and not pytest."""
 MARKER_LINE = (
     f"{MARKER}(*, host=..., timeout=..., strict=..., seed=..., faults=...): settings of pytest-echoserver for this "
     "test, which come before command line and ini. host: a loopback address to bind its peers to; timeout: seconds "

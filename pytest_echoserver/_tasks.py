@@ -63,7 +63,10 @@ def frames_of_users(task: "asyncio.Task[Any]") -> list[FrameType]:
 
 
 async def cancel_all(tasks: "Collection[asyncio.Task[Any]]", limit: float | None = None) -> None:
-    """Cancel these tasks and wait for them to end, at most ``limit`` seconds if there is a limit."""
+    """Cancel these tasks and wait for them to end, at most ``limit`` seconds of the engine's clock, if given.
+
+    For tasks on the engine's loop; `end_tasks` is for those on any, whose clock a test may have stopped.
+    """
     for task in tasks:
         task.cancel()
     if tasks:

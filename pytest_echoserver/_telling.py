@@ -23,6 +23,11 @@ def told_bytes(count: int, form: str = "") -> str:
     return f"{count:{form}} byte{'' if count == 1 else 's'}"
 
 
+def told_datagrams(count: int, form: str = "") -> str:
+    """So many datagrams; likewise."""
+    return f"{count:{form}} datagram{'' if count == 1 else 's'}"
+
+
 def told_signal(number: int) -> str:
     """A signal as it is called (signal(7))."""
     try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .._checks import MOST_TOLD
+from .._checks import MOST_TOLD, cut_short
 from .._peers.telling import first_bytes
 
 __tracebackhide__ = True
@@ -16,17 +16,18 @@ def from_the_difference(one: str, other: str) -> tuple[str, str]:
     same = alike(one, other)
     begin = 0 if max(len(one), len(other)) <= MOST_TOLD or same < ALIKE_SHOWN else same - ALIKE_SHOWN // 2
     before = "…" if begin else ""
-    return _cut(before + one[begin:]), _cut(before + other[begin:])
+    return cut_short(before + one[begin:]), cut_short(before + other[begin:])
 
 
-def _cut(text: str, most: int | None = MOST_TOLD) -> str:
-    return text if most is None or len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
-
-
-def told_value(value: object, most: int | None = 200) -> str:
+def told_value(value: object) -> str:
     """A value of the user's in an error, even if it can't be shown."""
+    return cut_short(told_whole(value), 200)
+
+
+def told_whole(value: object) -> str:
+    """The same, however long that is."""
     try:
-        return _cut(repr(value), most)
+        return repr(value)
     except Exception as error:  # noqa: BLE001  what is wrong with it isn't what is told
         return f"<{type(value).__qualname__}, whose repr() raises {type(error).__name__}>"
 

@@ -18,7 +18,7 @@ from .._outcomes import raise_together
 from .._peers.telling import first_bytes
 from .._scope import Scope
 from .._telling import told_error, told_function
-from .telling import from_the_difference, told_value
+from .telling import from_the_difference, told_value, told_whole
 
 __tracebackhide__ = True
 
@@ -338,7 +338,7 @@ def see_outcome(outcome: object, as_given: object, hint: str = "") -> None:
         told = f"its outcomes can't be compared: {compared} has raised {told_error(error)}"
         raise Unlike(told) from error
     if not equal:
-        one, other = from_the_difference(told_value(outcome, None), told_value(as_given, None))
+        one, other = from_the_difference(told_whole(outcome), told_whole(as_given))
         raise Unlike(f"its outcome is {one}, not {other}{hint}")
 
 

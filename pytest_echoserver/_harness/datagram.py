@@ -16,6 +16,7 @@ from .._peers.datagram_checks import checked_payload
 from .._peers.hosts import check_host, check_port
 from .._record import Address, SentDatagram
 from .._scope import Scope
+from .._telling import told_datagrams
 from .._traffic import PeerTraffic
 from .far_datagrams import FarEnd, HarnessDatagram
 from .harnessed import Harnessed, running_loop
@@ -247,7 +248,7 @@ class HarnessedEndpoint(Harnessed[P]):
     def _tell_calls(self) -> str:
         self._look()
         dropped = [
-            f", and the kernel dropped {_datagrams(losses.count)} {way} it for want of room"
+            f", and the kernel dropped {told_datagrams(losses.count, ',')} {way} it for want of room"
             for losses, way in zip(self._losses, ("to", "from"), strict=True)
             if losses.count
         ]
@@ -295,7 +296,3 @@ class HarnessedEndpoint(Harnessed[P]):
         """Run a coroutine function on the engine's loop; ``future`` gets its outcome."""
         self._scope.post(start, future, function)
         return future
-
-
-def _datagrams(count: int) -> str:
-    return "1 datagram" if count == 1 else f"{count:,} datagrams"

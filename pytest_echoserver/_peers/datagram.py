@@ -16,7 +16,7 @@ from .._outcomes import as_exception, end_with
 from .._readers import Readers, let_in
 from .._record import Address, Datagram, Event, Record, SentDatagram
 from .._scope import Scope
-from .._telling import told_bytes, told_error, told_place
+from .._telling import told_bytes, told_datagrams, told_error, told_place
 from .._transports.datagram import DrainingDatagramTransport, Sockaddr, dropped_datagrams
 from .behaviours import DatagramBehaviour, echo
 from .datagram_checks import checked_destination, checked_payload
@@ -146,7 +146,7 @@ class DatagramPeer(ServedPeer):
         """
         whole_number(count, "count", least=1)
         self._refuse_if_closed("wait_for()")
-        return self._asked(self._end.when(count, self._future(_datagrams(count))))
+        return self._asked(self._end.when(count, self._future(told_datagrams(count))))
 
     def send(self, data: bytes, to: Address) -> CaptureFuture[None]:
         """Send a datagram that nobody asked for.
@@ -454,11 +454,7 @@ class DatagramPeer(ServedPeer):
         last = received[-1]
         ago = real_monotonic() - last.time
         return (
-            f"{_datagrams(len(received))} had come by then, "
+            f"{told_datagrams(len(received))} had come by then, "
             f"the last {told_bytes(len(last.data))} {first_bytes(self._redacted(last.data))} "
             f"from {told_place(last.source)}, {ago:.3g} s ago{told_of_network}"
         )
-
-
-def _datagrams(count: int) -> str:
-    return "1 datagram" if count == 1 else f"{count} datagrams"
